@@ -1,0 +1,453 @@
+-- The database as it stands today. Read this first; sql/migrations/ says how it came to be,
+-- and tests/sql proves that the two agree.
+--
+-- Rules the whole file keeps (docs/decisions/0003, tests/sql/test_shardable.py):
+--   two groups of tables, one keyed by meter_id, one by account_id; every key contains its group's
+--   column; foreign keys stay inside a group or point at a reference table; no triggers.
+--   Volume is whole dm3 (litres), money whole minor units (tiyn) beside its currency.
+--   Facts are inserted and never changed; the service's role has no right to change them.
+
+CREATE EXTENSION IF NOT EXISTS btree_gist;
+
+-- Reference tables: small, the same on every node -------------------------------------------------
+
+-- A price of gas from one local midnight to another, net of VAT. The unit keeps five decimals of
+-- tenge per m3 as a whole number: 6404.90 tenge per 1000 m3 is 640490.
+CREATE TABLE tariff (
+    tariff_code           text   NOT NULL CHECK (tariff_code ~ '^[a-z0-9-]{1,32}$'),
+    valid_from            date   NOT NULL,
+    valid_to              date   CHECK (valid_to > valid_from),
+    net_minor_per_1000_m3 bigint NOT NULL CHECK (net_minor_per_1000_m3 BETWEEN 0 AND 1000000000),
+    currency              text   NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    approved_by           text   NOT NULL CHECK (length(approved_by) BETWEEN 1 AND 200),
+    PRIMARY KEY (tariff_code, valid_from),
+    -- Two prices for one day would make a bill depend on luck.
+    CONSTRAINT tariff_overlaps EXCLUDE USING gist (
+        tariff_code WITH =, daterange(valid_from, valid_to) WITH &&
+    )
+);
+
+-- VAT in basis points from this local midnight until the next row.
+CREATE TABLE vat_rate (
+    valid_from date    PRIMARY KEY,
+    rate_bp    integer NOT NULL CHECK (rate_bp BETWEEN 0 AND 10000),
+    source     text    NOT NULL CHECK (length(source) BETWEEN 1 AND 200)
+);
+
+INSERT INTO vat_rate (valid_from, rate_bp, source) VALUES
+    ('2009-01-01', 1200, 'Kazakhstan, rate in force until 2025-12-31'),
+    ('2026-01-01', 1600, 'Kazakhstan, Tax Code No. 214-VIII of 2025-07-18');
+
+-- The chart of accounts. "side" is where a normal balance of the account stands.
+CREATE TABLE ledger_account (
+    code text PRIMARY KEY CHECK (code ~ '^[a-z_]{1,40}$'),
+    side text NOT NULL CHECK (side IN ('debit', 'credit'))
+);
+
+INSERT INTO ledger_account (code, side) VALUES
+    ('receivable', 'debit'),
+    ('revenue', 'credit'),
+    ('vat', 'credit'),
+    ('collections_in_transit', 'debit'),
+    ('bank', 'debit');
+
+-- Group meter_id ----------------------------------------------------------------------------------
+
+-- A gas meter: what its dial can show and how fast gas can pass.
+CREATE TABLE meter (
+    meter_id      text        PRIMARY KEY CHECK (meter_id ~ '^[A-Z0-9-]{1,32}$'),
+    dial_dm3      bigint      NOT NULL CHECK (dial_dm3 BETWEEN 1000 AND 1000000000000000),
+    step_dm3      bigint      NOT NULL CHECK (step_dm3 BETWEEN 1 AND 1000000 AND step_dm3 < dial_dm3),
+    qmax_dm3_h    bigint      NOT NULL CHECK (qmax_dm3_h BETWEEN 1 AND 1000000000),
+    compensated   boolean     NOT NULL,
+    registered_at timestamptz NOT NULL
+);
+
+-- Which meter hung where, from when to when. account_id is an attribute here, not a key.
+CREATE TABLE installation (
+    meter_id        text        NOT NULL REFERENCES meter,
+    installed_at    timestamptz NOT NULL,
+    account_id      text        NOT NULL CHECK (account_id ~ '^[A-Z0-9-]{1,32}$'),
+    supply_point_id text        NOT NULL CHECK (supply_point_id ~ '^[A-Z0-9-]{1,32}$'),
+    opening_dm3     bigint      NOT NULL CHECK (opening_dm3 >= 0),
+    removed_at      timestamptz CHECK (removed_at > installed_at),
+    closing_dm3     bigint      CHECK (closing_dm3 >= 0),
+    closing_turns   integer     CHECK (closing_turns >= 0),
+    PRIMARY KEY (meter_id, installed_at),
+    -- A removal carries its register, or none of the three is set.
+    CONSTRAINT removal_is_whole CHECK (
+        num_nonnulls(removed_at, closing_dm3, closing_turns) IN (0, 3)
+    ),
+    -- One meter hangs in one place at a time. The condition always holds: it only keeps this slow
+    -- index from being chosen for plain look-ups, where the primary key is twenty times as fast.
+    CONSTRAINT installation_overlaps EXCLUDE USING gist (
+        meter_id WITH =, tstzrange(installed_at, removed_at) WITH &&
+    ) WHERE (length(meter_id) > 0)
+);
+CREATE INDEX installation_account ON installation (account_id);
+
+-- One message of a meter that we took. The key makes a repeat harmless; the digest tells a repeat
+-- from a second story under the same counter.
+CREATE TABLE telegram (
+    meter_id    text        NOT NULL REFERENCES meter,
+    counter     bigint      NOT NULL CHECK (counter BETWEEN 0 AND 4294967295),
+    digest      bytea       NOT NULL CHECK (length(digest) = 32),
+    received_at timestamptz NOT NULL,
+    readings    integer     NOT NULL CHECK (readings > 0),
+    flags       text[]      NOT NULL CHECK (cardinality(flags) <= 16),
+    trust       text        NOT NULL CHECK (trust IN ('unsigned')),
+    PRIMARY KEY (meter_id, counter)
+);
+
+-- The register of a meter at an instant, as it came, with the first verdict. "turns" counts how
+-- often the dial has passed zero since the installation, so turns * dial_dm3 + register_dm3 only
+-- grows. A suspect reading has no place on that line and therefore no turns.
+CREATE TABLE reading (
+    meter_id     text        NOT NULL CHECK (length(meter_id) <= 32),
+    read_at      timestamptz NOT NULL,
+    register_dm3 bigint      NOT NULL CHECK (register_dm3 >= 0),
+    turns        integer     CHECK (turns >= 0),
+    verdict      text        NOT NULL CHECK (verdict IN ('billable', 'suspect')),
+    reason       text        CHECK (reason ~ '^[a-z_]{1,40}$'),
+    counter      bigint      NOT NULL,
+    received_at  timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, read_at),
+    CONSTRAINT verdict_is_whole CHECK (
+        (verdict = 'billable' AND turns IS NOT NULL AND reason IS NULL)
+        OR (verdict = 'suspect' AND turns IS NULL AND reason IS NOT NULL)
+    )
+) PARTITION BY RANGE (read_at);
+
+-- Open the monthly partition that holds an instant. It runs with its owner's rights, because the
+-- service may not create tables; it creates nothing else.
+CREATE FUNCTION open_reading_month(instant timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    month_start timestamptz := date_trunc('month', instant, 'UTC');
+    month_end   timestamptz := date_trunc('month', month_start + interval '35 days', 'UTC');
+    part        text := 'reading_' || to_char(month_start AT TIME ZONE 'UTC', 'YYYYMM');
+BEGIN
+    IF instant < '2000-01-01Z' OR instant >= '2100-01-01Z' THEN
+        RAISE EXCEPTION 'no partition outside 2000-2099' USING ERRCODE = 'check_violation';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('open_reading_month'));
+    IF to_regclass(part) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I PARTITION OF reading FOR VALUES FROM (%L) TO (%L)',
+                       part, month_start, month_end);
+    END IF;
+END
+$$;
+
+-- What we refused, and why. Kept once per sender and content; "times" counts the repeats, and only
+-- the first 4096 bytes are kept, so nobody can fill the disk with one idea.
+CREATE TABLE refused_telegram (
+    sender            text        NOT NULL CHECK (length(sender) <= 64),
+    digest            bytea       NOT NULL CHECK (length(digest) = 32),
+    reason            text        NOT NULL CHECK (reason ~ '^[a-z_]{1,40}$'),
+    detail            text        NOT NULL CHECK (length(detail) <= 500),
+    topic             text        NOT NULL CHECK (length(topic) <= 256),
+    payload           bytea       NOT NULL CHECK (length(payload) <= 4096),
+    size_bytes        bigint      NOT NULL CHECK (size_bytes >= 0),
+    times             bigint      NOT NULL CHECK (times > 0),
+    first_received_at timestamptz NOT NULL,
+    last_received_at  timestamptz NOT NULL,
+    PRIMARY KEY (sender, digest, reason)
+);
+CREATE INDEX refused_telegram_newest ON refused_telegram (last_received_at DESC);
+
+-- Gas used by one installation in one part of a billing period, from register to register. Written
+-- once by the run; the closing register of one part is the opening register of the next.
+CREATE TABLE usage (
+    meter_id             text        NOT NULL,
+    from_at              timestamptz NOT NULL,
+    to_at                timestamptz NOT NULL CHECK (to_at > from_at),
+    period_start         date        NOT NULL,
+    installed_at         timestamptz NOT NULL,
+    account_id           text        NOT NULL CHECK (account_id ~ '^[A-Z0-9-]{1,32}$'),
+    supply_point_id      text        NOT NULL CHECK (supply_point_id ~ '^[A-Z0-9-]{1,32}$'),
+    opening_register_dm3 bigint      NOT NULL CHECK (opening_register_dm3 >= 0),
+    opening_turns        integer     NOT NULL CHECK (opening_turns >= 0),
+    opening_read_at      timestamptz NOT NULL,
+    closing_register_dm3 bigint      NOT NULL CHECK (closing_register_dm3 >= 0),
+    closing_turns        integer     NOT NULL CHECK (closing_turns >= 0),
+    closing_read_at      timestamptz NOT NULL,
+    volume_dm3           bigint      NOT NULL CHECK (volume_dm3 >= 0),
+    PRIMARY KEY (meter_id, from_at),
+    FOREIGN KEY (meter_id, installed_at) REFERENCES installation
+);
+CREATE INDEX usage_account ON usage (account_id, period_start);
+
+-- Why an installation could not be measured in a period. Work to do, not history: the row goes when
+-- the usage is there.
+CREATE TABLE usage_gap (
+    meter_id     text        NOT NULL,
+    installed_at timestamptz NOT NULL,
+    period_start date        NOT NULL,
+    account_id   text        NOT NULL CHECK (account_id ~ '^[A-Z0-9-]{1,32}$'),
+    reason       text        NOT NULL CHECK (reason IN ('no_opening_register', 'no_closing_register')),
+    noted_at     timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, installed_at, period_start),
+    FOREIGN KEY (meter_id, installed_at) REFERENCES installation
+);
+CREATE INDEX usage_gap_account ON usage_gap (account_id, period_start);
+
+-- Group account_id --------------------------------------------------------------------------------
+
+-- A personal account: who owes, without saying who that is.
+CREATE TABLE account (
+    account_id  text        PRIMARY KEY CHECK (account_id ~ '^[A-Z0-9-]{1,32}$'),
+    tariff_code text        NOT NULL CHECK (tariff_code ~ '^[a-z0-9-]{1,32}$'),
+    currency    text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    opened_at   timestamptz NOT NULL
+);
+
+-- Personal data stands here and nowhere else; everything else knows the account_id only.
+CREATE TABLE person (
+    account_id text PRIMARY KEY REFERENCES account,
+    full_name  text NOT NULL CHECK (length(full_name) BETWEEN 1 AND 200),
+    address    text NOT NULL CHECK (length(address) BETWEEN 1 AND 500)
+);
+
+-- Where gas enters a home. Its meters are installations of the meter group.
+CREATE TABLE supply_point (
+    account_id      text        NOT NULL REFERENCES account,
+    supply_point_id text        NOT NULL CHECK (supply_point_id ~ '^[A-Z0-9-]{1,32}$'),
+    connected_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, supply_point_id)
+);
+
+-- A bill, once issued, is never changed; a correction is another revision.
+CREATE TABLE bill (
+    account_id   text        NOT NULL REFERENCES account,
+    bill_no      text        NOT NULL CHECK (bill_no ~ '^[0-9]{4}-[0-9]{2}(-[0-9]{1,3})?$'),
+    period_start date        NOT NULL,
+    period_end   date        NOT NULL CHECK (period_end > period_start),
+    revision     integer     NOT NULL CHECK (revision > 0),
+    volume_dm3   bigint      NOT NULL CHECK (volume_dm3 >= 0),
+    net_minor    bigint      NOT NULL CHECK (net_minor >= 0),
+    vat_minor    bigint      NOT NULL CHECK (vat_minor >= 0),
+    total_minor  bigint      NOT NULL,
+    currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    issued_at    timestamptz NOT NULL,
+    due_on       date        NOT NULL,
+    PRIMARY KEY (account_id, bill_no),
+    -- One bill per account, period and revision, whatever runs twice.
+    CONSTRAINT bill_once UNIQUE (account_id, period_start, revision),
+    CONSTRAINT bill_adds_up CHECK (total_minor = net_minor + vat_minor)
+);
+CREATE INDEX bill_period ON bill (period_start, account_id);
+
+-- One line: one meter, one stretch of time, one price, one VAT rate.
+CREATE TABLE bill_line (
+    account_id            text        NOT NULL,
+    bill_no               text        NOT NULL,
+    line_no               integer     NOT NULL CHECK (line_no > 0),
+    meter_id              text        NOT NULL CHECK (meter_id ~ '^[A-Z0-9-]{1,32}$'),
+    supply_point_id       text        NOT NULL CHECK (supply_point_id ~ '^[A-Z0-9-]{1,32}$'),
+    from_at               timestamptz NOT NULL,
+    to_at                 timestamptz NOT NULL CHECK (to_at > from_at),
+    opening_register_dm3  bigint      NOT NULL CHECK (opening_register_dm3 >= 0),
+    opening_read_at       timestamptz NOT NULL,
+    closing_register_dm3  bigint      NOT NULL CHECK (closing_register_dm3 >= 0),
+    closing_read_at       timestamptz NOT NULL,
+    volume_dm3            bigint      NOT NULL CHECK (volume_dm3 >= 0),
+    tariff_code           text        NOT NULL,
+    tariff_valid_from     date        NOT NULL,
+    net_minor_per_1000_m3 bigint      NOT NULL CHECK (net_minor_per_1000_m3 >= 0),
+    vat_rate_bp           integer     NOT NULL CHECK (vat_rate_bp >= 0),
+    net_minor             bigint      NOT NULL CHECK (net_minor >= 0),
+    vat_minor             bigint      NOT NULL CHECK (vat_minor >= 0),
+    PRIMARY KEY (account_id, bill_no, line_no),
+    FOREIGN KEY (account_id, bill_no) REFERENCES bill,
+    FOREIGN KEY (tariff_code, tariff_valid_from) REFERENCES tariff
+);
+
+-- A bill that could not be issued, and why: a question for a person, gone when it is answered.
+CREATE TABLE bill_hold (
+    account_id   text        NOT NULL REFERENCES account,
+    period_start date        NOT NULL,
+    reason       text        NOT NULL CHECK (reason IN (
+        'no_opening_register', 'no_closing_register', 'no_price', 'no_register_at_price_change'
+    )),
+    meter_id     text        NOT NULL CHECK (meter_id ~ '^[A-Z0-9-]{1,32}$'),
+    noted_at     timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start)
+);
+
+-- A resident's permission to debit, as the bank sees it (state) and as the resident wants it
+-- (enrolment), which is stricter and always wins. Of the bank account we keep four characters.
+CREATE TABLE mandate (
+    account_id            text        NOT NULL REFERENCES account,
+    mandate_id            text        NOT NULL CHECK (mandate_id ~ '^M-[A-Z0-9]{1,40}$'),
+    state                 text        NOT NULL CHECK (state IN (
+        'invited', 'pending', 'active', 'cancelled', 'failed', 'expired'
+    )),
+    enrolment             text        NOT NULL CHECK (enrolment IN ('active', 'paused', 'cancelled')),
+    payment_minor_max     bigint      NOT NULL CHECK (payment_minor_max > 0),
+    month_minor_max       bigint      NOT NULL CHECK (month_minor_max >= payment_minor_max),
+    currency              text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    bank_request_id       text        CHECK (length(bank_request_id) <= 64),
+    bank_flow_id          text        CHECK (length(bank_flow_id) <= 64),
+    authorisation_url     text        CHECK (length(authorisation_url) <= 1000),
+    return_digest         bytea       NOT NULL CHECK (length(return_digest) = 32),
+    bank_mandate_id       text        CHECK (length(bank_mandate_id) <= 64),
+    account_number_ending text        CHECK (length(account_number_ending) <= 4),
+    created_at            timestamptz NOT NULL,
+    changed_at            timestamptz NOT NULL,
+    PRIMARY KEY (account_id, mandate_id),
+    CONSTRAINT active_has_bank_id CHECK (state <> 'active' OR bank_mandate_id IS NOT NULL)
+);
+-- At most one mandate per account can be debited.
+CREATE UNIQUE INDEX mandate_usable ON mandate (account_id)
+    WHERE state IN ('invited', 'pending', 'active') AND enrolment <> 'cancelled';
+CREATE INDEX mandate_bank_id ON mandate (bank_mandate_id);
+CREATE INDEX mandate_request ON mandate (bank_request_id);
+CREATE INDEX mandate_return ON mandate (return_digest);
+
+-- One attempt to be paid for one bill. The key and the body are written before the first byte is
+-- sent, and are never changed afterwards. The states are drawn in billing/debit.py.
+CREATE TABLE debit (
+    account_id      text        NOT NULL,
+    bill_no         text        NOT NULL,
+    attempt         integer     NOT NULL CHECK (attempt BETWEEN 1 AND 99),
+    mandate_id      text        NOT NULL,
+    state           text        NOT NULL CHECK (state IN (
+        'held', 'noticed', 'recorded', 'sending', 'unknown', 'accepted', 'submitted',
+        'confirmed', 'settled', 'failed', 'cancelled', 'charged_back', 'review'
+    )),
+    reason          text        CHECK (reason ~ '^[a-z_]{1,40}$'),
+    amount_minor    bigint      NOT NULL CHECK (amount_minor > 0),
+    currency        text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    charge_on       date        NOT NULL,
+    idempotency_key text        CHECK (length(idempotency_key) BETWEEN 8 AND 128),
+    body            bytea       CHECK (length(body) <= 4096),
+    body_digest     bytea       CHECK (length(body_digest) = 32),
+    bank_payment_id text        CHECK (length(bank_payment_id) <= 64),
+    lease_until     timestamptz,
+    sends           integer     NOT NULL DEFAULT 0 CHECK (sends >= 0),
+    first_sent_at   timestamptz,
+    changed_at      timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, attempt),
+    FOREIGN KEY (account_id, bill_no) REFERENCES bill,
+    FOREIGN KEY (account_id, mandate_id) REFERENCES mandate,
+    CONSTRAINT key_once UNIQUE (account_id, idempotency_key),
+    CONSTRAINT payment_once UNIQUE (account_id, bank_payment_id),
+    -- What may have reached the bank has its key and its frozen body.
+    CONSTRAINT sent_is_frozen CHECK (
+        state IN ('held', 'noticed', 'cancelled')
+        OR num_nonnulls(idempotency_key, body, body_digest) = 3
+    )
+);
+-- One attempt at a time may still take money for a bill.
+CREATE UNIQUE INDEX debit_one_alive ON debit (account_id, bill_no)
+    WHERE state NOT IN ('failed', 'cancelled', 'charged_back');
+CREATE INDEX debit_state ON debit (state, charge_on);
+CREATE INDEX debit_payment ON debit (bank_payment_id);
+
+-- Every step a debit took, for the resident who asks and the auditor who checks.
+CREATE TABLE debit_step (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    attempt    integer     NOT NULL,
+    step_no    integer     NOT NULL CHECK (step_no > 0),
+    from_state text CHECK (from_state ~ '^[a-z_]{1,40}$'),
+    to_state   text        NOT NULL CHECK (to_state ~ '^[a-z_]{1,40}$'),
+    reason     text CHECK (reason ~ '^[a-z_]{1,40}$'),
+    taken_at   timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, attempt, step_no),
+    FOREIGN KEY (account_id, bill_no, attempt) REFERENCES debit
+);
+
+-- The resident was told: this amount, from that day. No debit without one.
+CREATE TABLE notice (
+    account_id   text        NOT NULL,
+    bill_no      text        NOT NULL,
+    attempt      integer     NOT NULL,
+    amount_minor bigint      NOT NULL CHECK (amount_minor > 0),
+    currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    charge_on    date        NOT NULL,
+    noticed_at   timestamptz NOT NULL,
+    channel      text        NOT NULL CHECK (channel IN ('api')),
+    PRIMARY KEY (account_id, bill_no, attempt),
+    FOREIGN KEY (account_id, bill_no, attempt) REFERENCES debit
+);
+
+-- The ledger. One row moves one amount from one account to another, so money never appears and
+-- never vanishes, whatever the code above it believes. "pending" rows do not count in a balance;
+-- each is later answered by one "posted" or one "void" row.
+CREATE TABLE transfer (
+    account_id   text        NOT NULL REFERENCES account,
+    transfer_id  text        NOT NULL CHECK (transfer_id ~ '^[a-z0-9_/-]{1,80}$'),
+    phase        text        NOT NULL CHECK (phase IN ('posted', 'pending', 'void')),
+    debit_code   text        NOT NULL REFERENCES ledger_account,
+    credit_code  text        NOT NULL REFERENCES ledger_account CHECK (credit_code <> debit_code),
+    amount_minor bigint      NOT NULL CHECK (amount_minor > 0),
+    currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    bill_no      text        NOT NULL,
+    posted_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, transfer_id),
+    FOREIGN KEY (account_id, bill_no) REFERENCES bill
+);
+CREATE INDEX transfer_bill ON transfer (account_id, bill_no);
+
+-- Local tables: on one node only ------------------------------------------------------------------
+
+-- Who may call the API. Only a digest is kept: a stolen copy opens nothing.
+CREATE TABLE access_token (
+    token_digest bytea       PRIMARY KEY CHECK (length(token_digest) = 32),
+    role         text        NOT NULL CHECK (role IN ('resident', 'operator')),
+    account_id   text        CHECK (account_id ~ '^[A-Z0-9-]{1,32}$'),
+    label        text        NOT NULL CHECK (length(label) BETWEEN 1 AND 100),
+    created_at   timestamptz NOT NULL,
+    expires_at   timestamptz NOT NULL CHECK (expires_at > created_at),
+    revoked_at   timestamptz,
+    -- A resident's token belongs to one account, an operator's to none.
+    CONSTRAINT token_has_owner CHECK ((role = 'resident') = (account_id IS NOT NULL))
+);
+
+-- Every event of the bank we have dealt with. It never expires: an event may come again years later.
+CREATE TABLE bank_event (
+    event_id    text        PRIMARY KEY CHECK (length(event_id) <= 64),
+    resource    text        NOT NULL CHECK (length(resource) <= 64),
+    action      text        NOT NULL CHECK (length(action) <= 64),
+    handled_at  timestamptz NOT NULL
+);
+
+-- How far we have read the bank's list of events; one row.
+CREATE TABLE bank_cursor (
+    one      boolean PRIMARY KEY DEFAULT true CHECK (one),
+    event_id text NOT NULL CHECK (length(event_id) <= 64)
+);
+
+-- What the service may do. It owns nothing, and it cannot change or remove a fact. --------------
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'aqkol_service') THEN
+        CREATE ROLE aqkol_service NOLOGIN;
+        -- Since PostgreSQL 16 a creator who is no superuser may not become the role without this.
+        EXECUTE format('GRANT aqkol_service TO %I', CURRENT_USER);
+    ELSIF NOT pg_has_role(CURRENT_USER, 'aqkol_service', 'MEMBER') THEN
+        EXECUTE format('GRANT aqkol_service TO %I', CURRENT_USER);
+    END IF;
+END $$;
+
+GRANT USAGE ON SCHEMA public TO aqkol_service;
+GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
+REVOKE INSERT ON ledger_account, vat_rate FROM aqkol_service;
+GRANT UPDATE (removed_at, closing_dm3, closing_turns) ON installation TO aqkol_service;
+GRANT UPDATE (times, last_received_at), DELETE ON refused_telegram TO aqkol_service;
+GRANT UPDATE (reason, noted_at), DELETE ON usage_gap, bill_hold TO aqkol_service;
+GRANT UPDATE (valid_to) ON tariff TO aqkol_service;
+GRANT UPDATE (tariff_code) ON account TO aqkol_service;
+GRANT UPDATE (full_name, address) ON person TO aqkol_service;
+GRANT UPDATE (
+    state, enrolment, payment_minor_max, month_minor_max, bank_request_id, bank_flow_id,
+    authorisation_url, return_digest, bank_mandate_id, account_number_ending, changed_at
+) ON mandate TO aqkol_service;
+GRANT UPDATE (
+    state, reason, charge_on, idempotency_key, body, body_digest, bank_payment_id, lease_until,
+    sends, first_sent_at, changed_at
+) ON debit TO aqkol_service;
+GRANT UPDATE (revoked_at) ON access_token TO aqkol_service;
+GRANT UPDATE (event_id) ON bank_cursor TO aqkol_service;
+REVOKE ALL ON FUNCTION open_reading_month(timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION open_reading_month(timestamptz) TO aqkol_service;

@@ -1,0 +1,60 @@
+"""The service cannot change or remove a fact, whatever its code believes."""
+
+import asyncpg
+import pytest
+
+FACTS = [
+    "reading",
+    "telegram",
+    "usage",
+    "bill",
+    "bill_line",
+    "transfer",
+    "notice",
+    "debit_step",
+    "bank_event",
+    "meter",
+]
+
+
+class TestRights:
+    """The service's role ..."""
+
+    @pytest.mark.parametrize("table", FACTS)
+    async def test_may_not_remove_a_fact(self, pool: asyncpg.Pool, table: str) -> None:
+        """A row that was shown to a resident cannot vanish through our own mistake."""
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await pool.execute(f"DELETE FROM {table}")
+
+    @pytest.mark.parametrize("table", FACTS)
+    async def test_may_not_truncate_a_fact(self, pool: asyncpg.Pool, table: str) -> None:
+        """Nor all of them at once."""
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await pool.execute(f"TRUNCATE {table} CASCADE")
+
+    @pytest.mark.parametrize(
+        ("table", "column"),
+        [
+            ("reading", "register_dm3"),
+            ("reading", "verdict"),
+            ("usage", "volume_dm3"),
+            ("bill", "total_minor"),
+            ("bill_line", "net_minor"),
+            ("transfer", "amount_minor"),
+            ("notice", "amount_minor"),
+            ("debit", "amount_minor"),
+            ("mandate", "account_id"),
+            ("tariff", "net_minor_per_1000_m3"),
+            ("vat_rate", "rate_bp"),
+            ("meter", "dial_dm3"),
+        ],
+    )
+    async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:
+        """An amount, a register and a price stay what they were."""
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await pool.execute(f"UPDATE {table} SET {column} = {column}")
+
+    async def test_may_not_make_tables(self, pool: asyncpg.Pool) -> None:
+        """Least privilege: the service uses the schema, it does not own it."""
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await pool.execute("CREATE TABLE mine (n int)")
