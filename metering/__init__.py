@@ -1,0 +1,1 @@
+"""What the meters say, and how far we believe them."""

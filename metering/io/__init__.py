@@ -1,0 +1,1 @@
+"""Where metering touches the world."""
