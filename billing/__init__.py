@@ -1,0 +1,1 @@
+"""What the gas costs, and whether it has been paid."""

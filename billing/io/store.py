@@ -1,0 +1,293 @@
+"""Prices, usage, bills and the ledger in PostgreSQL."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import asyncpg
+
+import sql
+from billing.bill import Bill, Hold, HoldReason, Line, bill_no
+from billing.io.books import Books
+from billing.ledger import Transfer
+from billing.period import midnight
+from billing.reconcile import NOTHING_ISSUED, NOTHING_MEASURED, Issued, Measured, Run
+from billing.tariff import (
+    Tariff,
+    TariffBilledError,
+    TariffOverlapError,
+    TariffUnknownError,
+    VatRate,
+    cuts,
+    price_intervals,
+)
+
+_USAGE = sql.queries("usage")
+_BILLS = sql.queries("bills")
+
+# Before every key: a meter's name is never empty.
+_FIRST: Final = ("", datetime(2000, 1, 1, tzinfo=UTC))
+
+
+class BillingStore(Books):
+    """Everything billing asks of the database but mandates and debits."""
+
+    # The run ------------------------------------------------------------------------------------
+
+    async def measure(self, run: Run, *, after: tuple[str, datetime] | None) -> Measured:
+        """Write the usage of the next chunk of installations, in one transaction."""
+        start_at, end_at = run.period.bounds(run.zone)
+        after_meter_id, after_installed_at = after or _FIRST
+        async with self._pool.acquire() as connection, connection.transaction():
+            await _USAGE.plan_for_a_run(connection)
+            claimed = await _USAGE.claim_installations(
+                connection,
+                start_at=start_at,
+                end_at=end_at,
+                after_meter_id=after_meter_id,
+                after_installed_at=after_installed_at,
+                chunk=run.chunk,
+            )
+            if claimed["meter_ids"] is None:
+                return NOTHING_MEASURED
+            tariffs, vat_rates = await _prices(connection)
+            inside = cuts(tariffs, vat_rates, run.period, run.zone)
+            row = await _USAGE.measure(
+                connection,
+                meter_ids=claimed["meter_ids"],
+                installed_ats=claimed["installed_ats"],
+                period_start=run.period.start,
+                start_at=start_at,
+                end_at=end_at,
+                cut_codes=[cut.tariff_code for cut in inside],
+                cut_ats=[cut.at for cut in inside],
+                at=run.at,
+            )
+        last = (claimed["meter_ids"][-1], claimed["installed_ats"][-1])
+        return Measured(last=last, measured=row["measured"], lacking=row["lacking"])
+
+    async def settle(self, run: Run) -> None:
+        """Forget the period's gaps and holds that have been answered, in one transaction."""
+        start_at, end_at = run.period.bounds(run.zone)
+        async with self._pool.acquire() as connection, connection.transaction():
+            about = {"period_start": run.period.start, "start_at": start_at, "end_at": end_at}
+            await _USAGE.drop_idle_gaps(connection, **about)
+            await _BILLS.drop_answered_holds(connection, **about)
+
+    async def issue(self, run: Run, *, after: str) -> Issued:
+        """Issue the bills of the next chunk of accounts, in one transaction."""
+        start_at, end_at = run.period.bounds(run.zone)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await _USAGE.plan_for_a_run(connection)
+            await _BILLS.lock_prices(connection)
+            account_ids = await _BILLS.claim_accounts(
+                connection,
+                period_start=run.period.start,
+                start_at=start_at,
+                end_at=end_at,
+                after=after,
+                chunk=run.chunk,
+            )
+            if account_ids is None:
+                return NOTHING_ISSUED
+            prices = price_intervals(*await _prices(connection), run.period, run.zone)
+            row = await _BILLS.issue_bills(
+                connection,
+                account_ids=account_ids,
+                period_start=run.period.start,
+                period_end=run.period.end,
+                start_at=start_at,
+                end_at=end_at,
+                bill_no=bill_no(run.period, 1),
+                due_on=run.period.due_on,
+                at=run.at,
+                price_codes=[price.tariff_code for price in prices],
+                price_days=[price.tariff_valid_from for price in prices],
+                price_currencies=[price.currency for price in prices],
+                price_froms=[price.from_at for price in prices],
+                price_tos=[price.to_at for price in prices],
+                prices=[price.net_minor_per_1000_m3 for price in prices],
+                price_vats=[price.vat_rate_bp for price in prices],
+            )
+            await _BILLS.release_holds(
+                connection, account_ids=account_ids, period_start=run.period.start
+            )
+        return Issued(last=account_ids[-1], **dict(row))
+
+    # Which periods are open ---------------------------------------------------------------------
+
+    async def first_installed_at(self) -> datetime | None:
+        """Return when the first meter was hung up."""
+        async with self._pool.acquire() as connection:
+            first_at: datetime | None = await _BILLS.first_installed_at(connection)
+        return first_at
+
+    async def periods_with_questions(self) -> set[date]:
+        """Return the starts of periods in which something is held."""
+        async with self._pool.acquire() as connection:
+            rows = _BILLS.periods_with_questions(connection)
+            return {row["period_start"] async for row in rows}
+
+    async def periods_without_bills(self, starts: Iterable[date]) -> set[date]:
+        """Return which of these periods have no bill."""
+        async with self._pool.acquire() as connection:
+            rows = _BILLS.periods_without_bills(connection, period_starts=list(starts))
+            return {row["period_start"] async for row in rows}
+
+    # Prices -------------------------------------------------------------------------------------
+
+    async def tariffs(self) -> tuple[Tariff, ...]:
+        """Return every version of every tariff, in order of code and day."""
+        async with self._pool.acquire() as connection:
+            return (await _prices(connection))[0]
+
+    async def vat_rates(self) -> tuple[VatRate, ...]:
+        """Return the VAT rates in the order they came into force."""
+        async with self._pool.acquire() as connection:
+            return (await _prices(connection))[1]
+
+    async def add_tariff(self, tariff: Tariff) -> None:
+        """Add one version of a tariff; an open one is never ended by this, only by end_tariff.
+
+        Raises:
+            TariffOverlapError: another version is valid on one of its days.
+        """
+        try:
+            async with self._pool.acquire() as connection:
+                await _BILLS.add_tariff(
+                    connection,
+                    tariff_code=tariff.tariff_code,
+                    valid_from=tariff.valid_from,
+                    valid_to=tariff.valid_to,
+                    net_minor_per_1000_m3=tariff.net_minor_per_1000_m3,
+                    currency=tariff.currency,
+                    approved_by=tariff.approved_by,
+                )
+        except (asyncpg.ExclusionViolationError, asyncpg.UniqueViolationError) as error:
+            if error.constraint_name not in {"tariff_overlaps", "tariff_pkey"}:
+                raise
+            raise TariffOverlapError(
+                tariff_code=tariff.tariff_code, valid_from=tariff.valid_from
+            ) from error
+
+    async def end_tariff(self, tariff_code: str, *, valid_to: date, zone: str) -> None:
+        """End the open version of a tariff on the day before ``valid_to``.
+
+        Raises:
+            TariffBilledError: time after that day's midnight has been billed with it.
+            TariffUnknownError: no version is open that began before that day.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            await _BILLS.lock_prices_for_change(connection)
+            if await _BILLS.tariff_billed_after(
+                connection,
+                tariff_code=tariff_code,
+                valid_to=valid_to,
+                ends_at=midnight(valid_to, zone),
+            ):
+                raise TariffBilledError(tariff_code=tariff_code, valid_to=valid_to)
+            ended = await _BILLS.end_tariff(connection, tariff_code=tariff_code, valid_to=valid_to)
+            if ended is None:
+                raise TariffUnknownError(tariff_code=tariff_code, valid_to=valid_to)
+
+    # Bills and what is owed ---------------------------------------------------------------------
+
+    async def bill(self, account_id: str, bill_no: str) -> Bill | None:
+        """Return one bill with its lines."""
+        async with self._pool.acquire() as connection:
+            rows = _BILLS.find_bills(connection, account_id=account_id, bill_nos=[bill_no])
+            found = await _with_lines(connection, account_id, [row async for row in rows])
+        return found[0] if found else None
+
+    async def bills(self, account_id: str, *, limit: int, before: str | None) -> tuple[Bill, ...]:
+        """Return bills with their lines, newest first, older than the bill named ``before``."""
+        async with self._pool.acquire() as connection:
+            rows = _BILLS.list_bills(connection, account_id=account_id, before=before, chunk=limit)
+            return await _with_lines(connection, account_id, [row async for row in rows])
+
+    async def holds(self, period_start: date, *, limit: int, after: str) -> tuple[Hold, ...]:
+        """Return what holds the bills of a period, in order of account, after one account."""
+        async with self._pool.acquire() as connection:
+            rows = _BILLS.list_holds(
+                connection, period_start=period_start, after=after, chunk=limit
+            )
+            return tuple(
+                [
+                    Hold(
+                        account_id=row["account_id"],
+                        period_start=row["period_start"],
+                        reason=HoldReason(row["reason"]),
+                        meter_id=row["meter_id"],
+                        noted_at=row["noted_at"],
+                    )
+                    async for row in rows
+                ]
+            )
+
+    async def owed_minor(self, account_id: str, bill_nos: Sequence[str]) -> dict[str, int]:
+        """Return what posted transfers leave to pay on each bill, in minor units."""
+        async with self._pool.acquire() as connection:
+            return await owed_on_bills(connection, account_id, bill_nos)
+
+    async def account_owed_minor(self, account_id: str) -> int:
+        """Return what an account owes by its posted transfers, in minor units."""
+        async with self._pool.acquire() as connection:
+            owed_minor: int = await _BILLS.owed_of_account(connection, account_id=account_id)
+        return owed_minor
+
+    async def insert_transfers(
+        self, connection: asyncpg.Connection, transfers: Iterable[Transfer]
+    ) -> None:
+        """Write transfers in the caller's transaction, together with the fact that moves them."""
+        await insert_transfers(connection, transfers)
+
+
+async def owed_on_bills(
+    connection: asyncpg.Connection, account_id: str, bill_nos: Sequence[str]
+) -> dict[str, int]:
+    """Return what is left to pay on each bill, as the caller's transaction sees it."""
+    rows = _BILLS.owed_of_bills(connection, account_id=account_id, bill_nos=list(bill_nos))
+    owed = dict.fromkeys(bill_nos, 0)
+    async for row in rows:
+        owed[row["bill_no"]] = row["owed_minor"]
+    return owed
+
+
+async def insert_transfers(connection: asyncpg.Connection, transfers: Iterable[Transfer]) -> None:
+    """Write transfers in the caller's transaction.
+
+    Raises:
+        asyncpg.UniqueViolationError: one of them was written before.
+    """
+    rows = list(transfers)
+    await _BILLS.insert_transfers(
+        connection,
+        account_ids=[row.account_id for row in rows],
+        transfer_ids=[row.transfer_id for row in rows],
+        phases=[row.phase for row in rows],
+        debit_codes=[row.debit_code for row in rows],
+        credit_codes=[row.credit_code for row in rows],
+        amounts=[row.amount_minor for row in rows],
+        currencies=[row.currency for row in rows],
+        bill_nos=[row.bill_no for row in rows],
+        posted_ats=[row.posted_at for row in rows],
+    )
+
+
+async def _prices(
+    connection: asyncpg.Connection,
+) -> tuple[tuple[Tariff, ...], tuple[VatRate, ...]]:
+    tariffs = [Tariff(**dict(row)) async for row in _BILLS.list_tariffs(connection)]
+    vat_rates = [VatRate(**dict(row)) async for row in _BILLS.list_vat_rates(connection)]
+    return tuple(tariffs), tuple(vat_rates)
+
+
+async def _with_lines(
+    connection: asyncpg.Connection, account_id: str, rows: Sequence[asyncpg.Record]
+) -> tuple[Bill, ...]:
+    lines: dict[str, list[Line]] = {row["bill_no"]: [] for row in rows}
+    found = _BILLS.list_bill_lines(connection, account_id=account_id, bill_nos=list(lines))
+    async for line in found:
+        values: dict[str, Any] = dict(line)
+        lines[values.pop("bill_no")].append(Line(**values))
+    return tuple(Bill(**dict(row), lines=tuple(lines[row["bill_no"]])) for row in rows)

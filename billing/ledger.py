@@ -1,0 +1,194 @@
+"""The ledger: every movement of money is one row from one account to another.
+
+    bill issued               receivable             <- revenue      bill/<bill>/net
+                              receivable             <- vat          bill/<bill>/vat
+    debit recorded (pending)  collections_in_transit <- receivable   debit/<bill>/<n>/pending
+    debit given up (void)     collections_in_transit <- receivable   debit/<bill>/<n>/void
+    debit confirmed           collections_in_transit <- receivable   debit/<bill>/<n>/posted
+    paid out by the bank      bank                   <- collections_in_transit  .../payout
+    taken back before payout  receivable             <- collections_in_transit  .../reversal
+    taken back after payout   receivable             <- bank                    .../reversal
+
+Left of the arrow stands the debited account, right of it the credited one. Only "posted" rows count
+in a balance; a "pending" row is answered by one "posted" or one "void" row, which the same debit
+can never both have. Nothing is ever changed: a correction is another transfer.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Account(StrEnum):
+    """The chart of accounts; table ledger_account holds the same five."""
+
+    RECEIVABLE = "receivable"
+    REVENUE = "revenue"
+    VAT = "vat"
+    COLLECTIONS_IN_TRANSIT = "collections_in_transit"
+    BANK = "bank"
+
+
+class Phase(StrEnum):
+    """Whether a transfer counts: posted does; pending does not yet, void says it never will."""
+
+    POSTED = "posted"
+    PENDING = "pending"
+    VOID = "void"
+
+
+class DebitMove(StrEnum):
+    """What a debit can do to the ledger."""
+
+    PENDING = "pending"
+    VOID = "void"
+    POSTED = "posted"
+    PAYOUT = "payout"
+    REVERSAL = "reversal"
+    REVERSAL_AFTER_PAYOUT = "reversal_after_payout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """One amount, in minor units, moved from ``credit_code`` to ``debit_code``."""
+
+    account_id: str
+    transfer_id: str
+    phase: Phase
+    debit_code: Account
+    credit_code: Account
+    amount_minor: int
+    currency: str
+    bill_no: str
+    posted_at: datetime
+
+    def __post_init__(self) -> None:
+        """Refuse a transfer that moves nothing, or nowhere."""
+        if self.amount_minor <= 0:
+            raise ValueError("a transfer moves more than nothing")
+        if self.debit_code == self.credit_code:
+            raise ValueError("a transfer needs two accounts")
+        if self.posted_at.utcoffset() is None:
+            raise ValueError("posted_at must carry a time zone")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillAmount:
+    """What a bill asks for, in minor units."""
+
+    account_id: str
+    bill_no: str
+    net_minor: int
+    vat_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebitAmount:
+    """What one attempt to be paid for one bill takes, in minor units."""
+
+    account_id: str
+    bill_no: str
+    attempt: int
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    suffix: str
+    phase: Phase
+    debit_code: Account
+    credit_code: Account
+
+
+# The drawing at the top, as data.
+_DEBIT_SHAPES: Final[Mapping[DebitMove, _Shape]] = MappingProxyType(
+    {
+        DebitMove.PENDING: _Shape(
+            suffix="pending",
+            phase=Phase.PENDING,
+            debit_code=Account.COLLECTIONS_IN_TRANSIT,
+            credit_code=Account.RECEIVABLE,
+        ),
+        DebitMove.VOID: _Shape(
+            suffix="void",
+            phase=Phase.VOID,
+            debit_code=Account.COLLECTIONS_IN_TRANSIT,
+            credit_code=Account.RECEIVABLE,
+        ),
+        DebitMove.POSTED: _Shape(
+            suffix="posted",
+            phase=Phase.POSTED,
+            debit_code=Account.COLLECTIONS_IN_TRANSIT,
+            credit_code=Account.RECEIVABLE,
+        ),
+        DebitMove.PAYOUT: _Shape(
+            suffix="payout",
+            phase=Phase.POSTED,
+            debit_code=Account.BANK,
+            credit_code=Account.COLLECTIONS_IN_TRANSIT,
+        ),
+        DebitMove.REVERSAL: _Shape(
+            suffix="reversal",
+            phase=Phase.POSTED,
+            debit_code=Account.RECEIVABLE,
+            credit_code=Account.COLLECTIONS_IN_TRANSIT,
+        ),
+        DebitMove.REVERSAL_AFTER_PAYOUT: _Shape(
+            suffix="reversal",
+            phase=Phase.POSTED,
+            debit_code=Account.RECEIVABLE,
+            credit_code=Account.BANK,
+        ),
+    }
+)
+
+
+def bill_transfers(bill: BillAmount, *, at: datetime) -> tuple[Transfer, ...]:
+    """Return what a bill moves when it is issued: its net sum and its VAT, without empty rows."""
+    parts = (("net", Account.REVENUE, bill.net_minor), ("vat", Account.VAT, bill.vat_minor))
+    return tuple(
+        Transfer(
+            account_id=bill.account_id,
+            transfer_id=f"bill/{bill.bill_no}/{name}",
+            phase=Phase.POSTED,
+            debit_code=Account.RECEIVABLE,
+            credit_code=credit_code,
+            amount_minor=amount_minor,
+            currency=bill.currency,
+            bill_no=bill.bill_no,
+            posted_at=at,
+        )
+        for name, credit_code, amount_minor in parts
+        if amount_minor > 0
+    )
+
+
+def debit_transfer(move: DebitMove, debit: DebitAmount, *, at: datetime) -> Transfer:
+    """Return the one transfer that a step of a debit writes."""
+    shape = _DEBIT_SHAPES[move]
+    return Transfer(
+        account_id=debit.account_id,
+        transfer_id=f"debit/{debit.bill_no}/{debit.attempt}/{shape.suffix}",
+        phase=shape.phase,
+        debit_code=shape.debit_code,
+        credit_code=shape.credit_code,
+        amount_minor=debit.amount_minor,
+        currency=debit.currency,
+        bill_no=debit.bill_no,
+        posted_at=at,
+    )
+
+
+def balance_minor(account: Account, transfers: Iterable[Transfer]) -> int:
+    """Return debits minus credits of one account over the posted transfers, in minor units."""
+    return sum(
+        transfer.amount_minor
+        * ((transfer.debit_code == account) - (transfer.credit_code == account))
+        for transfer in transfers
+        if transfer.phase is Phase.POSTED
+    )

@@ -1,0 +1,204 @@
+-- The first half of the billing run: from readings to gas used, one installation at a time.
+-- Integers only. A register at an instant is, in this order: the installation's own opening or
+-- closing; the register with which a neighbouring usage already ends or begins there, so that no gas
+-- is lost or counted twice; the latest billable reading of the 24 hours up to the instant.
+
+-- name: plan_for_a_run()!
+-- Let every join of a chunk be a probe of an index, planned anew each time, until the commit.
+-- A run fills empty tables: a plan that looks cheap on an empty table reads all of a full one.
+SELECT set_config(setting, value, true)
+FROM (VALUES
+    ('jit', 'off'), ('plan_cache_mode', 'force_custom_plan'), ('enable_seqscan', 'off'),
+    ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'),
+    ('enable_material', 'off')
+) AS chosen (setting, value);
+
+-- name: claim_installations(start_at, end_at, after_meter_id, after_installed_at, chunk)^
+-- Lock, in order of key, the next installations of a period that have not been measured in it.
+WITH claimed AS (
+    SELECT i.meter_id, i.installed_at
+    FROM installation i
+    WHERE (i.meter_id, i.installed_at) > (:after_meter_id::text, :after_installed_at::timestamptz)
+      AND i.installed_at < :end_at::timestamptz
+      AND (i.removed_at IS NULL OR i.removed_at > :start_at::timestamptz)
+      AND NOT EXISTS (
+          SELECT FROM usage u
+          WHERE u.meter_id = i.meter_id
+            AND u.from_at = greatest(i.installed_at, :start_at::timestamptz)
+      )
+    ORDER BY i.meter_id, i.installed_at
+    LIMIT :chunk::bigint
+    FOR NO KEY UPDATE OF i
+)
+SELECT array_agg(meter_id ORDER BY meter_id, installed_at) AS meter_ids,
+       array_agg(installed_at ORDER BY meter_id, installed_at) AS installed_ats
+FROM claimed;
+
+-- name: measure(meter_ids, installed_ats, period_start, start_at, end_at, cut_codes, cut_ats, at)^
+-- Write the usage of locked installations, or note which register is missing.
+WITH chosen AS MATERIALIZED (
+    SELECT i.*
+    FROM unnest(:meter_ids::text[], :installed_ats::timestamptz[]) AS k (meter_id, installed_at)
+    CROSS JOIN LATERAL (
+        SELECT i.*, m.dial_dm3, a.tariff_code,
+               greatest(i.installed_at, :start_at::timestamptz) AS begins_at,
+               least(i.removed_at, :end_at::timestamptz) AS ends_at
+        FROM installation i
+        JOIN meter m USING (meter_id)
+        LEFT JOIN account a USING (account_id)
+        WHERE i.meter_id = k.meter_id AND i.installed_at = k.installed_at
+          AND NOT EXISTS (
+              SELECT FROM usage u
+              WHERE u.meter_id = i.meter_id
+                AND u.from_at = greatest(i.installed_at, :start_at::timestamptz)
+          )
+        LIMIT 1
+    ) AS i
+),
+boundary AS (
+    SELECT c.*, c.begins_at AS boundary_at FROM chosen c
+    UNION ALL
+    SELECT c.*, c.ends_at FROM chosen c
+    UNION ALL
+    SELECT DISTINCT c.*, cut.at
+    FROM chosen c
+    JOIN unnest(:cut_codes::text[], :cut_ats::timestamptz[]) AS cut (tariff_code, at)
+        ON cut.at > c.begins_at AND cut.at < c.ends_at
+        AND (cut.tariff_code IS NULL OR cut.tariff_code = c.tariff_code)
+),
+chained AS (
+    SELECT b.*, chain.register_dm3 AS chain_register_dm3, chain.turns AS chain_turns,
+           chain.read_at AS chain_read_at
+    FROM boundary b
+    LEFT JOIN LATERAL (
+        SELECT b.opening_dm3 AS register_dm3, 0 AS turns, b.installed_at AS read_at
+        WHERE b.boundary_at = b.installed_at
+        UNION ALL
+        SELECT b.closing_dm3, b.closing_turns, b.removed_at
+        WHERE b.boundary_at = b.removed_at
+        UNION ALL
+        SELECT earlier.closing_register_dm3, earlier.closing_turns, earlier.closing_read_at
+        FROM (
+            SELECT u.* FROM usage u
+            WHERE u.meter_id = b.meter_id AND u.from_at < b.boundary_at
+            ORDER BY u.from_at DESC
+            LIMIT 1
+        ) AS earlier
+        WHERE earlier.to_at = b.boundary_at AND earlier.installed_at = b.installed_at
+          AND b.boundary_at > b.installed_at AND b.boundary_at IS DISTINCT FROM b.removed_at
+        UNION ALL
+        SELECT later.opening_register_dm3, later.opening_turns, later.opening_read_at
+        FROM usage later
+        WHERE later.meter_id = b.meter_id AND later.from_at = b.boundary_at
+          AND later.installed_at = b.installed_at
+          AND b.boundary_at > b.installed_at AND b.boundary_at IS DISTINCT FROM b.removed_at
+        LIMIT 1
+    ) AS chain ON true
+),
+point AS (
+    SELECT c.*,
+           coalesce(c.chain_register_dm3, r.register_dm3) AS register_dm3,
+           coalesce(c.chain_turns, r.turns) AS turns,
+           coalesce(c.chain_read_at, r.read_at) AS read_at
+    FROM chained c
+    LEFT JOIN LATERAL (
+        SELECT reading.register_dm3, reading.turns, reading.read_at
+        FROM reading
+        WHERE c.chain_read_at IS NULL
+          AND reading.meter_id = c.meter_id
+          AND reading.read_at > c.boundary_at - interval '24 hours'
+          AND reading.read_at >= c.installed_at
+          AND reading.read_at <= c.boundary_at
+          AND reading.read_at > :start_at::timestamptz - interval '24 hours'
+          AND reading.read_at <= :end_at::timestamptz
+          AND reading.verdict = 'billable'
+        ORDER BY reading.read_at DESC
+        LIMIT 1
+    ) AS r ON true
+),
+part AS MATERIALIZED (
+    SELECT p.meter_id, p.installed_at, p.account_id, p.supply_point_id, p.dial_dm3,
+           p.boundary_at AS from_at, p.begins_at, p.ends_at,
+           p.register_dm3 AS opening_register_dm3, p.turns AS opening_turns,
+           p.read_at AS opening_read_at,
+           lead(p.boundary_at) OVER line AS to_at,
+           lead(p.register_dm3) OVER line AS closing_register_dm3,
+           lead(p.turns) OVER line AS closing_turns,
+           lead(p.read_at) OVER line AS closing_read_at
+    FROM point p
+    WINDOW line AS (PARTITION BY p.meter_id, p.installed_at ORDER BY p.boundary_at)
+),
+-- A register below the one before it, or more turns than 64 bits can count, is none to bill from.
+checked AS (
+    SELECT p.*, CASE
+        WHEN p.opening_register_dm3 IS NULL AND p.from_at = p.begins_at THEN 'no_opening_register'
+        WHEN p.closing_register_dm3 IS NULL AND p.to_at = p.ends_at THEN 'no_closing_register'
+        WHEN p.opening_register_dm3 IS NULL OR p.closing_register_dm3 IS NULL
+            THEN 'no_register_at_price_change'
+        WHEN (p.closing_turns, p.closing_register_dm3) < (p.opening_turns, p.opening_register_dm3)
+            OR p.closing_turns - p.opening_turns > 9000000000000000 / p.dial_dm3 - 1
+            THEN 'no_closing_register'
+    END AS reason
+    FROM part p
+    WHERE p.to_at IS NOT NULL
+),
+judged AS MATERIALIZED (
+    SELECT c.*, min(c.reason) OVER (PARTITION BY c.meter_id, c.installed_at) AS any_reason
+    FROM checked c
+),
+lacking AS MATERIALIZED (
+    SELECT DISTINCT ON (meter_id, installed_at) meter_id, installed_at, account_id, reason
+    FROM judged
+    WHERE reason IS NOT NULL
+    ORDER BY meter_id, installed_at, from_at
+),
+written AS (
+    INSERT INTO usage (
+        meter_id, from_at, to_at, period_start, installed_at, account_id, supply_point_id,
+        opening_register_dm3, opening_turns, opening_read_at,
+        closing_register_dm3, closing_turns, closing_read_at, volume_dm3
+    )
+    SELECT meter_id, from_at, to_at, :period_start::date, installed_at, account_id,
+           supply_point_id, opening_register_dm3, opening_turns, opening_read_at,
+           closing_register_dm3, closing_turns, closing_read_at,
+           (closing_turns - opening_turns) * dial_dm3
+               + closing_register_dm3 - opening_register_dm3
+    FROM judged
+    WHERE any_reason IS NULL
+    ORDER BY meter_id, from_at
+    RETURNING meter_id, installed_at
+),
+-- A register that lacks at a price change leaves no gap here: the account's hold says it.
+filled AS (
+    DELETE FROM usage_gap g
+    USING (
+        SELECT meter_id, installed_at FROM written
+        UNION
+        SELECT meter_id, installed_at FROM lacking WHERE reason = 'no_register_at_price_change'
+    ) AS w
+    WHERE g.meter_id = w.meter_id AND g.installed_at = w.installed_at
+      AND g.period_start = :period_start::date
+),
+noted AS (
+    INSERT INTO usage_gap (meter_id, installed_at, period_start, account_id, reason, noted_at)
+    SELECT meter_id, installed_at, :period_start::date, account_id, reason, :at::timestamptz
+    FROM lacking
+    WHERE reason <> 'no_register_at_price_change'
+    ORDER BY meter_id, installed_at
+    ON CONFLICT (meter_id, installed_at, period_start)
+        DO UPDATE SET reason = excluded.reason, noted_at = excluded.noted_at
+        WHERE usage_gap.reason <> excluded.reason
+)
+SELECT (SELECT count(DISTINCT (meter_id, installed_at)) FROM written) AS measured,
+       (SELECT count(*) FROM lacking) AS lacking;
+
+-- name: drop_idle_gaps(period_start, start_at, end_at)!
+-- Forget the gaps of installations that turn out not to have hung in the period at all.
+DELETE FROM usage_gap g
+WHERE g.period_start = :period_start::date
+  AND NOT EXISTS (
+      SELECT FROM installation i
+      WHERE i.meter_id = g.meter_id AND i.installed_at = g.installed_at
+        AND i.installed_at < :end_at::timestamptz
+        AND (i.removed_at IS NULL OR i.removed_at > :start_at::timestamptz)
+  );
