@@ -1,0 +1,263 @@
+"""Following: what became of our payments and mandates at the bank.
+
+The bank's list of events is only a hint of what to read afresh; what counts is the payment itself,
+merged forward. So events may come twice, late, in any order or not at all: ``follow`` reads them
+from where it stopped, and ``reread`` looks at what has been silent too long.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+import structlog
+
+from billing.bank import BankError, BankEvent, EventPage, Payment
+from billing.debit import Debit, account_of
+from billing.link import LinkBank, LinkStore, adopt
+from billing.mandate import Mandate
+from billing.news import (
+    FAILURE_ACTIONS,
+    PAGE_MAX,
+    NewsBank,
+    NewsDesk,
+    cause_of,
+    each,
+    take_answers,
+    take_news,
+    why,
+)
+
+log = structlog.get_logger()
+
+# The backstop for events that never came: a payment is looked at once a day in any case.
+SILENT_FOR: Final = timedelta(days=1)
+
+
+class FollowStore(LinkStore, Protocol):
+    """Where debits under way and mandates are kept."""
+
+    def begin(self) -> AbstractAsyncContextManager[NewsDesk]:
+        """Open one transaction."""
+
+    async def debits_to_reread(self, *, unchanged_since: datetime, limit: int) -> list[Debit]:
+        """Return debits without news for too long."""
+
+    async def debit_by_payment(self, bank_payment_id: str) -> Debit | None:
+        """Return the debit that a payment belongs to."""
+
+    async def debit_by_key(self, account_id: str, key: str) -> Debit | None:
+        """Return the debit that a key was made for."""
+
+    async def mandate_by_bank_id(self, bank_mandate_id: str) -> Mandate | None:
+        """Return the mandate behind the bank's name for it."""
+
+    async def mandate_by_request(self, bank_request_id: str) -> Mandate | None:
+        """Return the mandate that a billing request was made for."""
+
+    async def bank_cursor(self) -> str | None:
+        """Return the event up to which we have read."""
+
+    async def move_bank_cursor(self, event_id: str) -> None:
+        """Note the event up to which we have read."""
+
+    async def seen_events(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of the given events that we have dealt with."""
+
+
+class FollowBank(LinkBank, NewsBank, Protocol):
+    """What following asks of the bank; all of it may raise BankError."""
+
+    async def get_payment(self, payment_id: str) -> Payment | None:
+        """Read a payment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowCounts:
+    """What one batch did: debits or mandates that ``moved``, news that was none or not for us.
+
+    ``silent`` questions got no usable answer and are asked again; ``contradicted`` ones need a
+    person.
+    """
+
+    moved: int = 0
+    unchanged: int = 0
+    foreign: int = 0
+    repeated: int = 0
+    silent: int = 0
+    contradicted: int = 0
+
+
+async def follow(*, store: FollowStore, bank: FollowBank, at: datetime, limit: int) -> FollowCounts:
+    """Deal with up to ``limit`` events we have not seen, from where the last batch stopped.
+
+    The cursor never passes an event that could not be dealt with, but those behind it are not kept
+    waiting: each is remembered by its name, for ever.
+    """
+    counts: Counter[str] = Counter()
+    try:
+        cursor = await store.bank_cursor()
+        if cursor is None:
+            await _follow_from_the_start(store, bank, counts, at=at, limit=limit)
+        else:
+            await _follow_from(store, bank, cursor, counts, at=at, limit=limit)
+    except BankError as error:
+        counts["silent"] += 1
+        log.warning("follow.silent", reason=error.reason)
+    if counts:
+        log.info("follow.done", **counts)
+    return FollowCounts(**counts)
+
+
+async def _follow_from(  # noqa: PLR0913 - the inside of follow
+    store: FollowStore,
+    bank: FollowBank,
+    cursor: str,
+    counts: Counter[str],
+    *,
+    at: datetime,
+    limit: int,
+) -> None:
+    before, unbroken = cursor, True
+    while (left := limit - counts.total()) > 0:
+        page = await bank.list_events(before=before, limit=min(left, PAGE_MAX))
+        if not page.events or page.before is None:
+            return
+        dealt_with = await _take_page(store, bank, page, counts, at=at)
+        for event in reversed(page.events):
+            unbroken = unbroken and event.event_id in dealt_with
+            if unbroken:
+                cursor = event.event_id
+        await store.move_bank_cursor(cursor)
+        before = page.before
+
+
+async def _follow_from_the_start(
+    store: FollowStore, bank: FollowBank, counts: Counter[str], *, at: datetime, limit: int
+) -> None:
+    """Walk back through all events; only a whole walk sets the cursor, to where it began."""
+    newest: str | None = None
+    after: str | None = None
+    while (left := limit - counts.total()) > 0:
+        page = await bank.list_events(after=after, limit=min(left, PAGE_MAX))
+        newest = newest or page.before
+        await _take_page(store, bank, page, counts, at=at)
+        after = page.after
+        if after is None:
+            if newest is not None and not counts["silent"]:
+                await store.move_bank_cursor(newest)
+            return
+
+
+async def _take_page(
+    store: FollowStore,
+    bank: FollowBank,
+    page: EventPage,
+    counts: Counter[str],
+    *,
+    at: datetime,
+) -> frozenset[str]:
+    """Deal with the events of one page, oldest first; return the names of those dealt with."""
+    seen = await store.seen_events([event.event_id for event in page.events])
+    fresh = [event for event in reversed(page.events) if event.event_id not in seen]
+    payment_ids = sorted({event.links["payment"] for event in fresh if _about_payment(event)})
+    payments = dict(zip(payment_ids, await each(payment_ids, bank.get_payment), strict=True))
+    causes = await _causes(bank, payments, fresh)
+    payments |= {name: cause for name, cause in causes.items() if isinstance(cause, BankError)}
+    dealt_with = set(seen)
+    for event in fresh:
+        outcome = await _take_event(store, bank, event, payments, causes, at=at)
+        counts[outcome] += 1
+        if outcome != "silent":
+            dealt_with.add(event.event_id)
+    return frozenset(dealt_with)
+
+
+def _about_payment(event: BankEvent) -> bool:
+    return event.resource == "payments" and "payment" in event.links
+
+
+async def _causes(
+    bank: FollowBank, payments: Mapping[str, Payment | BankError | None], events: list[BankEvent]
+) -> dict[str, str | BankError]:
+    """Return why payments failed: the payment itself does not say, only its event does."""
+    causes: dict[str, str | BankError] = {
+        event.links["payment"]: cause_of(event)
+        for event in events
+        if _about_payment(event) and event.action in FAILURE_ACTIONS
+    }
+    untold = [
+        payment
+        for payment in payments.values()
+        if isinstance(payment, Payment) and payment.payment_id not in causes
+    ]
+
+    async def ask(payment: Payment) -> str:
+        return await why(bank, payment)
+
+    answers = await each(untold, ask)
+    return causes | {
+        payment.payment_id: answer for payment, answer in zip(untold, answers, strict=True)
+    }
+
+
+async def _take_event(  # noqa: PLR0913 - the inside of follow
+    store: FollowStore,
+    bank: FollowBank,
+    event: BankEvent,
+    payments: Mapping[str, Payment | BankError | None],
+    causes: Mapping[str, str | BankError],
+    *,
+    at: datetime,
+) -> str:
+    if _about_payment(event):
+        payment = payments[event.links["payment"]]
+        if isinstance(payment, BankError):
+            return "silent"
+        debit = None if payment is None else await _debit_of(store, payment)
+        if payment is not None and debit is not None:
+            cause = causes[payment.payment_id]
+            assert isinstance(cause, str), "a cause we did not hear makes the payment silent"
+            return await take_news(store, debit, payment, cause=cause, at=at, event=event)
+    mandate = await _mandate_of(store, event)
+    outcome = "foreign"
+    if mandate is not None:
+        try:
+            now = await adopt(store=store, bank=bank, mandate=mandate, at=at)
+        except BankError:
+            return "silent"
+        outcome = "unchanged" if now.state is mandate.state else "moved"
+    async with store.begin() as desk:
+        first = await desk.first_time(
+            event.event_id, resource=event.resource, action=event.action, at=at
+        )
+    return outcome if first else "repeated"
+
+
+async def _debit_of(store: FollowStore, payment: Payment) -> Debit | None:
+    debit = await store.debit_by_payment(payment.payment_id)
+    if debit is not None or payment.intent is None:
+        return debit
+    # The news may be faster than the answer to our own order.
+    account_id = account_of(payment.intent)
+    return None if account_id is None else await store.debit_by_key(account_id, payment.intent)
+
+
+async def _mandate_of(store: FollowStore, event: BankEvent) -> Mandate | None:
+    if event.resource == "mandates" and "mandate" in event.links:
+        return await store.mandate_by_bank_id(event.links["mandate"])
+    if event.resource == "billing_requests" and "billing_request" in event.links:
+        return await store.mandate_by_request(event.links["billing_request"])
+    return None
+
+
+async def reread(*, store: FollowStore, bank: FollowBank, at: datetime, limit: int) -> FollowCounts:
+    """Look at payments that have been silent for a day, in case their events were lost."""
+    debits = await store.debits_to_reread(unchanged_since=at - SILENT_FOR, limit=limit)
+    answers = await each([debit.bank_payment_id or "" for debit in debits], bank.get_payment)
+    counts = await take_answers(store, bank, zip(debits, answers, strict=True), at=at)
+    if counts:
+        log.info("reread.done", **counts)
+    return FollowCounts(**counts)

@@ -1,0 +1,232 @@
+"""Taking news: what the bank says of a payment is merged into its debit, forward only.
+
+Whoever asked (follow, reread, withdraw) hands in the payment as it was just read; here it is
+compared, merged, booked in the ledger and, where it contradicts an end we believed in, put before
+a person.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
+
+import structlog
+
+from billing.bank import BankError, BankEvent, EventPage, Payment, PaymentStatus, reason_word
+from billing.debit import (
+    BEFORE_BANK,
+    FINAL,
+    Debit,
+    DebitId,
+    Event,
+    State,
+    is_ours,
+    merge,
+    moved,
+)
+from billing.enrol import cancel_unsent
+from billing.link import LinkDesk
+from billing.mandate import ENDED, Enrolment, Mandate
+
+log = structlog.get_logger()
+
+# The bank hands out at most this many events at once.
+PAGE_MAX: Final = 500
+# Questions to the bank under way at once; more only makes it say "too many requests".
+WIDTH: Final = 8
+# What the bank calls the end of a payment that had begun.
+FAILURE_ACTIONS: Final = frozenset({"failed", "charged_back"})
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class QuestionDesk(Protocol):
+    """What stopping a debit for a person needs inside one transaction."""
+
+    async def other_alive(self, debit_id: DebitId) -> Debit | None:
+        """Lock another attempt for the same bill that may still take money."""
+
+    async def save_debit(self, before: Debit, after: Debit) -> None:
+        """Write a locked debit back, one step on."""
+
+
+class NewsDesk(LinkDesk, QuestionDesk, Protocol):
+    """What taking news needs inside one transaction."""
+
+    async def lock_debit(self, debit_id: DebitId) -> Debit | None:
+        """Lock one debit."""
+
+    async def touch_debit(self, debit_id: DebitId, *, at: datetime) -> None:
+        """Note that we looked and found nothing new."""
+
+    async def first_time(self, event_id: str, *, resource: str, action: str, at: datetime) -> bool:
+        """Keep an event as dealt with; False if it was dealt with before."""
+
+
+class NewsStore(Protocol):
+    """Where debits are kept."""
+
+    def begin(self) -> AbstractAsyncContextManager[NewsDesk]:
+        """Open one transaction."""
+
+
+class NewsBank(Protocol):
+    """What the bank is asked about a failed payment; may raise BankError."""
+
+    async def list_events(
+        self,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+        payment_id: str | None = None,
+        limit: int,
+    ) -> EventPage:
+        """Read a page of events."""
+
+
+def cause_of(event: BankEvent) -> str:
+    """Return why a payment failed, as an event tells it."""
+    return "bank_retries" if event.will_attempt_retry else reason_word(event.cause)
+
+
+async def each(items: Iterable[T], ask: Callable[[T], Awaitable[U]]) -> list[U | BankError]:
+    """Ask the bank about each item, WIDTH at a time; an error takes the place of its answer."""
+    gate = asyncio.Semaphore(WIDTH)
+
+    async def one(item: T) -> U | BankError:
+        async with gate:
+            try:
+                return await ask(item)
+            except BankError as error:
+                return error
+
+    return await asyncio.gather(*(one(item) for item in items))
+
+
+async def why(bank: NewsBank, payment: Payment) -> str:
+    """Return why a payment failed, from its own events; unknown_cause is never asked for again.
+
+    Raises:
+        BankError: the bank does not say; the failure is better taken later than without its cause.
+    """
+    if payment.status not in {PaymentStatus.FAILED, PaymentStatus.CHARGED_BACK}:
+        return "unknown_cause"
+    page = await bank.list_events(payment_id=payment.payment_id, limit=PAGE_MAX)
+    told = [event for event in page.events if event.action in FAILURE_ACTIONS]
+    return cause_of(told[0]) if told else "unknown_cause"
+
+
+async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
+    store: NewsStore,
+    seen: Debit,
+    payment: Payment,
+    *,
+    cause: str,
+    at: datetime,
+    event: BankEvent | None = None,
+) -> str:
+    """Merge what the bank says of a payment into its debit, and return the name of its count.
+
+    The event that led here is kept in the same transaction, so its effect comes exactly once.
+    """
+    async with store.begin() as desk:
+        mandate = await desk.lock_mandate(seen.account_id, seen.mandate_id)
+        debit = await desk.lock_debit(seen.debit_id)
+        assert mandate is not None, "mandates are never removed"
+        assert debit is not None, "debits are never removed"
+        if event is not None and not await desk.first_time(
+            event.event_id, resource=event.resource, action=event.action, at=at
+        ):
+            return "repeated"
+        if payment.status is None:
+            log.warning("payment.status_unknown", key=debit.key)
+        unheard = debit.bank_payment_id is None
+        if unheard and not is_ours(debit, payment, mandate.bank_mandate_id or ""):
+            log.error("debit.mismatched", key=debit.key, payment=payment.payment_id)
+            return "contradicted"
+        before = debit.state
+        for step in merge(debit.state, payment.status):
+            if step is Event.QUESTION:
+                await question(desk, debit, payment, at=at)
+                return "contradicted"
+            after = _after(debit, step, payment, mandate, cause, at)
+            await desk.save_debit(debit, after)
+            debit = after
+        if debit.state is before:
+            if event is None:
+                await desk.touch_debit(debit.debit_id, at=at)
+            return "unchanged"
+        if debit.state is State.CHARGED_BACK and mandate.enrolment is Enrolment.ACTIVE:
+            # A payer who disputes is not debited again until he says so.
+            mandate = replace(mandate, enrolment=Enrolment.PAUSED, changed_at=at)
+            await desk.save_mandate(mandate)
+            await cancel_unsent(desk, mandate, reason="paused", at=at)
+    return "moved"
+
+
+def _after(  # noqa: PLR0913, PLR0917 - the inside of take_news
+    debit: Debit, step: Event, payment: Payment, mandate: Mandate, cause: str, at: datetime
+) -> Debit:
+    if step is Event.ACCEPT:
+        return moved(debit, step, at=at, bank_payment_id=payment.payment_id, lease_until=None)
+    reason = None
+    if step in {Event.FAIL, Event.CHARGE_BACK}:
+        reason = cause
+    elif step is Event.CANCEL:
+        wanted = mandate.enrolment is Enrolment.ACTIVE and mandate.state not in ENDED
+        reason = "cancelled_at_bank" if wanted else "withdrawn"
+    return moved(debit, step, at=at, reason=reason)
+
+
+async def question(desk: QuestionDesk, debit: Debit, payment: Payment, *, at: datetime) -> None:
+    """Stop a debit for a person: the bank contradicts an end we believed in.
+
+    If another attempt for the bill is alive, it is taken back where that is still possible; where
+    it is not, both may take money, nothing of ours can stop that, and the audit will show it.
+    """
+    log.error("debit.contradicted", key=debit.key, payment=payment.payment_id)
+    if debit.state in FINAL:
+        other = await desk.other_alive(debit.debit_id)
+        if other is not None:
+            if other.state not in BEFORE_BANK:
+                return
+            reason = "contradiction"
+            await desk.save_debit(other, moved(other, Event.CANCEL, at=at, reason=reason))
+    after = moved(
+        debit,
+        Event.QUESTION,
+        at=at,
+        reason="contradiction",
+        bank_payment_id=debit.bank_payment_id or payment.payment_id,
+    )
+    await desk.save_debit(debit, after)
+
+
+async def take_answers(
+    store: NewsStore,
+    bank: NewsBank,
+    answers: Iterable[tuple[Debit, Payment | BankError | None]],
+    *,
+    at: datetime,
+) -> Counter[str]:
+    """Merge answers about payments into their debits, and count what became of each."""
+    counts: Counter[str] = Counter()
+    for debit, answer in answers:
+        if answer is None:
+            log.error("payment.missing", key=debit.key)
+            counts["contradicted"] += 1
+            continue
+        try:
+            if isinstance(answer, BankError):
+                raise answer
+            cause = await why(bank, answer)
+        except BankError as error:
+            log.warning("payment.silent", key=debit.key, reason=error.reason)
+            counts["silent"] += 1
+            continue
+        counts[await take_news(store, debit, answer, cause=cause, at=at)] += 1
+    return counts

@@ -1,0 +1,141 @@
+"""What stands between a bill and a debit: the notice, the earlier attempts, the promise kept.
+
+Three questions, each asked when the debit is announced and again when it is recorded:
+may the bill be asked for at all, on which day, and is it still what the resident was told?
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from types import MappingProxyType
+from typing import Final
+
+from billing.debit import NOTICE_DAYS, Debit, DebitId, State
+
+# After three returned debits a fourth one only costs the resident money: a person calls instead.
+FAILURES_MAX: Final = 3
+# The column holds two digits.
+ATTEMPTS_MAX: Final = 99
+
+# Why a debit failed, and whether asking again later makes sense. A cause not listed here does not.
+CAUSES: Final[Mapping[str, bool]] = MappingProxyType(
+    {
+        "insufficient_funds": True,
+        "refer_to_payer": True,
+        "charge_date_refused": True,  # our order came too late for its day; nothing was taken
+        "bank_account_closed": False,
+        "invalid_bank_details": False,
+        "mandate_cancelled": False,
+        "mandate_is_inactive": False,
+        "mandate_expired": False,
+        "authorisation_disputed": False,
+        "direct_debit_not_enabled": False,
+        "bank_account_transferred": False,
+        "payer_deceased": False,
+        "validation_failed": False,
+        "bank_retries": False,  # the bank itself will ask again: ours would be the second debit
+        "unknown_cause": False,
+    }
+)
+RETRYABLE_CAUSES: Final = frozenset(cause for cause, retryable in CAUSES.items() if retryable)
+
+# Cancelled by ourselves before any money moved: the bill may be asked for again once the guards
+# allow it. A payment cancelled at the bank by somebody else is not in the list.
+REPEATABLE_CANCELS: Final = frozenset(
+    {
+        "amount_changed",
+        "cancelled_by_resident",
+        "mandate_ended",
+        "mandate_pending",
+        "no_notice",
+        "notice_differs",
+        "notice_too_short",
+        "over_cap",
+        "over_month_cap",
+        "paid",
+        "paused",
+        "withdrawn",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueBill:
+    """A bill that owes money, and the mandate under which it may be asked for."""
+
+    account_id: str
+    bill_no: str
+    due_on: date
+    currency: str
+    mandate_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A debit that a step may want to move, and its mandate, to be locked first."""
+
+    debit_id: DebitId
+    mandate_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What the resident was told: this amount, from that day; ``noticed_at`` is when."""
+
+    amount_minor: int
+    currency: str
+    charge_on: date
+    noticed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What became of one earlier attempt for the same bill."""
+
+    attempt: int
+    state: State
+    reason: str | None
+
+
+def may_try_again(past: Sequence[Attempt]) -> bool:
+    """Tell whether a bill with these attempts may get another one.
+
+    Not while one is alive (its money may still come), not after a chargeback, and after a failure
+    only for a cause that time can heal, at most FAILURES_MAX times.
+    """
+    failures = [one.reason for one in past if one.state is State.FAILED]
+    cancels = [one.reason for one in past if one.state is State.CANCELLED]
+    return (
+        all(one.state in {State.FAILED, State.CANCELLED} for one in past)
+        and all(reason in RETRYABLE_CAUSES for reason in failures)
+        and all(reason in REPEATABLE_CANCELS for reason in cancels)
+        and len(failures) < FAILURES_MAX
+        and max((one.attempt for one in past), default=0) < ATTEMPTS_MAX
+    )
+
+
+def first_charge_day(*, due_on: date, today: date) -> date:
+    """Return the earliest day a debit noticed today may be charged: due, and told in time."""
+    return max(due_on, today + timedelta(days=NOTICE_DAYS))
+
+
+def broken_promise(
+    debit: Debit, *, notice: Notice | None, noticed_on: date | None, owed_minor: int
+) -> str | None:
+    """Return why this debit may not be recorded as it was announced, or None.
+
+    The bill must owe exactly the amount, and the resident must have been told this amount, for
+    this day or an earlier one, NOTICE_DAYS before.
+    """
+    if owed_minor <= 0:
+        return "paid"
+    if owed_minor != debit.amount_minor:
+        return "amount_changed"
+    if notice is None or noticed_on is None:
+        return "no_notice"
+    told = (notice.amount_minor, notice.currency)
+    if told != (debit.amount_minor, debit.currency) or notice.charge_on > debit.charge_on:
+        return "notice_differs"
+    if noticed_on + timedelta(days=NOTICE_DAYS) > debit.charge_on:
+        return "notice_too_short"
+    return None

@@ -1,0 +1,277 @@
+-- Debits and the mandates that allow them. A debit changes its state and writes its step in one
+-- statement, so there is never one without the other.
+
+-- name: bills_to_notice(retryable_causes, repeatable_cancels, failures_max, attempts_max, batch)
+-- Bills that still owe money, whose account has a usable mandate and no attempt that stands in the way.
+SELECT b.account_id, b.bill_no, b.due_on, b.currency, m.mandate_id
+FROM bill b
+JOIN mandate m ON m.account_id = b.account_id AND m.state = 'active' AND m.enrolment = 'active'
+    AND m.currency = b.currency
+CROSS JOIN LATERAL (
+    SELECT sum(CASE WHEN t.debit_code = 'receivable' THEN t.amount_minor ELSE -t.amount_minor END) AS minor
+    FROM transfer t
+    WHERE t.account_id = b.account_id AND t.bill_no = b.bill_no AND t.phase = 'posted'
+        AND 'receivable' IN (t.debit_code, t.credit_code)
+) AS owed
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE d.state = 'failed') AS failures,
+        coalesce(max(d.attempt), 0) AS last_attempt
+    FROM debit d
+    WHERE d.account_id = b.account_id AND d.bill_no = b.bill_no
+) AS past
+WHERE NOT EXISTS (
+        SELECT FROM debit d
+        WHERE d.account_id = b.account_id AND d.bill_no = b.bill_no
+            AND CASE d.state
+                WHEN 'failed' THEN NOT (coalesce(d.reason, '') = ANY (:retryable_causes::text[]))
+                WHEN 'cancelled' THEN NOT (coalesce(d.reason, '') = ANY (:repeatable_cancels::text[]))
+                ELSE true
+            END
+    )
+    AND owed.minor > 0
+    AND past.failures < :failures_max::int
+    AND past.last_attempt < :attempts_max::int
+ORDER BY b.due_on, b.account_id, b.bill_no
+LIMIT :batch::int;
+
+-- name: held_debits(at, batch)
+-- Held debits that one payment's cap no longer keeps back, longest unseen first.
+SELECT d.account_id, d.bill_no, d.attempt, d.mandate_id
+FROM debit d
+JOIN mandate m USING (account_id, mandate_id)
+WHERE d.state = 'held' AND d.amount_minor <= m.payment_minor_max AND d.changed_at < :at
+ORDER BY d.changed_at, d.account_id, d.bill_no
+LIMIT :batch::int;
+
+-- name: debits_to_record(charge_until, batch)
+-- Noticed debits whose day to be recorded has come.
+SELECT account_id, bill_no, attempt, mandate_id
+FROM debit
+WHERE state = 'noticed' AND charge_on <= :charge_until
+ORDER BY charge_on, account_id, bill_no
+LIMIT :batch::int;
+
+-- name: claim_debit(at)^
+-- Lock one debit that is ready to be sent or asked about again, passing over those in other hands.
+SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted
+FROM debit d
+JOIN mandate m USING (account_id, mandate_id)
+WHERE d.state IN ('recorded', 'unknown', 'sending')
+    AND (d.lease_until IS NULL OR d.lease_until <= :at)
+LIMIT 1
+FOR UPDATE OF d SKIP LOCKED;
+
+-- name: payments_to_withdraw(batch)
+-- Debits the bank has accepted under a mandate that its resident has paused or cancelled since.
+SELECT d.*
+FROM debit d
+JOIN mandate m USING (account_id, mandate_id)
+WHERE d.state = 'accepted' AND m.enrolment <> 'active' AND d.bank_payment_id IS NOT NULL
+ORDER BY d.changed_at, d.account_id, d.bill_no
+LIMIT :batch::int;
+
+-- name: mandates_to_withdraw(batch)
+-- Mandates that their resident has cancelled and the bank has not ended yet.
+SELECT *
+FROM mandate
+WHERE enrolment = 'cancelled' AND state IN ('invited', 'pending', 'active')
+ORDER BY changed_at, account_id, mandate_id
+LIMIT :batch::int;
+
+-- name: debits_to_reread(unchanged_since, batch)
+-- Debits under way of which we have heard nothing for too long.
+SELECT *
+FROM debit
+WHERE state IN ('accepted', 'submitted', 'confirmed') AND bank_payment_id IS NOT NULL
+    AND changed_at <= :unchanged_since
+ORDER BY changed_at, account_id, bill_no
+LIMIT :batch::int;
+
+-- name: account_currency(account_id)$
+-- The currency in which an account is billed.
+SELECT currency FROM account WHERE account_id = :account_id;
+
+-- name: usable_mandate(account_id)^
+-- Lock the one mandate of an account that is usable or on its way to be.
+SELECT *
+FROM mandate
+WHERE account_id = :account_id AND state IN ('invited', 'pending', 'active') AND enrolment <> 'cancelled'
+FOR UPDATE;
+
+-- name: lock_mandate(account_id, mandate_id)^
+-- Lock a mandate, waiting for whoever holds it.
+SELECT * FROM mandate WHERE account_id = :account_id AND mandate_id = :mandate_id FOR UPDATE;
+
+-- name: try_lock_mandate(account_id, mandate_id)^
+-- Lock a mandate unless somebody else is at work on it.
+SELECT * FROM mandate WHERE account_id = :account_id AND mandate_id = :mandate_id
+FOR UPDATE SKIP LOCKED;
+
+-- name: mandate(account_id, mandate_id)^
+-- One mandate, as it stands.
+SELECT * FROM mandate WHERE account_id = :account_id AND mandate_id = :mandate_id;
+
+-- name: mandate_by_return(return_digest)^
+-- The mandate whose resident comes back from the bank's page with this word.
+SELECT * FROM mandate WHERE return_digest = :return_digest;
+
+-- name: mandate_by_bank_id(bank_mandate_id)^
+-- The mandate behind a name that the bank uses.
+SELECT * FROM mandate WHERE bank_mandate_id = :bank_mandate_id;
+
+-- name: mandate_by_request(bank_request_id)^
+-- The mandate that a billing request at the bank was made for.
+SELECT * FROM mandate WHERE bank_request_id = :bank_request_id;
+
+-- name: add_mandate(account_id, mandate_id, state, enrolment, payment_minor_max, month_minor_max, currency, return_digest, at)$
+-- Keep a new mandate unless the account has a usable one, and say whether it was kept.
+INSERT INTO mandate (
+    account_id, mandate_id, state, enrolment, payment_minor_max, month_minor_max, currency,
+    return_digest, created_at, changed_at
+)
+VALUES (
+    :account_id, :mandate_id, :state, :enrolment, :payment_minor_max, :month_minor_max, :currency,
+    :return_digest, :at, :at
+)
+ON CONFLICT DO NOTHING
+RETURNING true;
+
+-- name: save_mandate(account_id, mandate_id, state, enrolment, payment_minor_max, month_minor_max, bank_request_id, bank_flow_id, authorisation_url, return_digest, bank_mandate_id, account_number_ending, at)!
+-- Write a locked mandate back.
+UPDATE mandate SET
+    state = :state, enrolment = :enrolment, payment_minor_max = :payment_minor_max,
+    month_minor_max = :month_minor_max, bank_request_id = :bank_request_id,
+    bank_flow_id = :bank_flow_id, authorisation_url = :authorisation_url,
+    return_digest = :return_digest, bank_mandate_id = :bank_mandate_id,
+    account_number_ending = :account_number_ending, changed_at = :at
+WHERE account_id = :account_id AND mandate_id = :mandate_id;
+
+-- name: lock_debit(account_id, bill_no, attempt)^
+-- Lock one debit.
+SELECT * FROM debit
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt
+FOR UPDATE;
+
+-- name: debit_by_payment(bank_payment_id)^
+-- The debit that a payment at the bank belongs to.
+SELECT * FROM debit WHERE bank_payment_id = :bank_payment_id;
+
+-- name: debit_by_key(account_id, idempotency_key)^
+-- The debit that a key was made for.
+SELECT * FROM debit WHERE account_id = :account_id AND idempotency_key = :idempotency_key;
+
+-- name: unsent_debits(account_id, mandate_id)
+-- Lock the debits of a mandate that the bank has certainly never seen.
+SELECT * FROM debit
+WHERE account_id = :account_id AND mandate_id = :mandate_id
+    AND state IN ('held', 'noticed', 'recorded') AND sends = 0
+FOR UPDATE;
+
+-- name: other_alive(account_id, bill_no, attempt)^
+-- Lock another attempt for the same bill that may still take money.
+SELECT * FROM debit
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt <> :attempt
+    AND state NOT IN ('failed', 'cancelled', 'charged_back')
+FOR UPDATE;
+
+-- name: attempts(account_id, bill_no)
+-- What became of the attempts for a bill so far.
+SELECT attempt, state, reason FROM debit
+WHERE account_id = :account_id AND bill_no = :bill_no
+ORDER BY attempt;
+
+-- name: owed_minor(account_id, bill_no)$
+-- What a bill still owes by posted transfers.
+SELECT coalesce(
+    sum(CASE WHEN debit_code = 'receivable' THEN amount_minor ELSE -amount_minor END), 0
+)::bigint
+FROM transfer
+WHERE account_id = :account_id AND bill_no = :bill_no AND phase = 'posted'
+    AND 'receivable' IN (debit_code, credit_code);
+
+-- name: month_minor(account_id, bill_no, states, month_start, month_end)$
+-- What the debits for the account's other bills take, or have taken, with a charge day in a month.
+SELECT coalesce(sum(amount_minor), 0)::bigint
+FROM debit
+WHERE account_id = :account_id AND bill_no <> :bill_no AND state = ANY (:states::text[])
+    AND charge_on >= :month_start AND charge_on < :month_end;
+
+-- name: notice(account_id, bill_no, attempt)^
+-- What the resident was told about a debit.
+SELECT amount_minor, currency, charge_on, noticed_at FROM notice
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
+
+-- name: add_debit(account_id, bill_no, attempt, mandate_id, state, reason, amount_minor, currency, charge_on, at)^
+-- Keep a new attempt with its first step, unless another one for the bill is alive.
+WITH born AS (
+    INSERT INTO debit (
+        account_id, bill_no, attempt, mandate_id, state, reason, amount_minor, currency, charge_on, changed_at
+    )
+    VALUES (
+        :account_id, :bill_no, :attempt, :mandate_id, :state, :reason, :amount_minor, :currency, :charge_on, :at
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING account_id, bill_no, attempt, state, reason, changed_at
+)
+INSERT INTO debit_step (account_id, bill_no, attempt, step_no, from_state, to_state, reason, taken_at)
+SELECT account_id, bill_no, attempt, 1, NULL, state, reason, changed_at FROM born
+RETURNING step_no;
+
+-- name: move_debit(account_id, bill_no, attempt, from_state, state, reason, charge_on, idempotency_key, body, body_digest, bank_payment_id, lease_until, sends, first_sent_at, at)^
+-- Take a debit one step on from the state we saw it in, and write the step down.
+WITH went AS (
+    UPDATE debit SET
+        state = :state, reason = :reason, charge_on = :charge_on, idempotency_key = :idempotency_key,
+        body = :body, body_digest = :body_digest, bank_payment_id = :bank_payment_id,
+        lease_until = :lease_until, sends = :sends, first_sent_at = :first_sent_at, changed_at = :at
+    WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt AND state = :from_state
+    RETURNING account_id, bill_no, attempt, state, reason, changed_at
+)
+INSERT INTO debit_step (account_id, bill_no, attempt, step_no, from_state, to_state, reason, taken_at)
+SELECT w.account_id, w.bill_no, w.attempt,
+    1 + (
+        SELECT count(*) FROM debit_step s
+        WHERE s.account_id = w.account_id AND s.bill_no = w.bill_no AND s.attempt = w.attempt
+    ),
+    :from_state, w.state, w.reason, w.changed_at
+FROM went w
+RETURNING step_no;
+
+-- name: touch_debit(account_id, bill_no, attempt, at)!
+-- Note that we looked at a debit and found nothing new, so that others have their turn first.
+UPDATE debit SET changed_at = :at
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
+
+-- name: add_notice(account_id, bill_no, attempt, amount_minor, currency, charge_on, at)!
+-- Tell the resident, in a place where he reads it, what will be taken and from which day.
+INSERT INTO notice (account_id, bill_no, attempt, amount_minor, currency, charge_on, noticed_at, channel)
+VALUES (:account_id, :bill_no, :attempt, :amount_minor, :currency, :charge_on, :at, 'api');
+
+-- name: add_transfer(account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no, posted_at)!
+-- Post one transfer; the same one twice is an error, never a second movement.
+INSERT INTO transfer (
+    account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no, posted_at
+)
+VALUES (
+    :account_id, :transfer_id, :phase, :debit_code, :credit_code, :amount_minor, :currency, :bill_no, :posted_at
+);
+
+-- name: bank_cursor()$
+-- How far we have read the bank's events.
+SELECT event_id FROM bank_cursor;
+
+-- name: move_bank_cursor(event_id)!
+-- Note how far we have read the bank's events.
+INSERT INTO bank_cursor (event_id) VALUES (:event_id)
+ON CONFLICT (one) DO UPDATE SET event_id = excluded.event_id;
+
+-- name: seen_events(event_ids)
+-- Those of the given events of the bank that we have dealt with.
+SELECT event_id FROM bank_event WHERE event_id = ANY (:event_ids::text[]);
+
+-- name: add_bank_event(event_id, resource, action, at)$
+-- Keep an event of the bank as dealt with, and say whether this is the first time.
+INSERT INTO bank_event (event_id, resource, action, handled_at)
+VALUES (:event_id, :resource, :action, :at)
+ON CONFLICT DO NOTHING
+RETURNING true;

@@ -1,0 +1,210 @@
+# ruff: noqa: D102 - each method does what the port it stands in for says
+"""A bank of a few dozen lines: keeps keys and payments, answers as it is told to."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from billing.bank import (
+    Accepted,
+    Answer,
+    BankEvent,
+    BankMandate,
+    BankRefusedError,
+    BankSilentError,
+    BillingRequest,
+    Conflict,
+    EventPage,
+    Flow,
+    MandateStatus,
+    Payment,
+    PaymentStatus,
+    Unknown,
+)
+
+LOST = Unknown(reason="timeout")
+
+
+@dataclass
+class FakeBank:
+    """What it was asked stands in ``orders``; what it made in ``payments``.
+
+    ``script`` holds the next answers to orders: an answer given instead of doing anything, or
+    "lost", which does it and then stays silent. ``silent`` makes every question unanswered.
+    """
+
+    script: deque[Answer | str] = field(default_factory=deque)
+    orders: list[tuple[bytes, str]] = field(default_factory=list)
+    payments: dict[str, Payment] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    mandates: dict[str, BankMandate] = field(default_factory=dict)
+    requests: dict[str, BillingRequest] = field(default_factory=dict)
+    request_keys: dict[str, str] = field(default_factory=dict)
+    flows: list[tuple[str, str]] = field(default_factory=list)
+    events: list[BankEvent] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    silent: bool = False
+    late: bool = False
+
+    def _listen(self, question: str) -> None:
+        self.asked.append(question)
+        if self.silent:
+            raise BankSilentError("timeout")
+
+    async def create_payment(self, body: bytes, key: str) -> Answer:
+        self.orders.append((body, key))
+        await asyncio.sleep(0)
+        told = self.script.popleft() if self.script else None
+        if told is not None and not isinstance(told, str):
+            return told
+        if key in self.keys:
+            return Conflict(payment_id=self.keys[key])
+        order = json.loads(body)["payments"]
+        payment = Payment(
+            payment_id=f"PM{len(self.payments) + 1}",
+            status=PaymentStatus.PENDING_SUBMISSION,
+            amount_minor=order["amount"],
+            currency=order["currency"],
+            bank_mandate_id=order["links"]["mandate"],
+            intent=order["metadata"]["intent"],
+        )
+        self.payments[payment.payment_id] = payment
+        self.keys[key] = payment.payment_id
+        return LOST if told == "lost" else Accepted(payment=payment)
+
+    async def get_payment(self, payment_id: str) -> Payment | None:
+        self._listen(f"payment {payment_id}")
+        return self.payments.get(payment_id)
+
+    async def list_payments(
+        self,
+        *,
+        bank_mandate_id: str | None,
+        created_from: datetime | None,  # noqa: ARG002 - it keeps no times
+    ) -> AsyncIterator[Payment]:
+        self._listen(f"payments of {bank_mandate_id}")
+        for payment in list(self.payments.values()):
+            if payment.bank_mandate_id == bank_mandate_id:
+                yield payment
+
+    async def list_events(
+        self,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+        payment_id: str | None = None,
+        limit: int,
+    ) -> EventPage:
+        self._listen("events")
+        names = [event.event_id for event in self.events]
+        found = self.events
+        if payment_id is not None:
+            found = [event for event in found if event.links.get("payment") == payment_id]
+        if before is not None:
+            page = found[names.index(before) + 1 :][:limit]
+            older = True
+        else:
+            found = found if after is None else found[: names.index(after)]
+            page = found[-limit:]
+            older = len(found) > limit
+        page = page[::-1]
+        return EventPage(
+            events=tuple(page),
+            before=page[0].event_id if page else None,
+            after=page[-1].event_id if page and older else None,
+        )
+
+    async def cancel_payment(self, payment_id: str) -> Payment:
+        self._listen(f"cancel {payment_id}")
+        if self.late:
+            raise BankRefusedError("cancellation_failed")
+        return self.tell(payment_id, PaymentStatus.CANCELLED, action="cancelled")
+
+    async def cancel_mandate(self, bank_mandate_id: str) -> BankMandate:
+        self._listen(f"cancel {bank_mandate_id}")
+        found = replace(self.mandates[bank_mandate_id], status=MandateStatus.CANCELLED)
+        self.mandates[bank_mandate_id] = found
+        return found
+
+    async def get_mandate(self, bank_mandate_id: str) -> BankMandate | None:
+        self._listen(f"mandate {bank_mandate_id}")
+        return self.mandates.get(bank_mandate_id)
+
+    async def create_billing_request(
+        self, *, currency: str, scheme: str, key: str
+    ) -> BillingRequest:
+        self._listen(f"request {currency} {scheme}")
+        name = self.request_keys.setdefault(key, f"BRQ{len(self.requests) + 1}")
+        fresh = BillingRequest(request_id=name, cancelled=False, bank_mandate_id=None)
+        return self.requests.setdefault(name, fresh)
+
+    async def create_flow(
+        self,
+        *,
+        request_id: str,
+        redirect_uri: str,
+        exit_uri: str,
+        key: str,
+    ) -> Flow:
+        self._listen(f"flow {request_id} {exit_uri}")
+        self.flows.append((redirect_uri, key))
+        name = f"BRF{len(self.flows)}"
+        return Flow(flow_id=name, authorisation_url=f"https://bank.test/flow/{name}")
+
+    async def get_billing_request(self, request_id: str) -> BillingRequest | None:
+        self._listen(f"request {request_id}")
+        return self.requests.get(request_id)
+
+    async def cancel_billing_request(self, request_id: str) -> BillingRequest:
+        self._listen(f"cancel {request_id}")
+        found = self.requests[request_id]
+        if found.bank_mandate_id is not None:
+            raise BankRefusedError("billing_request_not_pending")
+        self.requests[request_id] = replace(found, cancelled=True)
+        return self.requests[request_id]
+
+    async def account_number_ending(self, bank_account_id: str) -> str | None:
+        self._listen(f"account {bank_account_id}")
+        return bank_account_id[-4:]
+
+    def agree(self, request_id: str, bank_mandate_id: str = "MD1") -> None:
+        """Let the payer say yes on the bank's page."""
+        self.requests[request_id] = replace(
+            self.requests[request_id], bank_mandate_id=bank_mandate_id
+        )
+        self.agree_to(bank_mandate_id)
+
+    def agree_to(self, bank_mandate_id: str) -> None:
+        """Let a mandate be active."""
+        self.mandates[bank_mandate_id] = BankMandate(
+            bank_mandate_id=bank_mandate_id, status=MandateStatus.ACTIVE, bank_account_id="BA9876"
+        )
+
+    def tell(
+        self,
+        payment_id: str,
+        status: PaymentStatus,
+        *,
+        action: str | None = None,
+        cause: str | None = None,
+    ) -> Payment:
+        """Move a payment and put an event about it into the list."""
+        payment = replace(self.payments[payment_id], status=status)
+        self.payments[payment_id] = payment
+        self.hint(payment_id, action or status.value, cause=cause)
+        return payment
+
+    def hint(self, payment_id: str, action: str, *, cause: str | None = None) -> None:
+        """Put an event about a payment into the list without moving it."""
+        self.events.append(
+            BankEvent(
+                event_id=f"EV{len(self.events) + 1}",
+                resource="payments",
+                action=action,
+                links={"payment": payment_id},
+                cause=cause,
+            )
+        )
