@@ -1,0 +1,130 @@
+"""What the audit reads from PostgreSQL: accounts page by page, debits by their keys."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+import sql
+from billing.audit import DebitAtBank, FactsPage
+from billing.bill import Bill, Line
+from billing.debit import Debit, State
+from billing.ledger import Account, Phase, Transfer
+from billing.notice import Notice
+from billing.proof import Facts
+from billing.rating import Usage
+from metering.installation import Installation
+from metering.reading import Mark
+
+_Q = sql.queries("audit")
+
+
+class Books:
+    """The reading half of the audit; every page is one snapshot, and nothing is written."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def facts(self, *, after: str, limit: int) -> FactsPage:
+        """Return the next accounts after one, with all that is stored about them."""
+        rows: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            account_ids = await _Q.audited_accounts(connection, after=after, chunk=limit)
+            if account_ids is None:
+                return FactsPage(last=None, accounts=())
+            for name, found in {
+                "installations": _Q.audited_installations(connection, account_ids=account_ids),
+                "usages": _Q.audited_usages(connection, account_ids=account_ids),
+                "readings": _Q.audited_readings(connection, account_ids=account_ids),
+                "bills": _Q.audited_bills(connection, account_ids=account_ids),
+                "lines": _Q.audited_lines(connection, account_ids=account_ids),
+                "holds": _Q.audited_holds(connection, account_ids=account_ids),
+                "transfers": _Q.audited_transfers(connection, account_ids=account_ids),
+                "debits": _Q.audited_debits(connection, account_ids=account_ids),
+                "notices": _Q.audited_notices(connection, account_ids=account_ids),
+                "mandates": _Q.audited_mandates(connection, account_ids=account_ids),
+            }.items():
+                async for row in found:
+                    rows[row["account_id"]][name].append(dict(row))
+        return FactsPage(
+            last=account_ids[-1],
+            accounts=[_facts(account_id, rows[account_id]) for account_id in account_ids],
+        )
+
+    async def debits_by_key(self, keys: Mapping[str, str]) -> dict[str, Debit]:
+        """Return debits by their keys; ``keys`` says whose account each key names."""
+        async with self._pool.acquire() as connection:
+            rows = _Q.debits_by_key(connection, account_ids=list(keys.values()), keys=list(keys))
+            return {row["idempotency_key"]: _debit(dict(row)) async for row in rows}
+
+    async def debits_at_bank(
+        self, *, at: datetime, after: DebitAtBank | None, limit: int
+    ) -> Sequence[DebitAtBank]:
+        """Return the next debits that had a payment at the bank by an instant."""
+        async with self._pool.acquire() as connection:
+            rows = _Q.debits_at_bank(
+                connection,
+                at=at,
+                after_account_id=after.account_id if after else "",
+                after_bill_no=after.bill_no if after else "",
+                after_attempt=after.attempt if after else 0,
+                chunk=limit,
+            )
+            return [DebitAtBank(**dict(row)) async for row in rows]
+
+    async def installations_without_account(self) -> Sequence[str]:
+        """Return the meters whose gas nobody is billed for."""
+        async with self._pool.acquire() as connection:
+            rows = _Q.installations_without_account(connection)
+            return [row["meter_id"] async for row in rows]
+
+
+def _facts(account_id: str, rows: Mapping[str, list[dict[str, Any]]]) -> Facts:
+    dials_dm3 = {row["meter_id"]: row.pop("dial_dm3") for row in rows["installations"]}
+    lines: dict[str, list[Line]] = defaultdict(list)
+    for row in rows["lines"]:
+        del row["account_id"]
+        lines[row.pop("bill_no")].append(Line(**row))
+    return Facts(
+        account_id=account_id,
+        installations=[Installation(**row) for row in rows["installations"]],
+        dials_dm3=dials_dm3,
+        readings={
+            (row["meter_id"], row["read_at"]): Mark(
+                read_at=row["read_at"], register_dm3=row["register_dm3"], turns=row["turns"]
+            )
+            for row in rows["readings"]
+        },
+        usages=[Usage(**row) for row in rows["usages"]],
+        bills=[Bill(**row, lines=tuple(lines[row["bill_no"]])) for row in rows["bills"]],
+        held=frozenset(row["period_start"] for row in rows["holds"]),
+        transfers=[_transfer(row) for row in rows["transfers"]],
+        debits=[_debit(row) for row in rows["debits"]],
+        notices={
+            (row["bill_no"], row["attempt"]): Notice(
+                amount_minor=row["amount_minor"],
+                currency=row["currency"],
+                charge_on=row["charge_on"],
+                noticed_at=row["noticed_at"],
+            )
+            for row in rows["notices"]
+        },
+        bank_mandate_ids={row["mandate_id"]: row["bank_mandate_id"] for row in rows["mandates"]},
+    )
+
+
+def _transfer(row: dict[str, Any]) -> Transfer:
+    row["phase"] = Phase(row["phase"])
+    row["debit_code"] = Account(row["debit_code"])
+    row["credit_code"] = Account(row["credit_code"])
+    return Transfer(**row)
+
+
+def _debit(row: dict[str, Any]) -> Debit:
+    row["state"] = State(row["state"])
+    return Debit(**row)

@@ -1,0 +1,246 @@
+"""What must be true of the debits of one account and of the bank's record of them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
+
+from billing.bank import Payment, PaymentStatus
+from billing.bill import Bill
+from billing.debit import ALIVE, NOTICE_DAYS, Debit, State, body_digest
+from billing.ledger import (
+    Account,
+    DebitAmount,
+    DebitMove,
+    Transfer,
+    balance_minor,
+    debit_transfer,
+)
+from billing.period import local_day
+from billing.proof import Facts, Finding, Kind, compare_transfers
+
+# The bank has the resident's money, or has handed it to us.
+TAKEN_BY_BANK: Final = frozenset({PaymentStatus.CONFIRMED, PaymentStatus.PAID_OUT})
+TAKEN_BY_US: Final = frozenset({State.CONFIRMED, State.SETTLED})
+
+_PENDING: Final = (DebitMove.PENDING,)
+_IN_TRANSIT: Final = (*_PENDING, DebitMove.POSTED)
+_PAID_OUT: Final = (*_IN_TRANSIT, DebitMove.PAYOUT)
+_GIVEN_UP: Final = (
+    (*_PENDING, DebitMove.VOID),
+    (*_IN_TRANSIT, DebitMove.REVERSAL),
+    (*_PAID_OUT, DebitMove.REVERSAL_AFTER_PAYOUT),
+)
+_NOTHING: Final[tuple[DebitMove, ...]] = ()
+# What may stand in the ledger for a debit in each state; REVIEW keeps whatever there was.
+_LEDGERS: Final[Mapping[State, tuple[tuple[DebitMove, ...], ...]]] = MappingProxyType(
+    {
+        **dict.fromkeys((State.HELD, State.NOTICED), (_NOTHING,)),
+        **dict.fromkeys(
+            (State.RECORDED, State.SENDING, State.UNKNOWN, State.ACCEPTED, State.SUBMITTED),
+            (_PENDING,),
+        ),
+        State.CONFIRMED: (_IN_TRANSIT,),
+        State.SETTLED: (_PAID_OUT,),
+        State.FAILED: _GIVEN_UP,
+        State.CHARGED_BACK: _GIVEN_UP,
+        State.CANCELLED: (_NOTHING, *_GIVEN_UP),
+        State.REVIEW: (_PENDING, _IN_TRANSIT, _PAID_OUT, *_GIVEN_UP),
+    }
+)
+_WITH_PAYMENT: Final = frozenset(
+    {State.ACCEPTED, State.SUBMITTED, State.CONFIRMED, State.SETTLED, State.CHARGED_BACK}
+)
+
+
+def check_debits(facts: Facts, *, zone: str) -> Iterator[Finding]:
+    """Find debits without a bill, a notice, a key or a place in the ledger that fits them."""
+    bills = {bill.bill_no: bill for bill in facts.bills}
+    explained: set[str] = set()
+    for debit in facts.debits:
+        bill = bills.get(debit.bill_no)
+        if bill is None:
+            yield _about(debit, Kind.DEBIT_AMOUNT_WRONG, "its bill does not exist")
+            continue
+        earlier = [one for one in facts.debits if _same_bill(one, debit) and _before(one, debit)]
+        yield from _check_amount(debit, bill, earlier, facts.transfers)
+        yield from _check_notice(debit, facts, zone)
+        yield from _check_order(debit, facts.bank_mandate_ids.get(debit.mandate_id))
+        found = _of_debit(debit, facts.transfers)
+        explained |= found.keys()
+        yield from _check_ledger(debit, found)
+    yield from _check_alive(facts.debits)
+    yield from _check_paid(facts)
+    orphans = {
+        one.transfer_id: one
+        for one in facts.transfers
+        if one.transfer_id not in explained
+        and not (one.transfer_id.startswith("bill/") and one.bill_no in bills)
+    }
+    yield from compare_transfers({}, orphans)
+
+
+def _same_bill(one: Debit, two: Debit) -> bool:
+    return one.bill_no == two.bill_no
+
+
+def _before(one: Debit, two: Debit) -> bool:
+    return one.attempt < two.attempt
+
+
+def _check_amount(
+    debit: Debit, bill: Bill, earlier: Sequence[Debit], transfers: Sequence[Transfer]
+) -> Iterator[Finding]:
+    """A debit asks for what its bill was owed when the earlier attempts had come to their end."""
+    paid_minor = -sum(
+        balance_minor(Account.RECEIVABLE, _of_debit(one, transfers).values()) for one in earlier
+    )
+    owed_minor = bill.total_minor - paid_minor
+    if (debit.amount_minor, debit.currency) != (owed_minor, bill.currency):
+        yield _about(
+            debit,
+            Kind.DEBIT_AMOUNT_WRONG,
+            f"{debit.amount_minor} {debit.currency}, owed {owed_minor} {bill.currency}",
+        )
+
+
+def _check_notice(debit: Debit, facts: Facts, zone: str) -> Iterator[Finding]:
+    notice = facts.notices.get((debit.bill_no, debit.attempt))
+    if notice is None:
+        if debit.state is State.NOTICED or debit.idempotency_key is not None:
+            yield _about(debit, Kind.NOTICE_MISSING, "the resident was not told")
+        return
+    if debit.idempotency_key is None:
+        return
+    told = (notice.amount_minor, notice.currency, notice.charge_on)
+    taken = (debit.amount_minor, debit.currency, debit.charge_on)
+    if told != taken:
+        yield _about(debit, Kind.NOTICE_WRONG, f"told {told[0]} {told[1]} on {told[2]}")
+    if local_day(notice.noticed_at, zone) + timedelta(days=NOTICE_DAYS) > debit.charge_on:
+        yield _about(debit, Kind.NOTICE_LATE, f"told at {notice.noticed_at.isoformat()}")
+
+
+def _check_order(debit: Debit, bank_mandate_id: str | None) -> Iterator[Finding]:
+    """The key follows from the debit's name, the digest from the body, the body from the debit."""
+    if debit.state in _WITH_PAYMENT and debit.bank_payment_id is None:
+        yield _about(debit, Kind.DEBIT_WITHOUT_PAYMENT, "the bank's name for it is not kept")
+    if debit.idempotency_key is None and debit.body is None:
+        return
+    if debit.idempotency_key != debit.key:
+        yield _about(debit, Kind.DEBIT_KEY_WRONG, "its key is not made from its name")
+    if debit.body is None or debit.body_digest != body_digest(debit.body):
+        yield _about(debit, Kind.DEBIT_BODY_WRONG, "its body does not fit its digest")
+        return
+    try:
+        order = json.loads(debit.body)["payments"]
+        said = (
+            order["amount"],
+            order["currency"],
+            order["charge_date"],
+            order["metadata"]["intent"],
+            order["links"]["mandate"],
+        )
+    except (ValueError, KeyError, TypeError):
+        yield _about(debit, Kind.DEBIT_BODY_WRONG, "its body is not an order")
+        return
+    meant = (
+        debit.amount_minor,
+        debit.currency,
+        debit.charge_on.isoformat(),
+        debit.key,
+        bank_mandate_id or said[4],
+    )
+    if said != meant:
+        yield _about(debit, Kind.DEBIT_BODY_WRONG, f"it orders {said[0]} {said[1]} on {said[2]}")
+
+
+def _check_ledger(debit: Debit, found: Mapping[str, Transfer]) -> Iterator[Finding]:
+    """Find what the ledger has against the nearest history that the debit's state allows."""
+    amount = DebitAmount(
+        account_id=debit.account_id,
+        bill_no=debit.bill_no,
+        attempt=debit.attempt,
+        amount_minor=debit.amount_minor,
+        currency=debit.currency,
+    )
+    allowed = _LEDGERS[debit.state]
+    if debit.idempotency_key is not None and len(allowed) > 1:
+        allowed = tuple(moves for moves in allowed if moves)
+    answers = []
+    for moves in allowed:
+        expected = [debit_transfer(move, amount, at=debit.changed_at) for move in moves]
+        answers.append(list(compare_transfers({one.transfer_id: one for one in expected}, found)))
+    yield from min(answers, key=len)
+
+
+def _check_alive(debits: Sequence[Debit]) -> Iterator[Finding]:
+    alive: set[str] = set()
+    for debit in debits:
+        if debit.state in ALIVE and debit.bill_no in alive:
+            yield _about(debit, Kind.DEBIT_DOUBLED, "another attempt for the bill is alive too")
+        if debit.state in ALIVE:
+            alive.add(debit.bill_no)
+
+
+def _check_paid(facts: Facts) -> Iterator[Finding]:
+    for bill in facts.bills:
+        owed_minor = balance_minor(
+            Account.RECEIVABLE, [one for one in facts.transfers if one.bill_no == bill.bill_no]
+        )
+        if owed_minor < 0:
+            yield Finding(
+                kind=Kind.BILL_OVERPAID,
+                subject=f"{bill.account_id}/{bill.bill_no}",
+                detail=f"{-owed_minor} {bill.currency} more than it asks for",
+            )
+
+
+def check_payment(payment: Payment, debit: Debit | None) -> Iterator[Finding]:
+    """Find a payment at the bank that is not exactly the one its debit ordered."""
+    if debit is None:
+        yield _at_bank(payment, Kind.PAYMENT_UNKNOWN, "no debit of ours ordered it")
+        return
+    if debit.bank_payment_id is not None and debit.bank_payment_id != payment.payment_id:
+        yield _at_bank(payment, Kind.PAYMENT_DOUBLED, f"{_name(debit)} has another payment")
+        return
+    if (payment.amount_minor, payment.currency) != (debit.amount_minor, debit.currency):
+        yield _at_bank(
+            payment,
+            Kind.PAYMENT_WRONG,
+            f"{payment.amount_minor} {payment.currency},"
+            f" ordered {debit.amount_minor} {debit.currency}",
+        )
+    taken = payment.status in TAKEN_BY_BANK
+    if debit.state is not State.REVIEW and taken != (debit.state in TAKEN_BY_US):
+        yield _at_bank(
+            payment, Kind.COLLECTED_DIFFERS, f"{payment.status} there, {debit.state} here"
+        )
+
+
+def collected_minor(facts: Facts) -> dict[str, int]:
+    """Return what the ledger has taken and kept, by currency, in minor units."""
+    sums: dict[str, int] = {}
+    for currency in {one.currency for one in facts.transfers}:
+        own = [one for one in facts.transfers if one.currency == currency]
+        sums[currency] = balance_minor(Account.COLLECTIONS_IN_TRANSIT, own) + balance_minor(
+            Account.BANK, own
+        )
+    return sums
+
+
+def _of_debit(debit: Debit, transfers: Sequence[Transfer]) -> dict[str, Transfer]:
+    prefix = f"debit/{debit.bill_no}/{debit.attempt}/"
+    return {one.transfer_id: one for one in transfers if one.transfer_id.startswith(prefix)}
+
+
+def _name(debit: Debit) -> str:
+    return f"{debit.account_id}/{debit.bill_no}/{debit.attempt}"
+
+
+def _about(debit: Debit, kind: Kind, detail: str) -> Finding:
+    return Finding(kind=kind, subject=_name(debit), detail=detail)
+
+
+def _at_bank(payment: Payment, kind: Kind, detail: str) -> Finding:
+    return Finding(kind=kind, subject=f"payment {payment.payment_id}", detail=detail)

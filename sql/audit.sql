@@ -1,0 +1,112 @@
+-- What the audit reads: everything about a page of accounts, as it stands at one instant.
+
+-- name: audited_accounts(after, chunk)$
+-- Name the next accounts in order.
+SELECT array_agg(account_id ORDER BY account_id)
+FROM (
+    SELECT account_id FROM account
+    WHERE account_id > :after::text
+    ORDER BY account_id
+    LIMIT :chunk::bigint
+) AS page;
+
+-- name: audited_installations(account_ids)
+-- Read where meters hung, and what their dials can show.
+SELECT i.meter_id, i.installed_at, i.account_id, i.supply_point_id, i.opening_dm3, i.removed_at,
+       i.closing_dm3, i.closing_turns, m.dial_dm3
+FROM installation i
+JOIN meter m USING (meter_id)
+WHERE i.account_id = ANY (:account_ids::text[])
+ORDER BY i.account_id, i.meter_id, i.installed_at;
+
+-- name: audited_usages(account_ids)
+-- Read the gas that was measured.
+SELECT meter_id, installed_at, account_id, supply_point_id, from_at, to_at, opening_register_dm3,
+       opening_turns, opening_read_at, closing_register_dm3, closing_turns, closing_read_at,
+       volume_dm3
+FROM usage
+WHERE account_id = ANY (:account_ids::text[])
+ORDER BY account_id, meter_id, from_at;
+
+-- name: audited_readings(account_ids)
+-- Read the billable readings that measured gas quotes.
+SELECT DISTINCT u.account_id, r.meter_id, r.read_at, r.register_dm3, r.turns
+FROM usage u
+JOIN reading r ON r.meter_id = u.meter_id AND r.read_at IN (u.opening_read_at, u.closing_read_at)
+WHERE u.account_id = ANY (:account_ids::text[]) AND r.verdict = 'billable';
+
+-- name: audited_bills(account_ids)
+-- Read the bills.
+SELECT account_id, bill_no, period_start, period_end, revision, volume_dm3, net_minor, vat_minor,
+       total_minor, currency, issued_at, due_on
+FROM bill
+WHERE account_id = ANY (:account_ids::text[])
+ORDER BY account_id, bill_no;
+
+-- name: audited_lines(account_ids)
+-- Read the lines of the bills.
+SELECT account_id, bill_no, line_no, meter_id, supply_point_id, from_at, to_at,
+       opening_register_dm3, opening_read_at, closing_register_dm3, closing_read_at, volume_dm3,
+       tariff_code, tariff_valid_from, net_minor_per_1000_m3, vat_rate_bp, net_minor, vat_minor
+FROM bill_line
+WHERE account_id = ANY (:account_ids::text[])
+ORDER BY account_id, bill_no, line_no;
+
+-- name: audited_holds(account_ids)
+-- Read which months of these accounts are held.
+SELECT account_id, period_start FROM bill_hold WHERE account_id = ANY (:account_ids::text[]);
+
+-- name: audited_transfers(account_ids)
+-- Read the ledger.
+SELECT account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no,
+       posted_at
+FROM transfer
+WHERE account_id = ANY (:account_ids::text[])
+ORDER BY account_id, transfer_id;
+
+-- name: audited_debits(account_ids)
+-- Read the debits.
+SELECT account_id, bill_no, attempt, mandate_id, state, reason, amount_minor, currency, charge_on,
+       idempotency_key, body, body_digest, bank_payment_id, lease_until, sends, first_sent_at,
+       changed_at
+FROM debit
+WHERE account_id = ANY (:account_ids::text[])
+ORDER BY account_id, bill_no, attempt;
+
+-- name: audited_notices(account_ids)
+-- Read what residents were told.
+SELECT account_id, bill_no, attempt, amount_minor, currency, charge_on, noticed_at
+FROM notice
+WHERE account_id = ANY (:account_ids::text[]);
+
+-- name: audited_mandates(account_ids)
+-- Read under which name the bank knows each mandate.
+SELECT account_id, mandate_id, bank_mandate_id
+FROM mandate
+WHERE account_id = ANY (:account_ids::text[]);
+
+-- name: debits_by_key(account_ids, keys)
+-- Find the debits that some payments at the bank name as their orders.
+SELECT d.account_id, d.bill_no, d.attempt, d.mandate_id, d.state, d.reason, d.amount_minor,
+       d.currency, d.charge_on, d.idempotency_key, d.body, d.body_digest, d.bank_payment_id,
+       d.lease_until, d.sends, d.first_sent_at, d.changed_at
+FROM unnest(:account_ids::text[], :keys::text[]) AS k (account_id, idempotency_key)
+JOIN debit d USING (account_id, idempotency_key);
+
+-- name: debits_at_bank(at, after_account_id, after_bill_no, after_attempt, chunk)
+-- List, in order of key, the debits that had a payment at the bank by an instant.
+SELECT account_id, bill_no, attempt, bank_payment_id
+FROM debit
+WHERE (account_id, bill_no, attempt)
+      > (:after_account_id::text, :after_bill_no::text, :after_attempt::integer)
+  AND bank_payment_id IS NOT NULL AND changed_at <= :at::timestamptz
+ORDER BY account_id, bill_no, attempt
+LIMIT :chunk::bigint;
+
+-- name: installations_without_account()
+-- List meters that hang at an account that does not exist, so that nobody is billed for their gas.
+SELECT i.meter_id, i.installed_at
+FROM installation i
+WHERE NOT EXISTS (SELECT FROM account a WHERE a.account_id = i.account_id)
+ORDER BY i.meter_id, i.installed_at
+LIMIT 1000;
