@@ -1,0 +1,1 @@
+"""The outside world; it knows the wire and never imports us."""

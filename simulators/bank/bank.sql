@@ -1,0 +1,192 @@
+-- name: create_schema#
+-- Open the books: every commit is on disk before it is answered, and one bank owns the file.
+PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+CREATE TABLE IF NOT EXISTS resource (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    resource_id TEXT NOT NULL UNIQUE,
+    kind        TEXT NOT NULL,
+    created_at  TEXT NOT NULL,
+    removed     INTEGER NOT NULL DEFAULT 0,
+    body        TEXT NOT NULL,
+    status        TEXT GENERATED ALWAYS AS (json_extract(body, '$.status')) STORED,
+    currency      TEXT GENERATED ALWAYS AS (json_extract(body, '$.currency')) STORED,
+    scheme        TEXT GENERATED ALWAYS AS (json_extract(body, '$.scheme')) STORED,
+    reference     TEXT GENERATED ALWAYS AS (json_extract(body, '$.reference')) STORED,
+    charge_date   TEXT GENERATED ALWAYS AS (json_extract(body, '$.charge_date')) STORED,
+    amount        INTEGER GENERATED ALWAYS AS (json_extract(body, '$.amount')) STORED,
+    enabled       INTEGER GENERATED ALWAYS AS (json_extract(body, '$.enabled')) STORED,
+    action        TEXT GENERATED ALWAYS AS (json_extract(body, '$.action')) STORED,
+    resource_type TEXT GENERATED ALWAYS AS (json_extract(body, '$.resource_type')) STORED,
+    creditor      TEXT GENERATED ALWAYS AS (json_extract(body, '$.links.creditor')) STORED,
+    customer      TEXT GENERATED ALWAYS AS (
+        coalesce(json_extract(body, '$.links.customer'), json_extract(body, '$.hidden.customer'))
+    ) STORED,
+    account       TEXT
+        GENERATED ALWAYS AS (json_extract(body, '$.links.customer_bank_account')) STORED,
+    mandate       TEXT GENERATED ALWAYS AS (json_extract(body, '$.links.mandate')) STORED,
+    payment       TEXT GENERATED ALWAYS AS (json_extract(body, '$.links.payment')) STORED,
+    billing_request TEXT
+        GENERATED ALWAYS AS (json_extract(body, '$.links.billing_request')) STORED,
+    parent_event  TEXT GENERATED ALWAYS AS (json_extract(body, '$.links.parent_event')) STORED,
+    fingerprint   TEXT GENERATED ALWAYS AS (json_extract(body, '$.hidden.fingerprint')) STORED
+);
+CREATE INDEX IF NOT EXISTS resource_kind ON resource (kind, seq);
+CREATE INDEX IF NOT EXISTS resource_customer ON resource (customer, kind);
+CREATE INDEX IF NOT EXISTS resource_account ON resource (account, kind);
+CREATE INDEX IF NOT EXISTS resource_mandate ON resource (mandate, kind);
+CREATE INDEX IF NOT EXISTS resource_request ON resource (billing_request, kind);
+CREATE INDEX IF NOT EXISTS resource_fingerprint ON resource (fingerprint)
+    WHERE fingerprint IS NOT NULL;
+CREATE TABLE IF NOT EXISTS agenda (
+    agenda_id   INTEGER PRIMARY KEY AUTOINCREMENT,
+    due_at      TEXT NOT NULL,
+    kind        TEXT NOT NULL,
+    resource_id TEXT NOT NULL,
+    step        TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS agenda_due ON agenda (due_at, agenda_id);
+CREATE INDEX IF NOT EXISTS agenda_resource ON agenda (resource_id);
+CREATE TABLE IF NOT EXISTS idempotency (
+    operation       TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    resource_id     TEXT NOT NULL,
+    PRIMARY KEY (operation, idempotency_key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- name: insert_resource(resource_id, kind, created_at, body)!
+-- Write down a new resource; its place in the sequence is its place in every list.
+INSERT INTO resource (resource_id, kind, created_at, body)
+VALUES (:resource_id, :kind, :created_at, :body);
+
+-- name: update_resource(resource_id, body)!
+-- Write down what a resource has become.
+UPDATE resource SET body = :body WHERE resource_id = :resource_id;
+
+-- name: remove_resource(resource_id)!
+-- Take a resource out of every answer; the books keep it.
+UPDATE resource SET removed = 1 WHERE resource_id = :resource_id;
+
+-- name: resource_body(kind, resource_id)$
+-- Read one resource by its kind and id.
+SELECT body FROM resource WHERE resource_id = :resource_id AND kind = :kind AND NOT removed;
+
+-- name: resource_seq(kind, resource_id)$
+-- Read the place of a cursor, which stays good when its resource is removed.
+SELECT seq FROM resource WHERE resource_id = :resource_id AND kind = :kind;
+
+-- name: page_older(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, created_from, created_to, charged_from, charged_to)
+-- Read the page just older than the edge, newest first.
+SELECT resource_id, body FROM resource
+WHERE kind = :kind AND NOT removed AND seq < :edge_seq
+  AND (:status IS NULL OR instr(:status, ',' || status || ',') > 0)
+  AND (:currency IS NULL OR currency = :currency)
+  AND (:scheme IS NULL OR scheme = :scheme)
+  AND (:reference IS NULL OR reference = :reference)
+  AND (:enabled IS NULL OR enabled = :enabled)
+  AND (:action IS NULL OR action = :action)
+  AND (:resource_type IS NULL OR resource_type = :resource_type)
+  AND (:creditor IS NULL OR creditor = :creditor)
+  AND (:customer IS NULL OR customer = :customer)
+  AND (:customer_bank_account IS NULL OR account = :customer_bank_account)
+  AND (:mandate IS NULL OR mandate = :mandate)
+  AND (:payment IS NULL OR payment = :payment)
+  AND (:billing_request IS NULL OR billing_request = :billing_request)
+  AND (:parent_event IS NULL OR parent_event = :parent_event)
+  AND created_at >= :created_from AND created_at < :created_to
+  AND (charge_date IS NULL OR (charge_date >= :charged_from AND charge_date < :charged_to))
+ORDER BY seq DESC LIMIT :rows;
+
+-- name: page_newer(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, created_from, created_to, charged_from, charged_to)
+-- Read the page just newer than the edge, oldest first.
+SELECT resource_id, body FROM resource
+WHERE kind = :kind AND NOT removed AND seq > :edge_seq
+  AND (:status IS NULL OR instr(:status, ',' || status || ',') > 0)
+  AND (:currency IS NULL OR currency = :currency)
+  AND (:scheme IS NULL OR scheme = :scheme)
+  AND (:reference IS NULL OR reference = :reference)
+  AND (:enabled IS NULL OR enabled = :enabled)
+  AND (:action IS NULL OR action = :action)
+  AND (:resource_type IS NULL OR resource_type = :resource_type)
+  AND (:creditor IS NULL OR creditor = :creditor)
+  AND (:customer IS NULL OR customer = :customer)
+  AND (:customer_bank_account IS NULL OR account = :customer_bank_account)
+  AND (:mandate IS NULL OR mandate = :mandate)
+  AND (:payment IS NULL OR payment = :payment)
+  AND (:billing_request IS NULL OR billing_request = :billing_request)
+  AND (:parent_event IS NULL OR parent_event = :parent_event)
+  AND created_at >= :created_from AND created_at < :created_to
+  AND (charge_date IS NULL OR (charge_date >= :charged_from AND charge_date < :charged_to))
+ORDER BY seq LIMIT :rows;
+
+-- name: accounts_of_customer(customer)
+-- Read the bank accounts of a customer that is being removed.
+SELECT body FROM resource
+WHERE customer = :customer AND kind = 'customer_bank_accounts' AND NOT removed ORDER BY seq;
+
+-- name: mandates_of_account(account)
+-- Read the mandates on a bank account that is being disabled.
+SELECT body FROM resource WHERE account = :account AND kind = 'mandates' ORDER BY seq;
+
+-- name: payments_of_mandate(mandate)
+-- Read the payments of a mandate that ends.
+SELECT body FROM resource WHERE mandate = :mandate AND kind = 'payments' ORDER BY seq;
+
+-- name: account_by_fingerprint(customer, fingerprint)$
+-- Find the enabled bank account with this number that the customer already has.
+SELECT resource_id FROM resource
+WHERE fingerprint = :fingerprint AND customer = :customer AND enabled AND NOT removed;
+
+-- name: charged_between(mandate, day_from, day_to)^
+-- Count and add up what a mandate's living payments take on days from ... until before ...
+SELECT count(*), coalesce(sum(amount), 0) FROM resource
+WHERE mandate = :mandate AND kind = 'payments'
+  AND status NOT IN ('cancelled', 'failed', 'charged_back')
+  AND charge_date >= :day_from AND charge_date < :day_to;
+
+-- name: everything(kind)
+-- Read one whole kind, oldest first, removed ones too, for the checkers.
+SELECT body FROM resource WHERE kind = :kind ORDER BY seq;
+
+-- name: count_of(kind)$
+-- Count one whole kind, for the checkers.
+SELECT count(*) FROM resource WHERE kind = :kind;
+
+-- name: plan_step(due_at, kind, resource_id, step)!
+-- Put a step on the agenda.
+INSERT INTO agenda (due_at, kind, resource_id, step)
+VALUES (:due_at, :kind, :resource_id, :step);
+
+-- name: next_step(until)^
+-- Read the earliest step that is due; steps of one instant keep the order of their planning.
+SELECT agenda_id, due_at, kind, resource_id, step FROM agenda
+WHERE due_at <= :until ORDER BY due_at, agenda_id LIMIT 1;
+
+-- name: strike_step(agenda_id)!
+-- Take a step off the agenda in the transaction that carries it out.
+DELETE FROM agenda WHERE agenda_id = :agenda_id;
+
+-- name: strike_all(resource_id)!
+-- Forget what was planned for a resource whose life took another turn.
+DELETE FROM agenda WHERE resource_id = :resource_id;
+
+-- name: remember_key(operation, idempotency_key, resource_id)!
+-- Spend an idempotency key, in the transaction that makes the resource.
+INSERT INTO idempotency (operation, idempotency_key, resource_id)
+VALUES (:operation, :idempotency_key, :resource_id);
+
+-- name: recall_key(operation, idempotency_key)$
+-- Find what an idempotency key has made.
+SELECT resource_id FROM idempotency
+WHERE operation = :operation AND idempotency_key = :idempotency_key;
+
+-- name: write_setting(name, value)!
+-- Keep one fact about the bank itself.
+INSERT INTO setting (name, value) VALUES (:name, :value)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: read_setting(name)$
+-- Read one fact about the bank itself.
+SELECT value FROM setting WHERE name = :name;

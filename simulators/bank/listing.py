@@ -1,0 +1,126 @@
+"""Pages of a list: newest first, with cursors that neither skip nor repeat while it grows."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any, Final
+
+from simulators.bank import errors
+from simulators.bank.clock import parse, stamp
+from simulators.bank.store import SEQ_END, Document
+from simulators.bank.world import Bank, shown
+
+LIMIT_DEFAULT: Final = 50
+LIMIT_MAX: Final = 500
+FIRST: Final = ""
+LAST: Final = "~"
+
+COLUMNS: Final = (
+    "status",
+    "currency",
+    "scheme",
+    "reference",
+    "enabled",
+    "action",
+    "resource_type",
+    "creditor",
+    "customer",
+    "customer_bank_account",
+    "mandate",
+    "payment",
+    "billing_request",
+    "parent_event",
+)
+RANGE: Final = re.compile(r"(created_at|charge_date)\[(gt|gte|lt|lte)\]")
+
+
+def listing(
+    bank: Bank,
+    kind: str,
+    query: Mapping[str, str],
+    filters: tuple[str, ...],
+    show: Callable[[Bank, Document], Document] = lambda _, document: shown(document),
+) -> Document:
+    """Return one page of a kind with its cursors.
+
+    :raises BankError: 400 for a parameter that is unknown here or cannot be read.
+    """
+    where = _where(query, filters)
+    limit = _limit(query)
+    newer = "before" in query
+    edge_seq = _edge(bank, kind, query)
+    found = bank.store.page(kind, newer=newer, edge_seq=edge_seq, rows=limit + 1, where=where)
+    more = len(found) > limit
+    page = found[:limit]
+    if newer:
+        page.reverse()
+    has_older = newer or more
+    has_newer = more if newer else "after" in query
+    return {
+        kind: [show(bank, document) for document in page],
+        "meta": {
+            "cursors": {
+                "before": page[0]["id"] if page and has_newer else None,
+                "after": page[-1]["id"] if page and has_older else None,
+            },
+            "limit": limit,
+        },
+    }
+
+
+def _limit(query: Mapping[str, str]) -> int:
+    text = query.get("limit", str(LIMIT_DEFAULT))
+    if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= LIMIT_MAX:
+        raise _bad_parameter("limit", f"must be between 1 and {LIMIT_MAX}")
+    return int(text)
+
+
+def _edge(bank: Bank, kind: str, query: Mapping[str, str]) -> int:
+    if "after" in query and "before" in query:
+        raise _bad_parameter("after", "cannot be combined with before")
+    for name in ("after", "before"):
+        if name in query:
+            seq = bank.store.seq(kind, query[name])
+            if seq is None:
+                raise _bad_parameter(name, "is not a known cursor")
+            return seq
+    return SEQ_END
+
+
+def _where(query: Mapping[str, str], filters: tuple[str, ...]) -> dict[str, Any]:
+    where: dict[str, Any] = {column: query.get(column) for column in COLUMNS}
+    bounds = {"created_from": FIRST, "created_to": LAST, "charged_from": FIRST, "charged_to": LAST}
+    for name, value in query.items():
+        span = RANGE.fullmatch(name)
+        if span and span[1] in filters:
+            _bound(bounds, span[1], span[2], value)
+        elif name not in (*filters, "limit", "after", "before") or name in {
+            "created_at",
+            "charge_date",
+        }:
+            raise _bad_parameter(name, "is not a parameter of this list")
+    if where["status"] is not None:
+        where["status"] = f",{where['status']},"
+    if where["enabled"] is not None:
+        where["enabled"] = {"true": 1, "false": 0}.get(where["enabled"], -1)
+    return where | bounds
+
+
+def _bound(bounds: dict[str, str], name: str, sign: str, value: str) -> None:
+    try:
+        edge = (
+            stamp(parse(value)) if name == "created_at" else date.fromisoformat(value).isoformat()
+        )
+    except ValueError as error:
+        raise _bad_parameter(f"{name}[{sign}]", "cannot be read") from error
+    # One step beyond the edge in the order of the strings themselves.
+    if sign in {"gt", "lte"}:
+        edge += "\x00"
+    side = "from" if sign in {"gt", "gte"} else "to"
+    bounds[("created_" if name == "created_at" else "charged_") + side] = edge
+
+
+def _bad_parameter(name: str, message: str) -> errors.BankError:
+    return errors.invalid_usage(
+        400, "invalid_query_parameter", "Invalid query parameter", f"{name} {message}"
+    )

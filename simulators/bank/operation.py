@@ -1,0 +1,43 @@
+"""One entry of the contract: a method, a path, and the function that does it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from simulators.bank.fields import Fields
+from simulators.bank.store import Document
+from simulators.bank.world import Bank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request as an operation sees it: whose id, which fields, which query."""
+
+    identity: str
+    fields: Fields
+    query: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation; `run` returns the resource, or a whole list envelope, or nothing (204)."""
+
+    name: str
+    method: str
+    path: str
+    run: Callable[[Bank, Call], Document | None]
+    creates: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Return the plural resource, which is also the envelope's key."""
+        return self.name.split(".", 1)[0]
+
+    @property
+    def envelope(self) -> str:
+        """Return the key around the request: the resource's, or `data` for an action."""
+        return "data" if "/actions/" in self.path else self.kind
+
+    @property
+    def lists(self) -> bool:
+        """Say whether `run` returns the whole answer instead of one resource."""
+        return self.name.endswith(".list")

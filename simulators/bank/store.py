@@ -1,0 +1,170 @@
+"""The bank's books: documents in one SQLite file, durable before they are answered."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiosql
+
+Document = dict[str, Any]
+
+_Q: Final = aiosql.from_path(Path(__file__).with_name("bank.sql"), "sqlite3")
+
+# An edge beyond every sequence number SQLite can give out.
+SEQ_END: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A thing to do to a resource at an instant."""
+
+    agenda_id: int
+    due_at: str
+    kind: str
+    resource_id: str
+    step: str
+
+
+class Store:
+    """One connection, used from one thread; calls are short and run in line."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level="IMMEDIATE")
+        _Q.create_schema(self._connection)
+
+    def close(self) -> None:
+        """Close the file; everything committed is in it already."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit all of the block, or nothing of it when it raises."""
+        with self._connection:
+            yield
+
+    def add(self, kind: str, document: Document) -> None:
+        """Write down a new document, which carries its id and created_at."""
+        _Q.insert_resource(
+            self._connection,
+            resource_id=document["id"],
+            kind=kind,
+            created_at=document["created_at"],
+            body=json.dumps(document),
+        )
+
+    def put(self, document: Document) -> None:
+        """Write down what a document has become."""
+        _Q.update_resource(self._connection, resource_id=document["id"], body=json.dumps(document))
+
+    def remove(self, resource_id: str) -> None:
+        """Hide a document from every answer."""
+        _Q.remove_resource(self._connection, resource_id=resource_id)
+
+    def get(self, kind: str, resource_id: str) -> Document | None:
+        """Return the document, or None when there is none of this kind and id."""
+        body = _Q.resource_body(self._connection, kind=kind, resource_id=resource_id)
+        return None if body is None else _document(body)
+
+    def seq(self, kind: str, resource_id: str) -> int | None:
+        """Return the place of a document in its lists, or None when there is none."""
+        seq: int | None = _Q.resource_seq(self._connection, kind=kind, resource_id=resource_id)
+        return seq
+
+    def page(
+        self, kind: str, *, newer: bool, edge_seq: int, rows: int, where: Mapping[str, Any]
+    ) -> list[Document]:
+        """Return up to `rows` documents on one side of an edge, nearest to the edge first."""
+        read = _Q.page_newer if newer else _Q.page_older
+        found = read(self._connection, kind=kind, edge_seq=edge_seq, rows=rows, **where)
+        return [_document(body) for _, body in found]
+
+    def accounts_of(self, customer_id: str) -> list[Document]:
+        """Return a customer's bank accounts."""
+        found = _Q.accounts_of_customer(self._connection, customer=customer_id)
+        return [_document(body) for (body,) in found]
+
+    def mandates_of(self, account_id: str) -> list[Document]:
+        """Return the mandates on a bank account."""
+        found = _Q.mandates_of_account(self._connection, account=account_id)
+        return [_document(body) for (body,) in found]
+
+    def payments_of(self, mandate_id: str) -> list[Document]:
+        """Return the payments under a mandate."""
+        found = _Q.payments_of_mandate(self._connection, mandate=mandate_id)
+        return [_document(body) for (body,) in found]
+
+    def everything(self, kind: str) -> list[Document]:
+        """Return all documents of a kind, oldest first, for the checkers."""
+        return [_document(body) for (body,) in _Q.everything(self._connection, kind=kind)]
+
+    def count_of(self, kind: str) -> int:
+        """Return how many documents of a kind were ever written."""
+        count: int = _Q.count_of(self._connection, kind=kind)
+        return count
+
+    def account_with(self, customer_id: str, fingerprint: str) -> str | None:
+        """Return the id of the customer's enabled account with this number, if any."""
+        found: str | None = _Q.account_by_fingerprint(
+            self._connection, customer=customer_id, fingerprint=fingerprint
+        )
+        return found
+
+    def charged_between(self, mandate_id: str, day_from: str, day_to: str) -> tuple[int, int]:
+        """Return how many living payments a mandate has on those days, and their sum."""
+        count, amount = _Q.charged_between(
+            self._connection, mandate=mandate_id, day_from=day_from, day_to=day_to
+        )
+        return count, amount
+
+    def plan(self, *, due_at: str, kind: str, resource_id: str, step: str) -> None:
+        """Put a step on the agenda."""
+        _Q.plan_step(self._connection, due_at=due_at, kind=kind, resource_id=resource_id, step=step)
+
+    def next_step(self, until: str) -> Step | None:
+        """Return the earliest step due by `until`, or None."""
+        row = _Q.next_step(self._connection, until=until)
+        if row is None:
+            return None
+        agenda_id, due_at, kind, resource_id, step = row
+        return Step(
+            agenda_id=agenda_id, due_at=due_at, kind=kind, resource_id=resource_id, step=step
+        )
+
+    def strike(self, agenda_id: int) -> None:
+        """Take one step off the agenda."""
+        _Q.strike_step(self._connection, agenda_id=agenda_id)
+
+    def strike_all(self, resource_id: str) -> None:
+        """Take every step of a resource off the agenda."""
+        _Q.strike_all(self._connection, resource_id=resource_id)
+
+    def remember_key(self, operation: str, key: str, resource_id: str) -> None:
+        """Spend an idempotency key."""
+        _Q.remember_key(
+            self._connection, operation=operation, idempotency_key=key, resource_id=resource_id
+        )
+
+    def recall_key(self, operation: str, key: str) -> str | None:
+        """Return the id of what an idempotency key has made, or None."""
+        found: str | None = _Q.recall_key(
+            self._connection, operation=operation, idempotency_key=key
+        )
+        return found
+
+    def setting(self, name: str) -> str | None:
+        """Return one fact about the bank, or None when it was never written."""
+        value: str | None = _Q.read_setting(self._connection, name=name)
+        return value
+
+    def set(self, name: str, value: str) -> None:
+        """Keep one fact about the bank."""
+        _Q.write_setting(self._connection, name=name, value=value)
+
+
+def _document(body: str) -> Document:
+    document: Document = json.loads(body)
+    return document

@@ -1,0 +1,32 @@
+"""JSON over HTTP as both listeners speak it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from aiohttp import web
+
+# Ten times the longest honest request (a flow with everything prefilled).
+REQUEST_BYTES_MAX = 64 * 1024
+
+
+def answer(status: int, body: object, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a JSON answer."""
+    return web.Response(
+        status=status,
+        body=json.dumps(body, ensure_ascii=False).encode(),
+        content_type="application/json",
+        headers=headers,
+    )
+
+
+def parse_json(text: bytes) -> Any:  # noqa: ANN401 - JSON can be anything until it is looked at
+    """Read JSON strictly.
+
+    :raises ValueError: when it is none; NaN and Infinity are none.
+    """
+    return json.loads(text, parse_constant=_refuse)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,260 @@
+"""The bank at its door: who may come in, what it can read, and how it lists."""
+
+import json
+from typing import Any
+
+import pytest
+
+from simulators.bank import iban
+from tests.fixtures_bank import BANK_TOKEN, SimulatedBank
+
+GOOD = {"Authorization": f"Bearer {BANK_TOKEN}", "GoCardless-Version": "2015-07-06"}
+
+
+async def raw(
+    bank: SimulatedBank, method: str, path: str, body: bytes = b"", /, **headers: str
+) -> tuple[int, dict[str, Any]]:
+    """Send bytes as they are and return status and envelope."""
+    async with bank.session.request(method, bank.url + path, data=body, headers=headers) as answer:
+        assert answer.content_type == "application/json"
+        return answer.status, await answer.json()
+
+
+class TestDoor:
+    """The door ..."""
+
+    @pytest.mark.parametrize(
+        ("headers", "status", "reason"),
+        [
+            ({"Authorization": ""}, 401, "unauthorized"),
+            ({"Authorization": BANK_TOKEN}, 401, "unauthorized"),
+            ({"Authorization": f"Bearer {BANK_TOKEN}x"}, 401, "unauthorized"),
+            ({"Authorization": "Bearer \xe9"}, 401, "unauthorized"),
+            ({"GoCardless-Version": "2014-01-01"}, 400, "version_not_found"),
+        ],
+    )
+    async def test_lets_nobody_in_without_token_and_version(
+        self, shared_bank: SimulatedBank, headers: dict[str, str], status: int, reason: str
+    ) -> None:
+        """A mock that forgives lets mistakes through that the real bank refuses."""
+        found, refusal = await raw(shared_bank, "GET", "/payments", b"", **(GOOD | headers))
+
+        assert (found, refusal["error"]["errors"][0]["reason"]) == (status, reason)
+
+    async def test_misses_the_version_by_name(self, shared_bank: SimulatedBank) -> None:
+        """The commonest mistake of a new client has its own word."""
+        found, refusal = await raw(
+            shared_bank, "GET", "/payments", Authorization=f"Bearer {BANK_TOKEN}"
+        )
+
+        assert (found, refusal["error"]["errors"][0]["reason"]) == (400, "missing_version_header")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b"{}",
+            b'{"payments": []}',
+            b'{"payment": {}}',
+            b'{"payments": {}, "data": {}}',
+            b'{"payments": {"amount": NaN}}',
+            b"\xff\xfe",
+        ],
+    )
+    async def test_refuses_what_is_no_document(
+        self, shared_bank: SimulatedBank, body: bytes
+    ) -> None:
+        """Every broken body is a 400 in the envelope, never a 500."""
+        status, refusal = await raw(shared_bank, "POST", "/payments", body, **GOOD)
+
+        assert (status, refusal["error"]["type"]) == (400, "invalid_api_usage")
+
+    async def test_refuses_paths_methods_and_sizes(self, shared_bank: SimulatedBank) -> None:
+        """What no operation serves is told in the envelope too."""
+        path, _ = await raw(shared_bank, "GET", "/refunds", b"", **GOOD)
+        method, _ = await raw(shared_bank, "DELETE", "/payments", b"", **GOOD)
+        size, _ = await raw(shared_bank, "POST", "/payments", b" " * 70_000, **GOOD)
+
+        assert (path, method, size) == (404, 405, 413)
+
+
+class TestFields:
+    """A field ..."""
+
+    @pytest.mark.parametrize(
+        ("fields", "pointer"),
+        [
+            ({"amount": 1.0}, "/payments/amount"),
+            ({"amount": True}, "/payments/amount"),
+            ({"amount": "100"}, "/payments/amount"),
+            ({"amount": 0}, "/payments/amount"),
+            ({"amount": 10**12 + 1}, "/payments/amount"),
+            ({"currency": "EUR"}, "/payments/currency"),
+            ({"charge_date": "2026-02-30"}, "/payments/charge_date"),
+            ({"charge_date": "2025-01-01"}, "/payments/charge_date"),
+            ({"links": {"mandate": "MD0"}}, "/payments/links/mandate"),
+            ({"links": {}}, "/payments/links/mandate"),
+            ({"metadata": {"a": 1}}, "/payments/metadata"),
+            ({"metadata": {"k" * 51: "v"}}, "/payments/metadata"),
+            ({"metadata": {"k": "v" * 501}}, "/payments/metadata"),
+            ({"metadata": dict.fromkeys("abcd", "v")}, "/payments/metadata"),
+            ({"amuont": 1}, "/payments/amuont"),
+            ({"description": "x" * 256}, "/payments/description"),
+            ({"retry_if_possible": "no"}, "/payments/retry_if_possible"),
+        ],
+        ids=str,
+    )
+    async def test_in_error_is_pointed_at(
+        self, shared_bank: SimulatedBank, fields: dict[str, Any], pointer: str
+    ) -> None:
+        """One wrong field, one 422, one pointer; and nothing written down."""
+        mandate_id = await shared_bank.mandate()
+        good = {"amount": 1, "currency": "KZT", "links": {"mandate": mandate_id}}
+
+        status, refusal = await shared_bank.api("POST", "/payments", {"payments": good | fields})
+        _, made = await shared_bank.api("GET", f"/payments?mandate={mandate_id}")
+
+        assert status == 422
+        pointers = [item["request_pointer"] for item in refusal["error"]["errors"]]
+        assert pointers == [pointer]
+        assert made["payments"] == []
+
+    async def test_at_its_limit_is_taken(self, shared_bank: SimulatedBank) -> None:
+        """Three keys of fifty with five hundred signs, as the contract promises."""
+        mandate_id = await shared_bank.mandate()
+        metadata = {letter * 50: "v" * 500 for letter in "abc"}
+        fields = {
+            "amount": 10**12,
+            "currency": "KZT",
+            "metadata": metadata,
+            "links": {"mandate": mandate_id},
+        }
+
+        status, made = await shared_bank.api("POST", "/payments", {"payments": fields})
+
+        assert (status, made["payments"]["metadata"]) == (201, metadata)
+
+    async def test_of_a_request_for_a_mandate_is_not_ignored(
+        self, shared_bank: SimulatedBank
+    ) -> None:
+        """A cap with a slip in its name must not become a mandate without a cap."""
+        asked = {"currency": "KZT", "constraints": {"max_amount_per_paymnet": 1}}
+
+        status, refusal = await shared_bank.api(
+            "POST", "/billing_requests", {"billing_requests": {"mandate_request": asked}}
+        )
+
+        assert status == 422
+        assert refusal["error"]["errors"][0]["request_pointer"] == (
+            "/billing_requests/mandate_request/constraints/max_amount_per_paymnet"
+        )
+
+
+class TestList:
+    """A list ..."""
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "limit=0",
+            "limit=501",
+            "limit=x",
+            "after=PM0",
+            "colour=red",
+            "created_at=2026-01-01T00:00:00Z",
+            "created_at[gte]=2026-01-01",
+            "created_at[about]=2026-01-01T00:00:00Z",
+            "charge_date[gte]=soon",
+        ],
+    )
+    async def test_refuses_what_it_does_not_know(
+        self, shared_bank: SimulatedBank, query: str
+    ) -> None:
+        """An ignored filter shows everything to somebody who asked for little."""
+        status, _ = await shared_bank.api("GET", f"/payments?{query}")
+
+        assert status == 400
+
+    async def test_has_fifty_unless_told(self, bank: SimulatedBank) -> None:
+        """The page size of the contract, newest first."""
+        for number in range(51):
+            body = {"customers": {"company_name": f"Bakery {number}"}}
+            await bank.api("POST", "/customers", body)
+
+        _, page = await bank.api("GET", "/customers")
+        _, whole = await bank.api("GET", "/customers?limit=500")
+
+        names = [customer["company_name"] for customer in page["customers"]]
+        assert names == [f"Bakery {number}" for number in range(50, 0, -1)]
+        assert page["meta"]["limit"] == 50
+        assert page["meta"]["cursors"]["before"] is None
+        assert len(whole["customers"]) == 51
+        assert whole["meta"]["cursors"] == {"before": None, "after": None}
+
+    async def test_keeps_to_its_filters(self, bank: SimulatedBank) -> None:
+        """By mandate, customer, state and day of charge."""
+        mandate_ids = [await bank.mandate(), await bank.mandate()]
+        for mandate_id, day in zip(mandate_ids, ("2026-01-05", "2026-01-06"), strict=True):
+            fields = {
+                "amount": 1,
+                "currency": "KZT",
+                "charge_date": day,
+                "links": {"mandate": mandate_id},
+            }
+            await bank.api("POST", "/payments", {"payments": fields})
+        _, first = await bank.api("GET", f"/mandates/{mandate_ids[0]}")
+        customer_id = first["mandates"]["links"]["customer"]
+        found = {}
+        for query in (
+            f"mandate={mandate_ids[0]}",
+            f"customer={customer_id}",
+            "charge_date[lte]=2026-01-05",
+            "charge_date[gt]=2026-01-05",
+            "status=pending_submission,failed",
+            "status=failed",
+        ):
+            _, page = await bank.api("GET", f"/payments?{query}")
+            found[query] = [payment["charge_date"][-2:] for payment in page["payments"]]
+
+        assert list(found.values()) == [["05"], ["05"], ["05"], ["06"], ["06", "05"], []]
+
+
+class TestIban:
+    """An account number ..."""
+
+    @pytest.mark.parametrize(
+        "number", ["KZ86125KZT5004100100", "DE89370400440532013000", "FR1420041010050500013M02606"]
+    )
+    def test_of_the_books_is_right(self, number: str) -> None:
+        """Published test numbers."""
+        assert iban.is_valid(number)
+
+    @pytest.mark.parametrize(
+        "number",
+        [
+            "KZ86125KZT5004100101",
+            "KZ68125KZT5004100100",
+            "KZ86125KZT500410010",
+            "KZ86125KZT50041001000",
+            "kz86125kzt5004100100",
+            "KZ86 125K ZT50 0410 0100",
+            "KZ٨٦125KZT5004100100",
+            "",
+        ],
+    )
+    def test_with_a_slip_is_wrong(self, number: str) -> None:
+        """Swapped digits, missing digits, other alphabets' digits."""
+        assert not iban.is_valid(number)
+
+
+def test_the_books_are_json_all_the_way() -> None:
+    """The words of the page are a file that translators edit: all three must stay complete."""
+    path = iban.__file__.replace("iban.py", "words.json")
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123 - one file, once
+        words = json.load(file)
+
+    assert set(words) == {"kk", "ru", "en"}
+    assert set(words["kk"]) == set(words["ru"]) == set(words["en"])
