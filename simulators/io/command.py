@@ -1,0 +1,270 @@
+"""Run a fleet or a replay for a person or a program: options in, a summary and an exit code out."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import ssl
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+from aiomqtt import MqttError
+from rich.console import Console
+
+from simulators.conductor import conduct
+from simulators.fleet import Fleet, Pace, connected, registry, run_free
+from simulators.io.gateway import Broker, Manners, NoBrokerError
+from simulators.io.options import fleet_parser, replay_parser
+from simulators.io.truth import Truth, TruthError
+from simulators.meter import StoreFullError
+from simulators.replay import Job, ReplayFileError, check_meter_id, replay, succeeded
+from simulators.scenario import SCENARIOS
+from simulators.tally import Tally
+from simulators.town import Plan, PlanMismatchError, Town, build
+from simulators.wire import Topics
+
+log = structlog.get_logger()
+
+_PROGRESS_S: Final = 0.5
+_FAILED: Final = 1
+_INTERRUPTED: Final = 130
+# What a person can mend; everything else is a defect and shows its traceback.
+_PLAIN_ERRORS: Final = (
+    NoBrokerError,
+    PlanMismatchError,
+    ReplayFileError,
+    StoreFullError,
+    TruthError,
+    OSError,
+)
+
+
+def fleet_main(args: list[str]) -> int:
+    """Run a fleet and return its exit code: 0 when every telegram has its receipt."""
+    parser = fleet_parser()
+    options = parser.parse_args(args)
+    try:
+        plan = Plan(
+            seed=options.seed,
+            count=options.count,
+            first_number=options.startnumber,
+            prefix=options.prefix,
+            start=options.start,
+            registers_per_day=options.registers_per_day,
+            scenario=SCENARIOS[options.scenario],
+        )
+        check_meter_id(f"{plan.prefix}{plan.first_number + plan.count - 1:06d}")
+        topics = Topics(template=options.topic, user=options.username or "")
+    except ValueError as error:
+        parser.error(str(error))
+    return _run(_fleet(options, plan, topics))
+
+
+def replay_main(args: list[str]) -> int:
+    """Replay a file and return its exit code: 0 when every row was stored or repeated."""
+    return _run(_replay(replay_parser().parse_args(args)))
+
+
+async def _fleet(options: argparse.Namespace, plan: Plan, topics: Topics) -> int:
+    """Run the fleet that the options describe and print what came of it."""
+    town = build(plan)
+    if options.registry:
+        _say(registry(town))
+        return 0
+    truth = _open_truth(options, town)
+    try:
+        async with connected(
+            town=town,
+            truth=truth,
+            broker=_broker(options),
+            topics=topics,
+            manners=Manners(window=options.window, resend_after_s=options.resend_after),
+            connections=options.connections,
+            connect_interval_s=options.interval / 1000,
+        ) as fleet:
+            if options.conducted:
+                await conduct(fleet, _lines(), _say, patience_s=options.patience)
+                return 0 if fleet.waiting == 0 else _FAILED
+            return await _free(options, fleet)
+    finally:
+        truth.close()
+
+
+async def _free(options: argparse.Namespace, fleet: Fleet) -> int:
+    """Run a fleet by itself and print its summary, also when it is interrupted."""
+    clock = asyncio.get_running_loop().time
+    pace = Pace(interval_s=options.interval_of_msg / 1000, limit=options.limit, until=options.until)
+    begun_s = clock()
+    done = False
+    try:
+        async with _progress(fleet.tally, lambda: fleet.waiting):
+            done = await run_free(fleet, pace, patience_s=options.patience)
+    finally:
+        report = {
+            "meters": len(fleet.town.meters),
+            **fleet.tally.report(clock() - begun_s),
+            "waiting": fleet.waiting,
+            "held": fleet.held,
+        }
+        _report(options, report)
+    return 0 if done else _FAILED
+
+
+async def _replay(options: argparse.Namespace) -> int:
+    """Replay the file that the options name and print what came of it."""
+    clock = asyncio.get_running_loop().time
+    tally = Tally()
+    begun_s = clock()
+    job = Job(
+        path=options.file,
+        meter_id=options.meter,
+        first_counter=options.first_counter,
+        readings_per_telegram=options.readings_per_telegram,
+    )
+    async with _progress(tally, lambda: tally.telegrams - tally.results.total()):
+        summary = await replay(
+            job,
+            broker=_broker(options),
+            manners=Manners(window=options.window, resend_after_s=options.resend_after),
+            tally=tally,
+            patience_s=options.patience,
+        )
+    for row in summary["bad_first"]:
+        sys.stderr.write(f"line {row['line']}: {row['reason']}\n")
+    _report(options, {**summary, "seconds": round(clock() - begun_s, 3)})
+    return 0 if succeeded(summary) else _FAILED
+
+
+def _open_truth(options: argparse.Namespace, town: Town) -> Truth:
+    """Open the files of a fleet and let the town live again what they remember."""
+    if options.keep is None:
+        return Truth.fresh(options.truth)
+    truth, lived, answered = Truth.kept(options.keep, options.truth)
+    town.resume(lived, answered)
+    return truth
+
+
+def _broker(options: argparse.Namespace) -> Broker:
+    """Return the broker that the options name; raises OSError for an unreadable certificate."""
+    tls = None
+    if options.ssl:
+        tls = ssl.create_default_context(cafile=options.cacertfile)
+        if options.certfile:
+            tls.load_cert_chain(options.certfile, options.keyfile)
+    return Broker(
+        host=options.host,
+        port=options.port or (8883 if options.ssl else 1883),
+        user=options.username,
+        password=options.password,
+        version=options.version,
+        qos=options.qos,
+        keepalive_s=options.keepalive,
+        clean=options.clean == "true",
+        tls=tls,
+    )
+
+
+async def _lines() -> AsyncIterator[str]:
+    """Yield the lines of standard input, whatever it is connected to, until its end."""
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[str] = asyncio.Queue()
+
+    def read() -> None:
+        with contextlib.suppress(RuntimeError):  # The loop closed: nobody listens any more.
+            for line in sys.stdin:
+                loop.call_soon_threadsafe(queue.put_nowait, line)
+            loop.call_soon_threadsafe(queue.put_nowait, "")
+
+    # A daemon: it must not keep the process when the input stays open.
+    threading.Thread(target=read, daemon=True).start()
+    while line := await queue.get():
+        if line.strip():
+            yield line
+
+
+def _say(answer: dict[str, Any]) -> None:
+    """Print one JSON line for a program."""
+    sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def _report(options: argparse.Namespace, summary: dict[str, Any]) -> None:
+    """Print a summary: one JSON object for a program, or a line per fact for a person."""
+    if options.json:
+        _say(summary)
+        return
+    for name, value in summary.items():
+        sys.stdout.write(f"{name.replace('_', ' '):>26}  {value}\n")
+    sys.stdout.flush()
+
+
+@contextlib.asynccontextmanager
+async def _progress(tally: Tally, waiting: Callable[[], int]) -> AsyncIterator[None]:
+    """Show how far the telegrams are, on a terminal only."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+
+    async def show() -> None:
+        with console.status("connecting") as status:
+            while True:
+                await asyncio.sleep(_PROGRESS_S)
+                status.update(
+                    f"{tally.telegrams:,} sent  {tally.results.total():,} receipts  "
+                    f"{waiting():,} waiting  {tally.resent:,} sent again"
+                )
+
+    showing = asyncio.create_task(show())
+    try:
+        yield
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    """Run to the end, to Ctrl-C or to an error that a person can mend; return the exit code."""
+    # Standard output belongs to the summary and to the conductor.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    code, errors = _FAILED, list[Exception]()
+    try:
+        code = asyncio.run(_interruptible(work))
+    except* _PLAIN_ERRORS as group:
+        errors += group.exceptions
+    if errors:
+        sys.stderr.write(f"simulators: {_first(errors[0])}\n")
+    return code
+
+
+async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
+    """Run work as a task that Ctrl-C and SIGTERM end in good order."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_note_left_over)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return _INTERRUPTED
+
+
+def _note_left_over(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what a broken connection left behind in one line; show everything else in full."""
+    error = context.get("exception")
+    if isinstance(error, MqttError | OSError):
+        log.warning("connection.left_over", reason=str(error))
+    else:
+        loop.default_exception_handler(context)
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the first plain error inside nested groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

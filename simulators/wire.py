@@ -1,0 +1,101 @@
+"""The wire as a meter's maker reads it: topics, telegrams up, receipts down.
+
+Written from the protocol page alone, so that one wrong idea cannot stand on both sides.
+"""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+# The protocol spreads meters over this many topic branches.
+BUCKETS: Final = 64
+# What one telegram may carry; the service refuses more.
+READINGS_PER_TELEGRAM_MAX: Final = 500
+# The counter is a 32-bit number and never wraps in a meter's life.
+COUNTER_MAX: Final = 2**32 - 1
+# The largest register the wire can carry.
+REGISTER_DM3_MAX: Final = 10**15
+UP_TEMPLATE: Final = "gas/v1/%b/%c/up/json"
+_UP_SUFFIX: Final = "/up/json"
+_RESULTS: Final = frozenset({"stored", "repeated", "refused"})
+
+
+class ReceiptError(ValueError):
+    """What came down is not a receipt; a meter must live on regardless."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What the service says about one telegram; no counter means it could not read one."""
+
+    counter: int | None
+    result: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """Where a meter speaks and listens; %b is the bucket, %c meter, %i number, %u user."""
+
+    template: str = UP_TEMPLATE
+    user: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a template that leaves no place for the receipts."""
+        if not self.template.endswith(_UP_SUFFIX) or "%c" not in self.template:
+            raise ValueError(f"a topic template holds %c and ends in {_UP_SUFFIX}")
+
+    def up(self, meter_id: str, number: int) -> str:
+        """Return the topic on which a meter sends."""
+        words = {"%b": bucket(meter_id), "%c": meter_id, "%i": str(number), "%u": self.user}
+        topic = self.template
+        for word, value in words.items():
+            topic = topic.replace(word, value)
+        return topic
+
+    def down(self, meter_id: str, number: int) -> str:
+        """Return the topic on which a meter hears its receipts."""
+        return self.up(meter_id, number).removesuffix(_UP_SUFFIX) + "/down/receipt"
+
+
+def bucket(meter_id: str) -> str:
+    """Return the two digits of the topic branch that a meter belongs to."""
+    return f"{zlib.crc32(meter_id.encode('ascii')) % BUCKETS:02d}"
+
+
+def encode(*, meter_id: str, counter: int, registers: Sequence[tuple[datetime, int]]) -> bytes:
+    """Return a telegram as bytes; registers are (aware time, dm3) pairs, at least one."""
+    assert 0 < len(registers) <= READINGS_PER_TELEGRAM_MAX, "a telegram carries 1 to 500 readings"
+    assert 0 <= counter <= COUNTER_MAX, "the counter has 32 bits"
+    readings = [{"at": at.isoformat(), "dm3": register_dm3} for at, register_dm3 in registers]
+    body = {"meter": meter_id, "counter": counter, "readings": readings, "flags": []}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def decode_receipts(payload: bytes) -> tuple[str, tuple[Receipt, ...]]:
+    """Return the meter and its receipts; raises ReceiptError for anything else."""
+    try:
+        body = json.loads(payload)
+        meter_id, items = body["meter"], body["receipts"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ReceiptError("not a receipt") from error
+    if not isinstance(meter_id, str) or not isinstance(items, list):
+        raise ReceiptError("meter or receipts have the wrong shape")
+    return meter_id, tuple(_receipt(item) for item in items)
+
+
+def _receipt(item: object) -> Receipt:
+    """Return one entry of a receipt; raises ReceiptError."""
+    if not isinstance(item, dict):
+        raise ReceiptError("an entry is not an object")
+    counter, result, reason = item.get("counter"), item.get("result"), item.get("reason")
+    if counter is not None and not (type(counter) is int and 0 <= counter <= COUNTER_MAX):
+        raise ReceiptError("a counter is a whole number of 32 bits")
+    if not isinstance(result, str) or result not in _RESULTS:
+        raise ReceiptError("a result is stored, repeated or refused")
+    if not isinstance(reason, str | None):
+        raise ReceiptError("a reason is text")
+    return Receipt(counter=counter, result=result, reason=reason)
