@@ -1,0 +1,1 @@
+"""The shell: it imports everyone and is imported by no one."""

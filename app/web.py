@@ -1,0 +1,206 @@
+"""The web server: hands the routes what they need and turns errors into statuses.
+
+This module knows every error of the business and its status; how a request becomes an answer is
+said in app/mount.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+import asyncpg
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from app import openapi, problems
+from app.mount import mount
+from app.problems import ProblemType, problem_type
+from app.public import Check, NotReadyError, PublicApi
+from app.run import Clock
+from app.tokens import issue_token, revoke_account_tokens
+from billing.bank import BankError, BankSilentError
+from billing.enrol import MandateEndedError, NoSuchMandateError
+from billing.io.accounts import (
+    AccountDiffersError,
+    AccountStore,
+    AccountUnknownError,
+    NoSuchTariffError,
+)
+from billing.io.api import AccountApi, BillingApi
+from billing.io.api_debits import DebitApi, NoBankError
+from billing.io.debits import Debits
+from billing.io.store import BillingStore
+from billing.io.views import Views
+from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
+from billing.reconcile import PeriodNotOverError
+from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
+from metering.io.api import MeteringApi, SupplyPointUnknownError
+from metering.io.registry import (
+    AlreadyMeasuredError,
+    ClosingImplausibleError,
+    InstallationDiffersError,
+    InstallationOverlapsError,
+    MeterDiffersError,
+    MeterUnknownError,
+    NotInstalledError,
+    OpeningBeyondDialError,
+    Registry,
+    RemovalDiffersError,
+    RemovalOutOfOrderError,
+)
+from metering.io.route import Bound, NotThereError, Role, routes_of
+from metering.io.wire import CursorError
+
+# The one table from an error of the business to what the caller is told. The nearest class counts.
+ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
+    NotThereError: problems.NOT_FOUND,
+    MeterUnknownError: problems.NOT_FOUND,
+    AccountUnknownError: problems.NOT_FOUND,
+    NoSuchAccountError: problems.NOT_FOUND,
+    NoSuchMandateError: problems.NOT_FOUND,
+    MeterDiffersError: problem_type(409, "meter-differs", "This meter is registered differently"),
+    InstallationOverlapsError: problem_type(
+        409, "installation-overlaps", "The meter hangs somewhere at that time"
+    ),
+    InstallationDiffersError: problem_type(
+        409, "installation-differs", "The meter was hung up then, but differently"
+    ),
+    NotInstalledError: problem_type(409, "not-installed", "The meter hangs nowhere"),
+    RemovalDiffersError: problem_type(
+        409, "removal-differs", "The meter was taken down already, but differently"
+    ),
+    AlreadyMeasuredError: problem_type(
+        409, "already-measured", "Gas beyond that instant stands on a bill"
+    ),
+    AccountDiffersError: problem_type(
+        409, "account-differs", "This account was opened differently"
+    ),
+    TariffOverlapError: problem_type(
+        409, "tariff-overlaps", "Another price is valid on some of these days"
+    ),
+    TariffUnknownError: problem_type(
+        409, "tariff-not-open", "No price of this tariff can end on that day"
+    ),
+    TariffBilledError: problem_type(
+        409, "tariff-billed", "Days after that one have been billed with this price"
+    ),
+    PeriodNotOverError: problem_type(409, "period-not-over", "The month is not over yet"),
+    MandateExistsError: problem_type(
+        409, "mandate-exists", "The account has a mandate that is usable"
+    ),
+    MandateEndedError: problem_type(409, "mandate-ended", "The mandate is over"),
+    OpeningBeyondDialError: problem_type(
+        422, "opening-beyond-dial", "The dial cannot show this register"
+    ),
+    SupplyPointUnknownError: problem_type(
+        422, "supply-point-unknown", "The account has no such supply point"
+    ),
+    RemovalOutOfOrderError: problem_type(
+        422, "removal-out-of-order", "A meter comes down after it was hung up, not in the future"
+    ),
+    ClosingImplausibleError: problem_type(
+        422, "closing-implausible", "The register does not fit the readings beside it"
+    ),
+    NoSuchTariffError: problem_type(
+        422, "tariff-unknown", "No price of this tariff exists in this currency"
+    ),
+    CursorError: problem_type(422, "cursor-unknown", "This list never gave out that place"),
+    BankSilentError: problem_type(503, "bank-silent", "The bank does not answer; try again"),
+    BankError: problem_type(502, "bank-trouble", "The bank does not do what we asked for"),
+    NoBankError: problem_type(503, "no-bank", "This installation talks to no bank"),
+    NotReadyError: problems.UNAVAILABLE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebDeps:
+    """What the web server works with.
+
+    ``checks`` say whether what we depend on is there (/readyz); ``bank`` is None where no debits
+    are sent; ``public_url`` is how the world calls this server, without a slash at its end.
+    """
+
+    pool: asyncpg.Pool
+    clock: Clock
+    zone: str
+    public_url: str
+    bank: LinkBank | None
+    bank_scheme: str
+    checks: Mapping[str, Check]
+    metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TokenDesk:
+    pool: asyncpg.Pool
+
+    async def issue(
+        self, *, account_id: str, label: str, at: datetime, lifetime: timedelta
+    ) -> tuple[str, datetime]:
+        """Return a new token of a resident and when it expires."""
+        issued = await issue_token(
+            self.pool,
+            role=Role.RESIDENT,
+            account_id=account_id,
+            label=label,
+            at=at,
+            lifetime=lifetime,
+        )
+        return issued.token, issued.expires_at
+
+    async def revoke(self, *, account_id: str, at: datetime) -> int:
+        """Take every token of an account back; return how many."""
+        return await revoke_account_tokens(self.pool, account_id, at)
+
+
+def routes(deps: WebDeps) -> tuple[Bound, ...]:
+    """Return every route of the service, bound to what it works with."""
+    accounts = AccountStore(pool=deps.pool)
+    store = BillingStore(deps.pool)
+    document: dict[str, Any] = {}
+    apis = (
+        AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
+        DebitApi(
+            store=Debits(deps.pool),
+            views=Views(pool=deps.pool),
+            bank=deps.bank,
+            scheme=deps.bank_scheme,
+            public_url=deps.public_url,
+        ),
+        BillingApi(store=store, zone=deps.zone),
+        MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
+        PublicApi(
+            checks=deps.checks,
+            metrics=deps.metrics,
+            problems=tuple(dict.fromkeys((*problems.OF_THE_WEB, *ERRORS.values()))),
+            document=document,
+        ),
+    )
+    bounds = tuple(bound for api in apis for bound in routes_of(api))
+    document.update(openapi.document(bounds, ERRORS, _version()))
+    return bounds
+
+
+def build_app(deps: WebDeps) -> web.Application:
+    """Return the web application; run it with ``app.serve.Runner``.
+
+    Raises:
+        MountError: the routes do not fit together.
+    """
+    return mount(
+        routes(deps),
+        pool=deps.pool,
+        clock=deps.clock,
+        errors=ERRORS,
+        registry=deps.metrics,
+    )
+
+
+def _version() -> str:
+    try:
+        return version("aqkol")
+    except PackageNotFoundError:
+        # Run from a checkout that nobody installed.
+        return "0"

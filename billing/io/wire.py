@@ -1,0 +1,289 @@
+"""What accounts, tariffs and bills look like on the wire of the API."""
+
+import re
+from datetime import date
+from typing import Annotated, Final, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from billing.tariff import NET_MINOR_PER_1000_M3_MAX
+from metering.io.route import (
+    TEXT_PATTERN,
+    YEAR_FIRST,
+    YEAR_LAST,
+    AccountId,
+    Instant,
+    MeterId,
+    PageSize,
+    SupplyPointId,
+    Wire,
+)
+
+# A resident's token lasts a month unless the operator says otherwise, and never much over a year.
+TOKEN_DAYS: Final = 30
+TOKEN_DAYS_MAX: Final = 400
+
+_DAY: Final = re.compile(r"^\d{4}-\d\d-\d\d$", re.ASCII)
+
+
+def _written_out(value: object) -> object:
+    """Let through a day, or text that writes one out; a number is not a day."""
+    if not isinstance(value, date) and not (isinstance(value, str) and _DAY.match(value)):
+        raise ValueError("a day is written like 2026-01-01")
+    return value
+
+
+Day = Annotated[
+    Annotated[
+        date,
+        Field(
+            strict=False,  # text was checked just before
+            ge=date(YEAR_FIRST, 1, 1),
+            le=date(YEAR_LAST, 12, 31),
+            examples=["2026-01-01"],
+        ),
+    ],
+    BeforeValidator(_written_out),
+]
+TariffCode = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$", examples=["household"])]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["KZT"])]
+Month = Annotated[str, Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", examples=["2026-01"])]
+BillNo = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}(-[0-9]{1,3})?$", examples=["2026-01"])]
+Minor = Annotated[int, Field(description="whole minor units of the currency (tiyn)")]
+
+
+class PersonShown(Wire):
+    """Who lives there; only that resident reads it."""
+
+    full_name: Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT_PATTERN)]
+    address: Annotated[str, Field(min_length=1, max_length=500, pattern=TEXT_PATTERN)]
+
+
+class SupplyPointShown(Wire):
+    """Where gas enters a home."""
+
+    supply_point_id: SupplyPointId
+    connected_at: Instant
+
+
+class NewAccount(Wire):
+    """A personal account, its first supply point, and who lives there."""
+
+    account_id: AccountId
+    tariff_code: TariffCode
+    currency: Currency
+    person: PersonShown
+    supply_point: SupplyPointShown
+
+
+class AccountShown(Wire):
+    """A personal account, without saying who that is."""
+
+    account_id: AccountId
+    tariff_code: TariffCode
+    currency: Currency
+    opened_at: Instant
+
+
+class AccountDetail(AccountShown):
+    """An account with what it owes; ``person`` is null for everybody but the resident."""
+
+    owed_minor: Minor
+    supply_points: list[SupplyPointShown]
+    person: PersonShown | None
+
+
+class AccountPage(Wire):
+    """Accounts in the order of their ids."""
+
+    accounts: list[AccountShown]
+    next: str | None
+
+
+class NewToken(Wire):
+    """A token to be made for a resident."""
+
+    label: Annotated[str, Field(min_length=1, max_length=100, pattern=TEXT_PATTERN)]
+    days: Annotated[int, Field(ge=1, le=TOKEN_DAYS_MAX)] = TOKEN_DAYS
+
+
+class TokenShown(Wire):
+    """A token, shown this once; we keep only its digest."""
+
+    token: str
+    expires_at: Instant
+
+
+class TokensRevoked(Wire):
+    """How many tokens were taken back."""
+
+    revoked: int
+
+
+class NewTariff(Wire):
+    """A net price per 1000 m3 from one local day until, but without, another."""
+
+    tariff_code: TariffCode
+    valid_from: Day
+    valid_to: Day | None = None
+    net_minor_per_1000_m3: Annotated[int, Field(ge=0, le=NET_MINOR_PER_1000_M3_MAX)]
+    currency: Currency
+    approved_by: Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT_PATTERN)]
+
+    @model_validator(mode="after")
+    def _holds_a_day(self) -> Self:
+        if self.valid_to is not None and self.valid_to <= self.valid_from:
+            raise ValueError("valid_to must lie after valid_from")
+        return self
+
+
+class TariffShown(Wire):
+    """One version of a tariff."""
+
+    tariff_code: TariffCode
+    valid_from: date
+    valid_to: date | None
+    net_minor_per_1000_m3: int
+    currency: Currency
+    approved_by: str
+
+
+class TariffList(Wire):
+    """Every version of every tariff."""
+
+    tariffs: list[TariffShown]
+
+
+class TariffEnd(Wire):
+    """The first local day on which a tariff is no longer valid."""
+
+    valid_to: Day
+
+
+class NewBillRun(Wire):
+    """The month to be billed."""
+
+    period: Month
+
+
+class BillRunDone(Wire):
+    """What a run did; zeros when nothing was left to do."""
+
+    period: Month
+    measured: Annotated[int, Field(description="installations measured")]
+    lacking: Annotated[int, Field(description="installations that lack a register")]
+    billed: Annotated[int, Field(description="bills issued")]
+    lines: int
+    volume_dm3: int
+    total_minor: Minor
+    held: Annotated[int, Field(description="accounts whose bill waits")]
+
+
+class BillShown(Wire):
+    """A bill: what was used, what it costs, what of it is still owed."""
+
+    bill_no: BillNo
+    period_start: date
+    period_end: Annotated[date, Field(description="the first day after the period")]
+    revision: int
+    volume_dm3: int
+    net_minor: Minor
+    vat_minor: Minor
+    total_minor: Minor
+    owed_minor: Minor
+    currency: Currency
+    state: Annotated[str, Field(description="open, in_transit (a debit is under way) or paid")]
+    issued_at: Instant
+    due_on: date
+
+
+class BillLineShown(Wire):
+    """One meter, one stretch of time, one price: from register to register."""
+
+    line_no: int
+    meter_id: MeterId
+    supply_point_id: SupplyPointId
+    from_at: Instant
+    to_at: Instant
+    opening_register_dm3: int
+    opening_read_at: Instant
+    closing_register_dm3: int
+    closing_read_at: Instant
+    volume_dm3: int
+    tariff_code: TariffCode
+    tariff_valid_from: date
+    net_minor_per_1000_m3: int
+    vat_rate_bp: Annotated[int, Field(description="basis points: 1600 is 16 per cent")]
+    net_minor: Minor
+    vat_minor: Minor
+
+
+class BillDetail(BillShown):
+    """A bill with its lines."""
+
+    lines: list[BillLineShown]
+
+
+class BillPage(Wire):
+    """Bills, newest first."""
+
+    bills: list[BillShown]
+    next: str | None
+
+
+class HoldShown(Wire):
+    """A bill that could not be issued, and the meter to look at."""
+
+    account_id: AccountId
+    reason: str
+    meter_id: MeterId
+    noted_at: Instant
+
+
+class HoldPage(Wire):
+    """What holds the bills of one period; ``periods`` names all periods with something held."""
+
+    period: Month | None
+    periods: list[Month]
+    holds: list[HoldShown]
+    next: str | None
+
+
+class AccountPath(Wire):
+    """One account."""
+
+    account_id: AccountId
+
+
+class BillPath(AccountPath):
+    """One bill of one account."""
+
+    bill_no: BillNo
+
+
+class TariffPath(Wire):
+    """One tariff."""
+
+    code: TariffCode
+
+
+class AccountQuery(Wire):
+    """Which page of the accounts."""
+
+    after: AccountId | None = None
+    limit: PageSize = 100
+
+
+class BillQuery(Wire):
+    """Which page of the bills; each month adds one."""
+
+    after: BillNo | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 24
+
+
+class HoldQuery(Wire):
+    """Which period and page; without a period, the oldest that has something held."""
+
+    period: Month | None = None
+    after: AccountId | None = None
+    limit: PageSize = 100

@@ -1,0 +1,257 @@
+"""Mandates and debits over HTTP: a resident links, comes back, pauses, cancels."""
+
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from tests.app.api_town import AT, BANK_PAGE, Api, bill
+
+CAPS: Final = {"payment_minor_max": 1_000_000, "month_minor_max": 2_000_000}
+MANDATES: Final = "/v1/accounts/A-1/mandates"
+
+
+def kind(answer: tuple[int, Any]) -> tuple[int, str]:
+    status, problem = answer
+    return status, problem["type"].removeprefix("/problems/")
+
+
+async def act(api: Api, what: str, mandate_id: str = "M-1") -> tuple[int, Any]:
+    return await api.call("POST", f"{MANDATES}/{mandate_id}/{what}", token=api.resident)
+
+
+async def unlink(api: Api) -> None:
+    await api.owner.execute("DELETE FROM mandate WHERE account_id = 'A-1'")
+
+
+async def link(api: Api, caps: dict[str, int] = CAPS) -> tuple[int, Any]:
+    return await api.call("POST", MANDATES, token=api.resident, json=caps)
+
+
+class TestLinking:
+    """Linking a bank account ..."""
+
+    async def test_leads_to_the_bank_and_back(self, api: Api) -> None:
+        """Start, the bank's page, the way back, and the mandate is active."""
+        await unlink(api)
+
+        status, started = await link(api)
+        assert (status, started["authorisation_url"]) == (201, BANK_PAGE)
+
+        _, invited = await api.call("GET", MANDATES, token=api.resident)
+        assert invited["mandates"][0]["authorisation_url"] == BANK_PAGE
+
+        back = urlsplit(api.bank.redirects[0])
+        assert (back.scheme, back.netloc, back.path) == ("https", "gas.example", "/v1/link/return")
+        async with api.request("GET", f"{back.path}?{back.query}&outcome=success") as page:
+            assert (page.status, page.content_type) == (200, "text/html")
+            assert "linked" in await page.text()
+
+        _, shown = await api.call("GET", f"{MANDATES}/{started['mandate_id']}", token=api.resident)
+        assert (shown["state"], shown["enrolment"]) == ("active", "active")
+        assert shown["account_number_ending"] == "00"
+        assert (shown["payment_minor_max"], shown["month_minor_max"]) == (1_000_000, 2_000_000)
+
+    async def test_comes_back_with_a_word_nobody_can_guess(self, api: Api) -> None:
+        """160 random bits; a wrong word is a page that does not exist."""
+        await unlink(api)
+        await link(api)
+        word = parse_qs(urlsplit(api.bank.redirects[0]).query)["link"][0]
+
+        assert len(word) == 40
+        wrong = word[:-1] + ("0" if word[-1] != "0" else "1")
+        assert kind(await api.call("GET", f"/v1/link/return?link={wrong}")) == (404, "not-found")
+        assert kind(await api.call("GET", "/v1/link/return")) == (422, "invalid")
+
+    async def test_happens_once(self, api: Api) -> None:
+        """A second mandate would be a second way to be debited."""
+        assert kind(await link(api)) == (409, "mandate-exists")
+
+    async def test_needs_caps_that_hold_together(self, api: Api) -> None:
+        """No caps, no mandate: without them there is nothing to keep us in bounds."""
+        for caps in (
+            {},
+            {"payment_minor_max": 5},
+            {"payment_minor_max": 5, "month_minor_max": 4},
+            {"payment_minor_max": 0, "month_minor_max": 4},
+            {"payment_minor_max": 10**10, "month_minor_max": 10**10},
+        ):
+            assert kind(await link(api, caps)) == (422, "invalid"), caps
+
+    async def test_says_so_when_the_bank_is_silent(self, api: Api) -> None:
+        """Nothing is lost: the same call goes on from there."""
+        await unlink(api)
+        api.bank.silent = True
+        assert kind(await link(api)) == (503, "bank-silent")
+
+        api.bank.silent = False
+        assert (await link(api))[0] == 201
+
+        api.bank.silent = True
+        back = urlsplit(api.bank.redirects[0])
+        status, words = await api.call("GET", f"{back.path}?{back.query}")
+        assert status == 200
+        assert "not answered" in words
+
+
+class TestMandates:
+    """A mandate ..."""
+
+    async def test_is_listed_for_its_resident(self, api: Api) -> None:
+        """With the caps, and four letters of the account number at the most."""
+        status, listed = await api.call("GET", MANDATES, token=api.resident)
+
+        assert status == 200
+        assert listed["mandates"] == [
+            {
+                "mandate_id": "M-1",
+                "state": "active",
+                "enrolment": "active",
+                "payment_minor_max": 100_000,
+                "month_minor_max": 200_000,
+                "currency": "KZT",
+                "authorisation_url": None,
+                "account_number_ending": "00",
+                "created_at": "2026-02-10T12:00:00Z",
+                "changed_at": "2026-02-10T12:00:00Z",
+            }
+        ]
+
+    async def test_pauses_and_resumes_while_the_bank_is_silent(self, api: Api) -> None:
+        """Stopping is one call, in force at once, and takes back what was announced."""
+        await bill(api)
+        api.bank.silent = True
+
+        status, paused = await act(api, "pause")
+        assert (status, paused["mandate"]["enrolment"], paused["debits_cancelled"]) == (
+            200,
+            "paused",
+            1,
+        )
+        assert (await act(api, "pause"))[1]["debits_cancelled"] == 0
+        assert (await act(api, "resume"))[1]["mandate"]["enrolment"] == "active"
+
+    async def test_is_cancelled_for_good(self, api: Api) -> None:
+        """Twice is fine; resuming is not, and neither is a new cap."""
+        await bill(api)
+
+        assert (await act(api, "cancel"))[1]["mandate"]["enrolment"] == "cancelled"
+        assert (await act(api, "cancel"))[0] == 200
+        assert kind(await act(api, "resume")) == (409, "mandate-ended")
+        assert kind(await act(api, "pause")) == (409, "mandate-ended")
+        caps = await api.call("PUT", f"{MANDATES}/M-1/caps", token=api.resident, json=CAPS)
+        assert kind(caps) == (409, "mandate-ended")
+
+    async def test_takes_other_caps(self, api: Api) -> None:
+        """Lower or higher, for everything that is not ordered yet."""
+        caps = {"payment_minor_max": 1, "month_minor_max": 1}
+
+        status, shown = await api.call("PUT", f"{MANDATES}/M-1/caps", token=api.resident, json=caps)
+
+        assert status == 200
+        assert (shown["payment_minor_max"], shown["month_minor_max"]) == (1, 1)
+
+    async def test_that_does_not_exist_is_not_there(self, api: Api) -> None:
+        """For every verb alike."""
+        for what in ("pause", "resume", "cancel"):
+            assert kind(await act(api, what, "M-404")) == (404, "not-found")
+        shown = await api.call("GET", f"{MANDATES}/M-404", token=api.resident)
+        caps = await api.call("PUT", f"{MANDATES}/M-404/caps", token=api.resident, json=CAPS)
+        assert kind(shown) == kind(caps) == (404, "not-found")
+
+
+class TestDebits:
+    """A debit ..."""
+
+    async def test_tells_its_story_to_the_resident(self, api: Api) -> None:
+        """What was announced, and every step since."""
+        await bill(api)
+        await act(api, "cancel")
+
+        status, page = await api.call("GET", "/v1/accounts/A-1/debits", token=api.resident)
+
+        assert status == 200
+        assert page == {
+            "debits": [
+                {
+                    "account_id": "A-1",
+                    "bill_no": "2026-01",
+                    "attempt": 1,
+                    "mandate_id": "M-1",
+                    "state": "cancelled",
+                    "reason": "cancelled_by_resident",
+                    "amount_minor": 74_297,
+                    "currency": "KZT",
+                    "charge_on": "2026-02-25",
+                    "changed_at": "2026-02-10T12:00:00Z",
+                    "notice": {
+                        "amount_minor": 74_297,
+                        "currency": "KZT",
+                        "charge_on": "2026-02-25",
+                        "noticed_at": "2026-02-10T12:00:00Z",
+                    },
+                    "steps": [
+                        {
+                            "from_state": None,
+                            "to_state": "noticed",
+                            "reason": None,
+                            "taken_at": "2026-02-10T12:00:00Z",
+                        },
+                        {
+                            "from_state": "noticed",
+                            "to_state": "cancelled",
+                            "reason": "cancelled_by_resident",
+                            "taken_at": "2026-02-10T12:00:00Z",
+                        },
+                    ],
+                }
+            ],
+            "next": None,
+        }
+
+    async def test_is_listed_the_last_attempt_first(self, api: Api) -> None:
+        """Page by page; each attempt with its own steps only."""
+        await bill(api)
+        await act(api, "pause")
+        for attempt in (2, 3):
+            await api.owner.execute(
+                "INSERT INTO debit (account_id, bill_no, attempt, mandate_id, state, amount_minor,"
+                " currency, charge_on, changed_at)"
+                " VALUES ('A-1', '2026-01', $1, 'M-1', 'cancelled', 1, 'KZT', '2026-03-01', $2)",
+                attempt,
+                AT,
+            )
+        path = "/v1/accounts/A-1/debits?limit=2"
+
+        _, one = await api.call("GET", path, token=api.resident)
+        _, two = await api.call("GET", f"{path}&after={one['next']}", token=api.resident)
+
+        attempts = [(debit["attempt"], len(debit["steps"])) for debit in one["debits"]]
+        assert attempts == [(3, 0), (2, 0)]
+        assert [(debit["attempt"], len(debit["steps"])) for debit in two["debits"]] == [(1, 2)]
+        assert two["next"] is None
+
+    async def test_is_found_by_operators_through_its_state(self, api: Api) -> None:
+        """What waits for a person is found without knowing whose it is."""
+        await bill(api)
+        path = "/v1/debits?state=noticed&limit=1"
+
+        _, one = await api.call("GET", path, token=api.operator)
+        _, two = await api.call("GET", f"{path}&after={one['next']}", token=api.operator)
+        _, three = await api.call("GET", f"{path}&after={two['next']}", token=api.operator)
+
+        assert [page["debits"][0]["account_id"] for page in (one, two)] == ["A-1", "A-2"]
+        assert three == {"debits": [], "next": None}
+        assert (await api.call("GET", "/v1/debits?state=review", token=api.operator))[1] == {
+            "debits": [],
+            "next": None,
+        }
+
+    async def test_is_in_one_of_the_states_there_are(self, api: Api) -> None:
+        """An unknown state, an invented place: refused, not empty."""
+        for query, word in (
+            ("", "invalid"),
+            ("state=lost", "invalid"),
+            ("state=noticed&after=x", "invalid"),
+            ("state=noticed&after=2026-02-31~A-1~2026-01~1", "cursor-unknown"),
+        ):
+            answer = await api.call("GET", f"/v1/debits?{query}", token=api.operator)
+            assert kind(answer) == (422, word), query
