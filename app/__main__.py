@@ -1,0 +1,383 @@
+"""The command line: one command for each step of the business, and a few for people.
+
+Exit codes: 0 done; 1 done, and something is wrong (audit, doctor, demo); 2 the command or the
+settings cannot be used; 3 something we need is not there; 70 a mistake of ours; 130 told twice to
+stop.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import structlog
+import typer
+
+from app import config, logs, tokens, verbs, wiring
+from app import doctor as examination
+from app.config import Settings, SettingsError
+from app.demo_town import DemoError
+from app.run import Clock, FileClock, SystemClock, is_away, until_told
+from app.servers.child import ServerError
+from app.wiring import DatabaseError, House, opened
+from billing.period import Period
+from billing.reconcile import PeriodNotOverError
+from metering.io.route import Role
+
+log = structlog.get_logger()
+
+DONE: Final = 0
+WRONG: Final = 1
+UNUSABLE: Final = 2
+MISSING: Final = 3
+OURS: Final = 70
+
+SIMULATED: Final = ("fleet", "bank", "replay")
+
+State = Annotated[
+    Path | None, typer.Option("--state", help="Folder of the embedded servers (AQKOL_STATE).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Once = Annotated[bool, typer.Option("--once", help="Do it once instead of again and again.")]
+
+cli = typer.Typer(
+    name="aqkol",
+    help="Aqkol bills a town's gas fairly and takes the money safely.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
+cli.add_typer(simulate, name="simulate")
+
+Work = Callable[[House, asyncio.Event], Awaitable[int]]
+
+
+def say(result: Any, *, as_json: bool) -> None:  # noqa: ANN401 - counts of any verb
+    """Print a result on standard output: JSON for programs, lines for people."""
+    if as_json:
+        print(json.dumps(result, default=str))
+        return
+    for line in _lines(result):
+        print(line)
+
+
+def _lines(result: Any, indent: str = "") -> list[str]:  # noqa: ANN401 - see above
+    if not isinstance(result, dict):
+        return [f"{indent}{result}"]
+    lines = []
+    for name, value in result.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", *_lines(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name}: {value}")
+    return lines
+
+
+def leave(sentence: str, code: int) -> typer.Exit:
+    """Say one plain sentence on standard error and return what to raise."""
+    sys.stderr.write(f"aqkol: {sentence}\n")
+    return typer.Exit(code)
+
+
+def settings_of(**chosen: Any) -> Settings:  # noqa: ANN401 - options, validated by the settings
+    """Return the settings and set up the log; mistakes end the process with a sentence."""
+    try:
+        settings = config.load(**chosen)
+    except SettingsError as error:
+        raise leave(str(error), UNUSABLE) from None
+    logs.configure(settings.log_format)
+    return settings
+
+
+def clock_of(settings: Settings) -> Clock:
+    """Return the clock of this process; a rehearsal's file that cannot be used ends it."""
+    if settings.clock_file is None:
+        return SystemClock()
+    try:
+        return FileClock(settings.clock_file)
+    except (OSError, ValueError) as error:
+        raise leave(f"AQKOL_CLOCK_FILE cannot be used: {error}.", UNUSABLE) from None
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[int]]) -> None:
+    """Run a command until it is done or told to stop, and end the process with its code."""
+    try:
+        code = asyncio.run(until_told(main))
+    except BaseException as error:  # noqa: BLE001 - whatever it was, it gets words and a code
+        raise _ending(error) from None
+    raise typer.Exit(code)
+
+
+def _ending(error: BaseException) -> BaseException:
+    """Turn what ended a command into its last words and its exit code."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, (ServerError, DatabaseError, DemoError)):
+        return leave(str(error), MISSING)
+    if isinstance(error, SettingsError):
+        return leave(str(error), UNUSABLE)
+    if isinstance(error, typer.Exit):
+        return error
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return typer.Exit(130)
+    if is_away(error):
+        reason = str(error) or type(error).__name__
+        return leave(f"something we need is not there: {reason}.", MISSING)
+    log.error("process.broken", exc_info=error)
+    return leave("this is a mistake of ours; the log above says where.", OURS)
+
+
+def in_house(settings: Settings, work: Work, **needs: bool) -> None:
+    """Run a command's work in an opened house."""
+
+    async def main(stopping: asyncio.Event) -> int:
+        async with opened(settings, clock=clock_of(settings), stopping=stopping, **needs) as house:
+            return DONE if stopping.is_set() else await work(house, stopping)
+
+    run(main)
+
+
+@cli.command()
+def serve(
+    *,
+    state: State = None,
+    migrating: Annotated[
+        bool, typer.Option("--migrate", help="Bring a configured database to today's schema.")
+    ] = False,
+) -> None:
+    """Do everything in one process: take telegrams, bill, collect, audit, answer the API."""
+
+    async def work(house: House, stopping: asyncio.Event) -> int:
+        await verbs.serve(house, stopping)
+        return DONE
+
+    in_house(
+        settings_of(state=state), work, broker=True, share=False, migrating=migrating, patient=True
+    )
+
+
+@cli.command()
+def ingest(*, state: State = None, once: Once = False, as_json: Json = False) -> None:
+    """Take telegrams from the brokers; with --once only those that wait there now."""
+
+    async def work(house: House, stopping: asyncio.Event) -> int:
+        if once:
+            say(await verbs.ingest_waiting(house, stopping), as_json=as_json)
+        else:
+            await verbs.ingest_loop(house, stopping)
+        return DONE
+
+    in_house(settings_of(state=state), work, broker=True, patient=not once)
+
+
+@cli.command()
+def reconcile(
+    *,
+    period: Annotated[str | None, typer.Option(help="One month, such as 2026-01.")] = None,
+    state: State = None,
+    once: Once = False,
+    as_json: Json = False,
+) -> None:
+    """Turn every month that is over into bills; with --period one month, once."""
+    try:
+        wanted = Period.parse(period) if period else None
+    except ValueError as error:
+        raise leave(f"--period: {error}.", UNUSABLE) from None
+
+    async def work(house: House, stopping: asyncio.Event) -> int:
+        if not once and wanted is None:
+            await verbs.reconcile_loop(house, stopping)
+            return DONE
+        try:
+            counts = await verbs.reconcile_at(house, house.clock.now(), wanted)
+        except PeriodNotOverError as error:
+            raise leave(f"{error}.", UNUSABLE) from None
+        say(counts, as_json=as_json)
+        return DONE
+
+    in_house(settings_of(state=state), work, patient=not once and wanted is None)
+
+
+@cli.command()
+def collect(*, state: State = None, once: Once = False, as_json: Json = False) -> None:
+    """Announce, send and follow debits through the bank at AQKOL_BANK_URL."""
+    settings = settings_of(state=state)
+    if settings.bank_url is None:
+        raise leave("AQKOL_BANK_URL must say which bank to collect through.", UNUSABLE)
+
+    async def work(house: House, stopping: asyncio.Event) -> int:
+        async with wiring.bank(house.settings) as client:
+            assert client is not None, "its address is set"
+            if not once:
+                await verbs.collect_loop(house, client, stopping)
+                return DONE
+            say(await verbs.collect_at(house, client, house.clock.now()), as_json=as_json)
+            return DONE
+
+    in_house(settings, work, patient=not once)
+
+
+@cli.command()
+def audit(*, state: State = None, once: Once = False, as_json: Json = False) -> None:
+    """Re-derive every bill and debit and compare; it repairs nothing."""
+    settings = settings_of(state=state)
+
+    async def work(house: House, stopping: asyncio.Event) -> int:
+        async with wiring.bank(house.settings) as client:
+            if not once:
+                await verbs.audit_loop(house, client, stopping)
+                return DONE
+            found = await verbs.audit_at(house, client, house.clock.now())
+            say(found, as_json=as_json)
+            return DONE if found["audit"] == "ok" else WRONG
+
+    in_house(settings, work, patient=not once)
+
+
+@cli.command()
+def web(*, state: State = None) -> None:
+    """Answer the API."""
+
+    async def work(house: House, stopping: asyncio.Event) -> int:
+        await verbs.web_until(house, stopping)
+        return DONE
+
+    in_house(settings_of(state=state), work, patient=True)
+
+
+@cli.command()
+def migrate(
+    *,
+    state: State = None,
+    show: Annotated[
+        bool, typer.Option("--status", help="Only show each migration and how it stands.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring the database to today's schema; twice does no harm."""
+    settings = settings_of(state=state)
+
+    async def main(_stopping: asyncio.Event) -> int:
+        result = await wiring.migrate_now(settings, only_show=show)
+        say(result, as_json=as_json)
+        return WRONG if show and any(state != "applied" for state in result.values()) else DONE
+
+    run(main)
+
+
+@cli.command()
+def token(  # noqa: PLR0913 - options
+    role: Annotated[str, typer.Argument(help="operator or resident")],
+    *,
+    account: Annotated[str | None, typer.Option(help="The resident's account.")] = None,
+    label: Annotated[str, typer.Option(help="What it is for.")] = "command line",
+    days: Annotated[int, typer.Option(min=1, max=400, help="How long it is good for.")] = 30,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Make a token for the API and print it; it cannot be shown again."""
+    if role not in set(Role):
+        raise leave("the role is operator or resident.", UNUSABLE)
+    if (role == Role.RESIDENT) != (account is not None):
+        raise leave("a resident's token needs --account, an operator's has none.", UNUSABLE)
+
+    async def work(house: House, _stopping: asyncio.Event) -> int:
+        issued = await tokens.issue_token(
+            house.pool,
+            role=Role(role),
+            account_id=account,
+            label=label,
+            at=house.clock.now(),
+            lifetime=timedelta(days=days),
+        )
+        if as_json:
+            say({"token": issued.token, "expires_at": issued.expires_at.isoformat()}, as_json=True)
+        else:
+            print(issued.token)
+        return DONE
+
+    in_house(settings_of(state=state), work)
+
+
+@cli.command()
+def doctor(*, state: State = None, as_json: Json = False) -> None:
+    """Say which servers were found and why, and check those that are configured."""
+    settings = settings_of(state=state)
+
+    async def main(_stopping: asyncio.Event) -> int:
+        report = await examination.examine(settings)
+        print(json.dumps(report.as_dict()) if as_json else report.as_text())
+        return DONE if report.healthy else WRONG
+
+    run(main)
+
+
+@cli.command()
+def demo(  # noqa: PLR0913 - options
+    *,
+    meters: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    months: Annotated[int, typer.Option(min=1, max=24)] = 2,
+    seed: Annotated[int, typer.Option()] = 7,
+    once: Annotated[bool, typer.Option("--once", help="Exit after the summary.")] = False,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API.")] = None,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Let a small town live through some months in about a minute, with faults on purpose."""
+    from app import demo as town  # noqa: PLC0415 - it brings what no other command needs
+
+    settings = settings_of(state=state, http_port=port)
+    # Two hundred days of a town are a story of their own; here only what goes wrong is told.
+    logs.configure(settings.log_format, level=logging.WARNING)
+
+    def show(summary: dict[str, Any], lived: town.Town) -> None:
+        print(json.dumps(summary) if as_json else town.as_text(summary, lived), flush=True)
+
+    async def main(stopping: asyncio.Event) -> int:
+        plan = town.Plan(meters=meters, months=months, seed=seed)
+        good = await town.demo(
+            settings, plan, stopping=stopping, once=once, quiet=as_json, show=show
+        )
+        return DONE if good else WRONG
+
+    run(main)
+
+
+def _simulated(name: str) -> None:
+    """List a simulator among the commands; ``main`` hands over to it before this is reached."""
+
+    def command() -> None:
+        raise AssertionError("handed over in main")
+
+    simulate.command(
+        name, help=f"Run the simulated {name}; see its own --help.", add_help_option=False
+    )(command)
+
+
+for _name in SIMULATED:
+    _simulated(_name)
+
+
+def main() -> None:
+    """Run the command line; the entry point of an installed package.
+
+    A simulator gets every word that follows its name untouched, and takes our place: it is the
+    outside world and imports none of us.
+    """
+    words = sys.argv[1:]
+    if words[:1] == ["simulate"] and set(words[1:2]) & set(SIMULATED):
+        sys.stdout.flush()
+        os.execv(  # noqa: S606 - the simulator takes our place
+            sys.executable, [sys.executable, "-m", "simulators", *words[1:]]
+        )
+    cli(prog_name="aqkol")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The settings: one frozen object, the only reader of the environment.
+
+Every setting is a variable ``AQKOL_<NAME>``. What is not set runs embedded or has the default
+below.
+"""
+
+import difflib
+import json
+import os
+import zoneinfo
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX: Final = "AQKOL_"
+MASK: Final = "****"
+
+BankScheme = Literal["kz_direct", "sepa_core"]
+LogFormat = Literal["auto", "json", "console"]
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message is one plain sentence for each mistake."""
+
+
+class Settings(BaseSettings):
+    """Everything an installation decides. Secrets are masked wherever this is printed."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    # PostgreSQL; unset: our own in the state folder.
+    database_url: SecretStr | None = None
+    # Brokers; unset: our own Mosquitto on loopback.
+    mqtt_urls: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    # The port of our own Mosquitto; 0: any free one, kept from then on.
+    mqtt_port: int = Field(default=0, ge=0, le=65535)
+    # The bank's API and our token there; unset: no debits are sent.
+    bank_url: str | None = None
+    bank_token: SecretStr | None = None
+    bank_currency: str = Field(default="KZT", pattern=r"^[A-Z]{3}$")
+    bank_scheme: BankScheme = "kz_direct"
+    # Our own API: where it listens, and how the world calls it.
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8080, ge=0, le=65535)
+    public_url: str | None = None
+    # The town's time zone: where its days and months begin.
+    zone: str = "Asia/Almaty"
+    # The folder of the embedded servers.
+    state: Path = Path(".aqkol")
+    log_format: LogFormat = "auto"
+    # For rehearsals: a file that says what time it is, moved by somebody else; unset: real time.
+    clock_file: Path | None = None
+    # Programs of PostgreSQL (a folder) and Mosquitto (a file), when they stand in a strange place.
+    pg_bin: Path | None = None
+    mosquitto_bin: Path | None = None
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _demand(value.get_secret_value(), ("postgresql", "postgres"), host=False)
+        return value
+
+    @field_validator("mqtt_urls", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Take a JSON list or addresses with commas between them."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            try:
+                return tuple(json.loads(value))
+            except json.JSONDecodeError as error:
+                raise ValueError("is not a JSON list") from error
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("mqtt_urls")
+    @classmethod
+    def _are_brokers(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for url in value:
+            _demand(url.get_secret_value(), ("mqtt", "mqtts"), host=True)
+        return value
+
+    @field_validator("bank_url", "public_url")
+    @classmethod
+    def _is_web(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        _demand(value, ("http", "https"), host=True)
+        if "@" in urlsplit(value).netloc:
+            raise ValueError("must not hold a name or a password")
+        return value.rstrip("/")
+
+    @field_validator("zone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(
+                f"{value!r} is not the name of a time zone, such as Asia/Almaty"
+            ) from error
+        return value
+
+    @property
+    def brokers(self) -> tuple[str, ...]:
+        """The brokers' addresses in clear, for those who connect."""
+        return tuple(url.get_secret_value() for url in self.mqtt_urls)
+
+    @property
+    def database(self) -> str | None:
+        """The database's address in clear, for those who connect."""
+        return self.database_url.get_secret_value() if self.database_url else None
+
+    def shown(self) -> dict[str, Any]:
+        """Return the settings for people: passwords and tokens masked."""
+        plain = self.model_dump(mode="json")
+        plain["database_url"] = masked(self.database) if self.database else None
+        plain["mqtt_urls"] = [masked(url) for url in self.brokers]
+        plain["bank_token"] = MASK if self.bank_token else None
+        return plain
+
+
+def masked(url: str) -> str:
+    """Return an address without its password, nor a password among its parameters."""
+    parts = urlsplit(url)
+    place = parts.netloc
+    if "@" in place:
+        user, host = place.rsplit("@", 1)
+        place = f"{user.split(':', 1)[0]}:{MASK}@{host}" if ":" in user else place
+    query = "&".join(
+        f"{pair.split('=', 1)[0]}={MASK}" if "password" in pair.split("=", 1)[0] else pair
+        for pair in parts.query.split("&")
+    )
+    # urlunsplit would drop the empty place of postgresql:///name.
+    text = f"{parts.scheme}://{place}{parts.path}"
+    return text + (f"?{query}" if query else "")
+
+
+def _demand(url: str, schemes: tuple[str, ...], *, host: bool) -> None:
+    """Refuse an address of another kind, without repeating it: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in schemes and (not host or bool(parts.hostname))
+        _ = parts.port
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"must be an address that begins with {schemes[0]}://")
+
+
+def load(**chosen: Any) -> Settings:  # noqa: ANN401 - options of the command line, validated below
+    """Return the settings of this process; ``chosen`` (not None) wins over the environment.
+
+    Raises:
+        SettingsError: a value cannot be used, or a variable is none of ours (a typing error would
+            otherwise silently mean the default).
+    """
+    names = set(Settings.model_fields)
+    for variable in os.environ:
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else "."
+            raise SettingsError(f"{variable} is not a setting{hint}")
+    try:
+        return Settings(**{name: value for name, value in chosen.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError(" ".join(_sentence(fault) for fault in error.errors())) from None
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    name = str(fault["loc"][0]) if fault["loc"] else "settings"
+    said = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{PREFIX}{name.upper()}: {said}."

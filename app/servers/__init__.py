@@ -1,0 +1,1 @@
+"""The servers we run ourselves when none is configured."""

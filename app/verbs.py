@@ -1,0 +1,225 @@
+"""The verbs as processes run them: one step by hand, or the loop around it.
+
+What a verb does stands in metering/ and billing/; here it only gets its store, its bank and its
+hour.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from app.run import BACKOFF_S_MAX, is_away, loop, pause
+from app.wiring import House, bank, served, subscription
+from billing.audit import audit
+from billing.collect import collect
+from billing.follow import follow
+from billing.io.bank import BankClient
+from billing.io.debits import Debits
+from billing.io.store import BillingStore
+from billing.period import Period
+from billing.reconcile import due_periods, reconcile
+from metering.ingest import BATCH_MAX, IngestCounts, ingest_batch
+from metering.io.mqtt import Subscription
+from metering.io.store import Store
+from metering.telegram import Arrival
+
+log = structlog.get_logger()
+
+# While one batch is committed, the next is decoded; a third writer would find nothing to do.
+WRITERS: Final = 2
+
+# A round of collecting is small enough to end soon after Ctrl-C.
+COLLECT_BATCH: Final = 200
+
+# A month is over once a month; looking often only makes late readings count sooner.
+RECONCILE_EVERY: Final = timedelta(minutes=10)
+COLLECT_EVERY: Final = timedelta(seconds=30)
+AUDIT_EVERY: Final = timedelta(hours=24)
+
+# The log names the first findings; "aqkol audit --once --json" tells all.
+FINDINGS_LOGGED_MAX: Final = 20
+
+# "ingest --once" ends when the broker has had nothing for us for so long.
+IDLE_S: Final = 2.0
+
+
+async def ingest_until(house: House, url: str, stopping: asyncio.Event) -> None:
+    """Take telegrams from one broker until ``stopping`` is set; what was taken is finished.
+
+    Raises:
+        Exception: a mistake of ours; what the world does only postpones.
+    """
+    store = Store(house.pool)
+    async with subscription(url) as session, asyncio.TaskGroup() as group:
+
+        async def connected() -> bool:
+            return session.connected
+
+        house.checks[f"broker-{house.servers.mqtt_urls.index(url) + 1}"] = connected
+        for _ in range(WRITERS):
+            group.create_task(_write(house, session, store, stopping))
+
+
+async def _write(
+    house: House, session: Subscription, store: Store, stopping: asyncio.Event
+) -> None:
+    failures = 0
+    while not stopping.is_set():
+        arrivals = await _next(session, stopping)
+        if not arrivals:
+            continue
+        try:
+            await ingest_batch(arrivals, subscription=session, store=store, at=house.clock.now())
+        except Exception as error:
+            if not is_away(error):
+                raise
+            failures += 1
+            log.warning("step.postponed", step="ingest", kind=type(error).__name__)
+            # The messages were put back; reading pauses by itself when too many wait.
+            await pause(min(2.0 ** (failures - 1), BACKOFF_S_MAX), stopping)
+        else:
+            failures = 0
+
+
+async def _next(
+    session: Subscription, stopping: asyncio.Event, *, within_s: float | None = None
+) -> list[Arrival]:
+    """Return the next messages; none when told to stop, or when the time is up."""
+    batch = asyncio.create_task(session.get_batch(BATCH_MAX))
+    told = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({batch, told}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        told.cancel()
+        batch.cancel()
+        # A batch that came in the same instant is not cancelled any more: it is ours.
+        await asyncio.wait({batch, told})
+    return [] if batch.cancelled() else batch.result()
+
+
+async def ingest_waiting(house: House, stopping: asyncio.Event) -> dict[str, Any]:
+    """Store what the brokers have for us now, and return the counts."""
+    store, total = Store(house.pool), IngestCounts()
+    for url in house.servers.mqtt_urls:
+        async with subscription(url) as session:
+            await asyncio.wait_for(session.wait_connected(), 30)
+            while arrivals := await _next(session, stopping, within_s=IDLE_S):
+                total += await ingest_batch(
+                    arrivals, subscription=session, store=store, at=house.clock.now()
+                )
+    return asdict(total)
+
+
+async def reconcile_at(house: House, at: datetime, period: Period | None = None) -> dict[str, Any]:
+    """Bill one month, or every month that is due, and return the counts by month.
+
+    Raises:
+        PeriodNotOverError: the month asked for still runs.
+    """
+    store, zone = BillingStore(house.pool), house.settings.zone
+    periods = (period,) if period else await due_periods(store=store, at=at, zone=zone)
+    return {
+        one.label: asdict(await reconcile(store=store, period=one, at=at, zone=zone))
+        for one in periods
+    }
+
+
+async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str, Any]:
+    """Do one round of collecting and return its counts."""
+    counts = await collect(
+        store=Debits(house.pool),
+        bank=client,
+        at=at,
+        zone=house.settings.zone,
+        limit=COLLECT_BATCH,
+    )
+    return asdict(counts)
+
+
+async def audit_at(house: House, client: BankClient | None, at: datetime) -> dict[str, Any]:
+    """Derive everything again and compare, with the bank's books too if there is a bank.
+
+    The bank's news is read first, so that what it told us in between is no contradiction.
+    """
+    if client is not None:
+        await follow(store=Debits(house.pool), bank=client, at=at, limit=COLLECT_BATCH)
+    report = await audit(
+        store=BillingStore(house.pool), bank=client, at=at, zone=house.settings.zone
+    )
+    for finding in report.findings[:FINDINGS_LOGGED_MAX]:
+        log.error("audit.finding", kind=finding.kind, subject=finding.subject)
+    return {"audit": "ok" if report.clean else "failed", **asdict(report)}
+
+
+async def serve(house: House, stopping: asyncio.Event) -> None:
+    """Do everything in one process until ``stopping`` is set."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(bank(house.settings))
+        await stack.enter_async_context(served(house, client))
+        jobs: list[Coroutine[Any, Any, None]] = [house.servers.keep(stopping)]
+        jobs += [ingest_until(house, url, stopping) for url in house.servers.mqtt_urls]
+        jobs += [reconcile_loop(house, stopping), audit_loop(house, client, stopping)]
+        if client is not None:
+            jobs.append(collect_loop(house, client, stopping))
+        log.info("serve.ready", collecting=client is not None)
+        await together(jobs, stopping)
+
+
+async def together(jobs: list[Coroutine[Any, Any, None]], stopping: asyncio.Event) -> None:
+    """Run jobs side by side until all have ended; the first error ends the others too."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for job in jobs:
+                group.create_task(job)
+            group.create_task(_until(stopping))
+    finally:
+        stopping.set()
+
+
+async def _until(stopping: asyncio.Event) -> None:
+    await stopping.wait()
+
+
+async def reconcile_loop(house: House, stopping: asyncio.Event) -> None:
+    """Bill what is due, again and again."""
+
+    async def step(at: datetime) -> None:
+        await reconcile_at(house, at)
+
+    await loop(step, name="reconcile", every=RECONCILE_EVERY, clock=house.clock, stopping=stopping)
+
+
+async def collect_loop(house: House, client: BankClient, stopping: asyncio.Event) -> None:
+    """Collect, again and again."""
+
+    async def step(at: datetime) -> None:
+        await collect_at(house, client, at)
+
+    await loop(step, name="collect", every=COLLECT_EVERY, clock=house.clock, stopping=stopping)
+
+
+async def audit_loop(house: House, client: BankClient | None, stopping: asyncio.Event) -> None:
+    """Check the books, again and again; what does not fit is logged as an error."""
+
+    async def step(at: datetime) -> None:
+        await audit_at(house, client, at)
+
+    await loop(step, name="audit", every=AUDIT_EVERY, clock=house.clock, stopping=stopping)
+
+
+async def ingest_loop(house: House, stopping: asyncio.Event) -> None:
+    """Take telegrams from every broker, again and again."""
+    jobs: list[Coroutine[Any, Any, None]] = [house.servers.keep(stopping)]
+    jobs += [ingest_until(house, url, stopping) for url in house.servers.mqtt_urls]
+    await together(jobs, stopping)
+
+
+async def web_until(house: House, stopping: asyncio.Event) -> None:
+    """Answer the API until ``stopping`` is set."""
+    async with bank(house.settings) as client, served(house, client):
+        await together([house.servers.keep(stopping)], stopping)

@@ -1,0 +1,216 @@
+"""The composition root: opens database, broker and bank, and hands them to the verbs."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+import structlog
+from aiohttp import web
+
+from app.config import Settings
+from app.migrate import MigrationError, migrate, status, verify
+from app.public import Check
+from app.run import BACKOFF_S_MAX, Clock, is_away, pause
+from app.serve import Runner
+from app.servers.child import ServerError
+from app.servers.embedded import Servers, servers
+from app.web import WebDeps, build_app
+from billing.io.bank import BankClient
+from metering.io.mqtt import Subscription
+
+log = structlog.get_logger()
+
+# The service's own rights, not the owner's; the name is what an administrator sees.
+SESSION: Final = {"role": "aqkol_service", "application_name": "aqkol", "timezone": "UTC"}
+
+# A wrong password, no such database, an address that makes no sense.
+REFUSALS: Final = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    ValueError,
+)
+
+# Two writers for each broker, the API and the loops, with room; far below the server's 100.
+POOL_MAX: Final = 12
+
+# The broker knows our session by this name, also after a restart.
+CLIENT_ID: Final = "aqkol-ingest"
+
+
+class DatabaseError(Exception):
+    """The database cannot be used as it is; the message is one sentence for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Everything a verb works with: where the servers are, the database's pool, the time.
+
+    ``checks`` is what /readyz asks; whoever opens something that may go away adds its own.
+    """
+
+    settings: Settings
+    servers: Servers
+    pool: asyncpg.Pool
+    clock: Clock
+    checks: dict[str, Check] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def opened(  # noqa: PLR0913 - what one kind of process needs and another does not
+    settings: Settings,
+    *,
+    clock: Clock,
+    stopping: asyncio.Event,
+    broker: bool = False,
+    share: bool = True,
+    migrating: bool = False,
+    patient: bool = False,
+) -> AsyncIterator[House]:
+    """Open the house: servers, schema, pool; everything is closed again at the end.
+
+    Args:
+        settings: what is configured.
+        clock: what time it is.
+        stopping: set when the process is asked to end.
+        broker: whether a broker is needed.
+        share: whether servers of another process may be used.
+        migrating: bring a configured database to today's schema; our own always is.
+        patient: wait for a database that is away, instead of giving up.
+
+    Raises:
+        ServerError: an embedded server cannot be had.
+        DatabaseError: the configured database is away, refuses us, or is at another schema.
+    """
+    async with AsyncExitStack() as stack:
+        own = await stack.enter_async_context(servers(settings, share=share, broker=broker))
+        await _ready(own, stopping, migrating=migrating, patient=patient)
+        pool = await stack.enter_async_context(
+            asyncpg.create_pool(
+                own.database_url, min_size=0, max_size=POOL_MAX, server_settings=SESSION
+            )
+        )
+        yield House(settings=settings, servers=own, pool=pool, clock=clock)
+
+
+async def _ready(own: Servers, stopping: asyncio.Event, *, migrating: bool, patient: bool) -> None:
+    """Wait for the database and see to its schema."""
+    wait_s = 1.0
+    while not stopping.is_set():
+        try:
+            connection = await asyncpg.connect(own.database_url, timeout=10)
+            try:
+                if migrating or own.embedded_database:
+                    await migrate(connection)
+                else:
+                    await verify(connection)
+            finally:
+                await connection.close()
+        except Exception as error:
+            if not (patient and is_away(error)):
+                raise refused(error) from error
+            log.warning("database.awaited", kind=type(error).__name__)
+            await pause(wait_s, stopping)
+            wait_s = min(wait_s * 2, BACKOFF_S_MAX)
+        else:
+            return
+
+
+def refused(error: Exception) -> Exception:
+    """Return what a failure of the database means to people; an error of ours as it is."""
+    if isinstance(error, MigrationError):
+        return DatabaseError(str(error))
+    if is_away(error):
+        return DatabaseError(f"The database is not there: {error}.")
+    if isinstance(error, REFUSALS):
+        return DatabaseError(f"The database does not let us in: {error}.")
+    return error
+
+
+async def migrate_now(settings: Settings, *, only_show: bool) -> dict[str, str]:
+    """Bring the database to today's schema, or only look; return each migration's state.
+
+    Raises:
+        ServerError: an embedded server cannot be had.
+        DatabaseError: the database is not there, or its history is not ours.
+    """
+    async with servers(settings, broker=False) as found:
+        try:
+            connection = await asyncpg.connect(found.database_url, timeout=10)
+            try:
+                if not only_show:
+                    await migrate(connection)
+                return {step.name or step.version: step.state for step in await status(connection)}
+            finally:
+                await connection.close()
+        except Exception as error:
+            raise refused(error) from error
+
+
+def subscription(url: str) -> Subscription:
+    """Return the one session at a broker through which telegrams come."""
+    return Subscription(url, client_id=CLIENT_ID)
+
+
+@asynccontextmanager
+async def bank(settings: Settings) -> AsyncIterator[BankClient | None]:
+    """Open the bank's client; None where no bank is configured."""
+    if settings.bank_url is None:
+        yield None
+        return
+    token = settings.bank_token.get_secret_value() if settings.bank_token else ""
+    async with BankClient.open(url=settings.bank_url, token=token) as client:
+        yield client
+
+
+@asynccontextmanager
+async def served(house: House, client: BankClient | None) -> AsyncIterator[str]:
+    """Serve the API and return its address.
+
+    Raises:
+        ServerError: the address is taken.
+    """
+    settings = house.settings
+
+    async def migrations() -> bool:
+        async with house.pool.acquire() as connection:
+            return all(step.state == "applied" for step in await status(connection))
+
+    listener = _listener(settings.http_host, settings.http_port)
+    host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
+    url = f"http://{host}:{listener.getsockname()[1]}"
+    # It asks the database, so it also says whether that is there.
+    house.checks["database"] = migrations
+    deps = WebDeps(
+        pool=house.pool,
+        clock=house.clock,
+        zone=settings.zone,
+        public_url=settings.public_url or url,
+        bank=client,
+        bank_scheme=settings.bank_scheme,
+        checks=house.checks,
+    )
+    runner = Runner(build_app(deps))
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+        log.info("web.listening", url=url)
+        yield url
+    finally:
+        await runner.cleanup()
+        listener.close()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ServerError(
+            f"The API cannot listen on {host}, port {port}: {error.strerror}; "
+            "choose another with AQKOL_HTTP_HOST and AQKOL_HTTP_PORT."
+        ) from error

@@ -1,0 +1,128 @@
+"""Settings: what can be set, what is refused and in which words, and what is never shown."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app import config
+from app.config import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what this machine has set."""
+    for name in [name for name in os.environ if name.startswith("AQKOL_")]:
+        monkeypatch.delenv(name)
+
+
+class TestSettings:
+    """The settings ..."""
+
+    def test_run_embedded_when_nothing_is_set(self) -> None:
+        """A first start needs no configuration."""
+        settings = config.load()
+
+        assert settings.database is None
+        assert settings.brokers == ()
+        assert settings.bank_url is None
+        assert settings.zone == "Asia/Almaty"
+        assert settings.state == Path(".aqkol")
+
+    @pytest.mark.parametrize(
+        "text",
+        ['["mqtt://a:1883", "mqtts://u:p@b"]', "mqtt://a:1883,mqtts://u:p@b", " mqtt://a:1883 , mqtts://u:p@b,"],
+    )  # fmt: skip
+    def test_take_several_brokers(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        """A list for programs, commas for people."""
+        monkeypatch.setenv("AQKOL_MQTT_URLS", text)
+
+        assert config.load().brokers == ("mqtt://a:1883", "mqtts://u:p@b")
+
+    def test_prefer_the_command_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An option is nearer to the person than the environment."""
+        monkeypatch.setenv("AQKOL_STATE", "/from/environment")
+
+        assert config.load(state=Path("/from/option")).state == Path("/from/option")
+        assert config.load(state=None).state == Path("/from/environment")
+
+    def test_take_an_empty_variable_as_not_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """docker-compose hands empty variables on."""
+        monkeypatch.setenv("AQKOL_DATABASE_URL", "")
+
+        assert config.load().database is None
+
+    def test_do_not_change(self) -> None:
+        """One process has one truth about where its servers are."""
+        with pytest.raises(ValidationError):
+            config.load().zone = "UTC"
+
+
+class TestRefusals:
+    """A setting that cannot be used ..."""
+
+    @pytest.mark.parametrize(
+        ("name", "value", "sentence"),
+        [
+            ("DATABASE_URL", "mysql://x", "must be an address that begins with postgresql://"),
+            ("MQTT_URLS", "localhost:1883", "must be an address that begins with mqtt://"),
+            ("MQTT_URLS", "mqtt://", "must be an address that begins with mqtt://"),
+            ("MQTT_URLS", "[1", "is not a JSON list"),
+            ("BANK_URL", "ftp://bank", "must be an address that begins with http://"),
+            ("BANK_URL", "https://me:word@bank", "must not hold a name or a password"),
+            ("HTTP_PORT", "70000", "less than or equal to 65535"),
+            ("HTTP_PORT", "http", "valid integer"),
+            ("ZONE", "Asia/Almati", "'Asia/Almati' is not the name of a time zone"),
+            ("LOG_FORMAT", "xml", "'auto', 'json' or 'console'"),
+            ("BANK_SCHEME", "swift", "'kz_direct' or 'sepa_core'"),
+            ("BANK_CURRENCY", "tenge", "pattern"),
+        ],
+    )
+    def test_is_named_with_the_reason(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+    ) -> None:
+        """One sentence that says which variable and what is wrong with it."""
+        monkeypatch.setenv(f"AQKOL_{name}", value)
+
+        with pytest.raises(SettingsError) as refused:
+            config.load()
+
+        assert str(refused.value).startswith(f"AQKOL_{name}: ")
+        assert sentence in str(refused.value)
+
+    def test_is_asked_about_when_its_name_is_mistyped(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Taken silently, it would start an empty database beside the real one."""
+        monkeypatch.setenv("AQKOL_DATABSE_URL", "postgresql://db/aqkol")
+
+        with pytest.raises(SettingsError, match="did you mean AQKOL_DATABASE_URL"):
+            config.load()
+
+    @pytest.mark.parametrize("name", ["DATABASE_URL", "MQTT_URLS"])
+    def test_is_not_repeated_with_its_password(
+        self, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        """An error message ends up in a log or a ticket."""
+        monkeypatch.setenv(f"AQKOL_{name}", "wrong://me:geheim@host")
+
+        with pytest.raises(SettingsError) as refused:
+            config.load()
+
+        assert "geheim" not in str(refused.value)
+
+
+class TestSecrets:
+    """Passwords and tokens ..."""
+
+    def test_are_never_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not in a repr, a traceback or the doctor's report."""
+        monkeypatch.setenv("AQKOL_DATABASE_URL", "postgresql://me:geheim1@db/a?password=geheim2")
+        monkeypatch.setenv("AQKOL_MQTT_URLS", "mqtts://me:geheim3@broker")
+        monkeypatch.setenv("AQKOL_BANK_TOKEN", "geheim4")
+
+        settings = config.load()
+
+        assert "geheim" not in repr(settings) + str(settings) + str(settings.shown())
+        assert settings.shown()["database_url"] == "postgresql://me:****@db/a?password=****"
