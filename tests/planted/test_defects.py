@@ -1,0 +1,123 @@
+"""Defects we plant on purpose: each is put into a copy of the code, and the suite must object.
+
+A test that cannot fail is a defect. Run them with ``./aqkol test -m planted``; the ordinary run
+leaves them out, because each runs a part of the suite again.
+"""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("app", "billing", "metering", "simulators", "sql", "tests", "pyproject.toml", "README.md")
+# pytest's own word for "tests ran and some failed"; anything else is a mistake of ours.
+TESTS_FAILED = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defect:
+    """A text in a file, what to put in its place, and the tests that must go red."""
+
+    file: str
+    right: str
+    wrong: str
+    tests: tuple[str, ...]
+
+
+DEFECTS = {
+    "the broker is acknowledged before anything is stored": Defect(
+        file="metering/io/link.py",
+        right="self._paho.manual_ack_set(True)",
+        wrong="self._paho.manual_ack_set(False)",
+        tests=("tests/contract/test_mqtt.py::TestAnUnacknowledgedMessage",),
+    ),
+    "the acknowledgement goes out before the commit": Defect(
+        file="metering/ingest.py",
+        right="    try:\n        counts, receipts = await ingest(",
+        wrong="    subscription.ack(arrivals)\n    try:\n        counts, receipts = await ingest(",
+        tests=("tests/metering/test_ingest_once.py",),
+    ),
+    "true and 3.5 pass for a register": Defect(
+        file="metering/telegram.py",
+        right="strict=True",
+        wrong="strict=False",
+        tests=("tests/metering/test_telegram.py",),
+    ),
+    "a dial that passes zero forgets its turn": Defect(
+        file="metering/verdict.py",
+        right="before.turns + 1 if turned else before.turns",
+        wrong="before.turns",
+        tests=("tests/metering/test_verdict.py",),
+    ),
+    "a bill does not begin where the one before ended": Defect(
+        file="sql/usage.sql",
+        right="WHERE earlier.to_at = b.boundary_at AND",
+        wrong="WHERE false AND earlier.to_at = b.boundary_at AND",
+        tests=("tests/billing/test_reconcile.py",),
+    ),
+    "half a tiyn is rounded down": Defect(
+        file="sql/bills.sql",
+        right=" + 500000) / 1000000",
+        wrong=") / 1000000",
+        tests=("tests/billing/test_vectors.py",),
+    ),
+    "a second try uses a fresh key": Defect(
+        file="billing/send.py",
+        right="bank.create_payment(debit.body, debit.idempotency_key)",
+        wrong='bank.create_payment(debit.body, f"{debit.idempotency_key}/{debit.sends}")',
+        tests=("tests/billing/test_collect_send.py::TestSend",),
+    ),
+    "the guards are not asked again when a debit is recorded": Defect(
+        file="billing/collect.py",
+        right="reason = await _obstacle(desk, mandate, planned, zone)",
+        wrong="reason = None",
+        tests=("tests/billing/test_collect.py",),
+    ),
+    "an event of the bank takes effect twice": Defect(
+        file="billing/news.py",
+        right='            return "repeated"\n        if payment.status is None',
+        wrong="            pass\n        if payment.status is None",
+        tests=("tests/billing/test_collect_follow.py",),
+    ),
+    "a resident sees the account of another": Defect(
+        file="app/mount.py",
+        right="                raise ProblemError(problems.NOT_FOUND)\n            return caller",
+        wrong="                pass\n            return caller",
+        tests=("tests/app/test_policies.py",),
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS.values(), ids=list(DEFECTS))
+def test_fits_the_code(defect: Defect) -> None:
+    """Code moves on; a defect that no longer fits would prove nothing."""
+    assert (ROOT / defect.file).read_text(encoding="utf-8").count(defect.right) == 1
+    assert [name for name in defect.tests if not (ROOT / name.split("::")[0]).is_file()] == []
+
+
+@pytest.mark.planted
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("defect", DEFECTS.values(), ids=list(DEFECTS))
+def test_is_noticed(defect: Defect, tmp_path: Path) -> None:
+    """The suite goes red, by a failed test and by nothing else."""
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(
+                ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        else:
+            shutil.copy(ROOT / name, tmp_path / name)
+    file = tmp_path / defect.file
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace(defect.right, defect.wrong), encoding="utf-8")
+
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *defect.tests],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert found.returncode == TESTS_FAILED, found.stdout[-2000:]
