@@ -1,0 +1,217 @@
+"""Rules of the house that no linter knows. CONTRIBUTING.md gives each its reason."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import sql
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("app", "billing", "metering", "simulators", "sql")
+
+# One step of the business each; everything else at a package's root is a noun.
+VERBS = {
+    "metering/ingest.py",
+    "billing/audit.py",
+    "billing/collect.py",
+    "billing/enrol.py",
+    "billing/follow.py",
+    "billing/link.py",
+    "billing/news.py",
+    "billing/reconcile.py",
+    "billing/send.py",
+    "billing/withdraw.py",
+    "simulators/__main__.py",
+    "simulators/conductor.py",
+    "simulators/fleet.py",
+    "simulators/replay.py",
+}
+DRIVERS = {
+    "aiohttp",
+    "aiomqtt",
+    "aiosql",
+    "asyncpg",
+    "paho",
+    "prometheus_client",
+    "sql",
+    "sqlite3",
+    "structlog",
+    "typer",
+}
+FUNCTION_LINES_MAX = 60
+MODULE_LINES_MAX = 400
+SQL_IN_PYTHON = re.compile(
+    r"\b(SELECT\s+.+\s+FROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+TABLE)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def modules() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def nouns() -> list[Path]:
+    found = [
+        path
+        for package in ("metering", "billing", "simulators")
+        for path in (ROOT / package).glob("*.py")
+        if name(path) not in VERBS and path.name != "__init__.py"
+    ]
+    return sorted(found)
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def tracked() -> list[Path]:
+    listing = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listing.returncode != 0:
+        return [path for path in modules() if path.is_file()]
+    return [ROOT / line for line in listing.stdout.splitlines() if (ROOT / line).is_file()]
+
+
+class TestNouns:
+    """A noun is pure: no waiting, no driver, no log."""
+
+    @pytest.mark.parametrize("path", nouns(), ids=name)
+    def test_never_wait(self, path: Path) -> None:
+        """An async def in a noun means that I/O has crept in."""
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+
+        assert not [node.name for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
+
+    @pytest.mark.parametrize("path", nouns(), ids=name)
+    def test_know_no_driver(self, path: Path) -> None:
+        """A noun that imports a driver, the queries or the log cannot be reasoned about alone."""
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+
+        assert not DRIVERS & set(imported(tree))
+
+
+class TestVerbs:
+    """A verb is one step of the business."""
+
+    def test_are_all_there(self) -> None:
+        """A renamed verb must not turn into a noun unseen."""
+        assert [verb for verb in sorted(VERBS) if not (ROOT / verb).is_file()] == []
+
+    def test_speak_no_sql(self) -> None:
+        """Verbs ask a store; only io/ binds queries."""
+        offenders = [
+            name(path)
+            for path in modules()
+            if path.parent.name != "io"
+            and not name(path).startswith(("sql/", "app/"))
+            and "sql.queries" in path.read_text(encoding="utf-8")
+        ]
+
+        assert offenders == []
+
+
+class TestSql:
+    """Every statement the system can run stands in sql/."""
+
+    def test_stands_in_files_only(self) -> None:
+        """A query in a Python string is prepared by no test and read by no reviewer.
+
+        The simulated bank keeps a store of its own and is not one of us.
+        """
+        offenders = []
+        for path in modules():
+            if name(path).startswith("simulators/"):
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                text = node.value if isinstance(node, ast.Constant) else None
+                if isinstance(text, str) and SQL_IN_PYTHON.search(text):
+                    offenders.append(f"{name(path)}:{node.lineno}")
+
+        assert offenders == []
+
+    def test_has_a_caller_for_every_query(self) -> None:
+        """A query nobody calls is deleted, not kept for later."""
+        source = "\n".join(path.read_text(encoding="utf-8") for path in modules())
+        orphans = [
+            f"{path.name}: {query}"
+            for path in sorted((ROOT / "sql").glob("*.sql"))
+            if path.name != "schema.sql"
+            for query in sql.queries(path.stem).available_queries
+            if not query.endswith("_cursor") and not re.search(rf"\.{query}\(", source)
+        ]
+
+        assert orphans == []
+
+
+class TestSizes:
+    """Tripwires: a longer one needs a decision page, not a trick."""
+
+    @pytest.mark.parametrize("path", modules(), ids=name)
+    def test_modules_fit_in_a_head(self, path: Path) -> None:
+        """A module is read in one sitting."""
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= MODULE_LINES_MAX
+
+    @pytest.mark.parametrize("path", modules(), ids=name)
+    def test_functions_fit_on_a_screen(self, path: Path) -> None:
+        """A function is seen whole."""
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        long = [
+            f"{node.name}: {node.end_lineno - node.lineno + 1}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.end_lineno is not None
+            and node.end_lineno - node.lineno + 1 > FUNCTION_LINES_MAX
+        ]
+
+        assert long == []
+
+
+class TestPaper:
+    """What people read first keeps its promises."""
+
+    @pytest.mark.parametrize("package", ["metering", "billing", "simulators"])
+    def test_each_package_says_what_it_owns(self, package: str) -> None:
+        """Owns, does not own, always true: the three things a newcomer asks."""
+        text = (ROOT / package / "README.md").read_text(encoding="utf-8").lower()
+
+        assert [part for part in ("owns", "does not own", "always true") if part not in text] == []
+
+    def test_leaves_nothing_undone(self) -> None:
+        """A note to oneself is a promise nobody keeps; write it down where it will be read."""
+        pattern = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+        offenders = [
+            name(path)
+            for path in tracked()
+            if path.suffix in {".py", ".sql", ".md", ".toml", ".yml"}
+            and path != Path(__file__)
+            and not name(path).startswith("app/static/")
+            and pattern.search(path.read_text(encoding="utf-8"))
+        ]
+
+        assert offenders == []
+
+    def test_map_in_the_readme_leads_somewhere(self) -> None:
+        """Every path that the README's map names exists."""
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        named = re.findall(
+            r"`((?:app|billing|metering|simulators|sql|tests|docs|scripts)/[\w./-]*)`", text
+        )
+
+        assert [path for path in named if not (ROOT / path).exists()] == []
+        assert named
