@@ -1,7 +1,3 @@
--- name: lock_meter(meter_id)!
--- Let one change of a meter's whereabouts at a time pass, until the transaction ends.
-SELECT pg_advisory_xact_lock(hashtext('meter'), hashtext(:meter_id));
-
 -- name: add_meter(meter_id, dial_dm3, step_dm3, qmax_dm3_h, compensated, registered_at)$
 -- Register a meter; nothing comes back when its id is taken.
 INSERT INTO meter (meter_id, dial_dm3, step_dm3, qmax_dm3_h, compensated, registered_at)

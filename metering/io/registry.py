@@ -10,7 +10,8 @@ import structlog
 
 import sql
 from metering.installation import Installation
-from metering.meter import Meter
+from metering.io.store import lock_buckets
+from metering.meter import Meter, bucket_number
 from metering.reading import Mark, Reading
 from metering.verdict import Suspect, judge
 
@@ -168,7 +169,7 @@ class Registry:
             InstallationDiffersError: the same instant, but another place or register.
         """
         async with self.pool.acquire() as conn, conn.transaction():
-            await _Q.lock_meter(conn, meter_id=wanted.meter_id)
+            await lock_buckets(conn, [bucket_number(wanted.meter_id)])
             meter = await _meter(conn, wanted.meter_id)
             if wanted.opening_dm3 >= meter.dial_dm3:
                 raise OpeningBeyondDialError(f"the dial ends before {meter.dial_dm3} dm3")
@@ -207,7 +208,7 @@ class Registry:
             ClosingImplausibleError: the register does not fit the readings beside it.
         """
         async with self.pool.acquire() as conn, conn.transaction():
-            await _Q.lock_meter(conn, meter_id=meter_id)
+            await lock_buckets(conn, [bucket_number(meter_id)])
             meter = await _meter(conn, meter_id)
             known = await _installations(conn, meter_id)
             if not known:

@@ -21,7 +21,7 @@ EVIDENCE_ROWS_MAX: Final = 1_000
 # Everybody we do not know shares this much room.
 STRANGERS_ROWS_MAX: Final = 10_000
 # Our corner of the database's advisory locks: "aq" as a number.
-_LOCK_SPACE: Final = 0x6171
+LOCK_SPACE: Final = 0x6171
 
 _Q = sql.queries("metering")
 
@@ -80,6 +80,11 @@ class Store:
             self._months.add((year, month))
 
 
+async def lock_buckets(connection: asyncpg.Connection, buckets: Sequence[int]) -> None:
+    """Keep others from judging or moving meters of these buckets until the transaction ends."""
+    await _Q.lock_buckets(connection, space=LOCK_SPACE, buckets=sorted(buckets))
+
+
 class Batch:
     """One open transaction; everything in it is committed together or not at all."""
 
@@ -90,8 +95,8 @@ class Batch:
         """Lock the meters' buckets against other workers, and return what is known about them."""
         connection = self._connection
         asked = sorted(meter_ids)
-        buckets = sorted({bucket_number(meter_id) for meter_id in asked})
-        await _Q.lock_buckets(connection, space=_LOCK_SPACE, buckets=buckets)
+        buckets = list({bucket_number(meter_id) for meter_id in asked})
+        await lock_buckets(connection, buckets)
         installations: dict[str, list[Installation]] = {}
         async for row in _Q.read_installations(connection, meter_ids=asked):
             installations.setdefault(row["meter_id"], []).append(Installation(**row))
