@@ -43,7 +43,6 @@ class Settings(BaseSettings):
     # The bank's API and our token there; unset: no debits are sent.
     bank_url: str | None = None
     bank_token: SecretStr | None = None
-    bank_currency: str = Field(default="KZT", pattern=r"^[A-Z]{3}$")
     bank_scheme: BankScheme = "kz_direct"
     # Our own API: where it listens, and how the world calls it.
     http_host: str = "127.0.0.1"

@@ -76,7 +76,6 @@ class TestRefusals:
             ("ZONE", "Asia/Almati", "'Asia/Almati' is not the name of a time zone"),
             ("LOG_FORMAT", "xml", "'auto', 'json' or 'console'"),
             ("BANK_SCHEME", "swift", "'kz_direct' or 'sepa_core'"),
-            ("BANK_CURRENCY", "tenge", "pattern"),
         ],
     )
     def test_is_named_with_the_reason(
