@@ -29,6 +29,10 @@ SESSION_EXPIRY_SECONDS: Final = 7 * 24 * 3600
 PACKET_BYTES_MAX: Final = 1024 * 1024
 # How long the broker may take to answer a CONNECT, SUBSCRIBE or DISCONNECT.
 ANSWER_SECONDS_MAX: Final = 5.0
+# Between two looks at whether the socket takes what is still to be sent when we close.
+FLUSH_SECONDS: Final = 0.01
+# How much of what nobody wants to read any more is thrown away at once.
+UNREAD_BYTES: Final = 65_536
 # Packets read before the rest of the process gets its turn.
 PACKETS_PER_TURN: Final = 200
 # Our messages the broker has not acknowledged yet; it may allow fewer.
@@ -206,11 +210,33 @@ class Link:
         return True
 
     async def close(self) -> None:
-        """Send what is waiting, say goodbye and let go; the session stays with the broker."""
-        self._paho.disconnect()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.lost.wait(), ANSWER_SECONDS_MAX)
+        """Send what is waiting, let the broker hear it to the end, and let go.
+
+        A socket that is closed with something unread in it is reset, and the broker then throws
+        away what it has not read yet: our last acknowledgements. So we close our half, read until
+        the broker has closed its own, and only then let go. The session stays with the broker.
+        """
+        with suppress(TimeoutError, OSError):
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                await self._be_heard()
         self.abandon()
+
+    async def _be_heard(self) -> None:
+        while self._paho.want_write() and not self.lost.is_set():
+            self._write()
+            await asyncio.sleep(FLUSH_SECONDS)
+        sock = self._paho.socket()
+        if sock is None:
+            return
+        if isinstance(sock, ssl.SSLSocket) or not isinstance(sock, socket.socket):
+            # TLS has no half that could be closed; a reset costs a repeat at worst.
+            self._paho.disconnect()
+            await self.lost.wait()
+            return
+        self._loop.remove_reader(sock.fileno())
+        sock.shutdown(socket.SHUT_WR)
+        while await self._loop.sock_recv(sock, UNREAD_BYTES):
+            pass
 
     def abandon(self) -> None:
         """Let go of the socket at once; safe to call again."""

@@ -181,14 +181,14 @@ def subscription(broker: Broker, **more: int) -> Subscription:
 @asynccontextmanager
 async def subscribed(broker: Broker, **more: int) -> AsyncIterator[Subscription]:
     async with subscription(broker, **more) as listening:
-        await asyncio.wait_for(listening.wait_connected(), 10)
+        await asyncio.wait_for(listening.wait_connected(), 60)
         yield listening
 
 
 async def collect(listening: Subscription, count: int) -> list[Arrival]:
     """Return that many messages, without acknowledging any."""
     found: list[Arrival] = []
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while len(found) < count:
             found += await listening.get_batch(count - len(found))
     return found
@@ -197,7 +197,7 @@ async def collect(listening: Subscription, count: int) -> list[Arrival]:
 async def until(true: Callable[[], bool]) -> None:
     """Wait for something that another process brings about and nobody announces."""
     never = asyncio.get_running_loop().create_future()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.wait([never], timeout=0.01)
 
@@ -434,7 +434,7 @@ class TestASlowDatabase:
                 await meters.publish(numbered(6000))
             found: list[Arrival] = []
             most = 0
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 while len(found) < 6000:
                     batch = await listening.get_batch(100)
                     found += batch
@@ -455,7 +455,7 @@ class TestASlowDatabase:
 
             assert listening.unacknowledged == 20
             found = 0
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while found < 200:
                     batch = await listening.get_batch(10)
                     listening.ack(batch)
@@ -583,7 +583,7 @@ class TestAReceipt:
             await until(lambda: listening.unacknowledged == 10)
             listening.pause()
 
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 for n in range(3000):
                     assert await listening.publish(f"down/{n}", b"", retain=False)
 
@@ -654,7 +654,7 @@ class TestOpening:
         with started(tmp_path, "allow_anonymous false", f"password_file {passwords}") as broker:
             url = f"mqtt://ingest:p%40ss%2Fw@127.0.0.1:{broker.port}"
             async with Subscription(url, client_id="ingest-test") as listening:
-                await asyncio.wait_for(listening.wait_connected(), 10)
+                await asyncio.wait_for(listening.wait_connected(), 60)
 
     async def test_speaks_tls(self, tmp_path: Path) -> None:
         """Encrypted, verified, and with pauses that leave bytes inside the TLS layer."""
@@ -677,11 +677,11 @@ class TestOpening:
                 tls_context=context,
                 held_max=100,
             ) as listening:
-                await asyncio.wait_for(listening.wait_connected(), 10)
+                await asyncio.wait_for(listening.wait_connected(), 60)
                 async with Publisher.connect(broker) as meters:
                     await meters.publish(numbered(3000))
                 found: list[int] = []
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(60):
                     while len(found) < 3000:
                         batch = await listening.get_batch(50)
                         found += numbers(batch)
