@@ -98,7 +98,7 @@ def fleet(*, port: int, meters: int, seed: int, start: datetime, truth: Path) ->
 def bank(*, state: Path, token: str, now: datetime) -> Party:
     """Return a bank whose clock we move."""
     return Party("bank", [
-        "--port", "0", "--control-port", "0", "--state", str(state), "--token", token,
+        "--port", "0", "--control-port", "0", "--state", str(state), f"--token={token}",
         "--now", now.isoformat(),
     ], log=state.with_name("bank.log"))  # fmt: skip
 
