@@ -29,11 +29,12 @@ WHERE account_id = ANY (:account_ids::text[])
 ORDER BY account_id, meter_id, from_at;
 
 -- name: audited_readings(account_ids)
--- Read the billable readings that measured gas quotes.
+-- Read the trusted readings that measured gas quotes.
 SELECT DISTINCT u.account_id, r.meter_id, r.read_at, r.register_dm3, r.turns
 FROM usage u
-JOIN reading r ON r.meter_id = u.meter_id AND r.read_at IN (u.opening_read_at, u.closing_read_at)
-WHERE u.account_id = ANY (:account_ids::text[]) AND r.verdict = 'billable';
+JOIN trusted_reading r
+    ON r.meter_id = u.meter_id AND r.read_at IN (u.opening_read_at, u.closing_read_at)
+WHERE u.account_id = ANY (:account_ids::text[]);
 
 -- name: audited_bills(account_ids)
 -- Read the bills.

@@ -31,7 +31,8 @@ ORDER BY meter_id, installed_at;
 -- Return the digests of those telegrams that we already have.
 SELECT t.meter_id, t.counter, t.digest
 FROM unnest(:meter_ids::text[], :counters::bigint[]) AS asked (meter_id, counter)
-JOIN telegram AS t ON t.meter_id = asked.meter_id AND t.counter = asked.counter;
+JOIN telegram AS t ON t.meter_id = asked.meter_id AND t.key_epoch = 0
+    AND t.counter = asked.counter;
 
 -- name: read_registers(meter_ids, read_ats)
 -- Return the registers that are stored at these very instants, trusted or not.
@@ -84,7 +85,7 @@ SELECT meter_id, counter, digest, :received_at::timestamptz, readings,
 FROM unnest(
     :meter_ids::text[], :counters::bigint[], :digests::bytea[], :readings::int[], :flags::text[]
 ) AS added (meter_id, counter, digest, readings, flags)
-ON CONFLICT (meter_id, counter) DO NOTHING;
+ON CONFLICT (meter_id, key_epoch, counter) DO NOTHING;
 
 -- name: add_readings(meter_ids, read_ats, registers, turns, verdicts, reasons, counters, received_at)!
 -- Record judged readings; one that is there already is left as it is and not counted.

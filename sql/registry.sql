@@ -54,17 +54,16 @@ WHERE meter_id = :meter_id AND installed_at = :installed_at AND removed_at IS NU
 -- name: mark_before(meter_id, installed_at, instant)^
 -- Find the last trusted reading of an installation at or before an instant.
 SELECT read_at, register_dm3, turns
-FROM reading
+FROM trusted_reading
 WHERE meter_id = :meter_id AND read_at >= :installed_at AND read_at <= :instant
-    AND verdict = 'billable'
 ORDER BY read_at DESC
 LIMIT 1;
 
 -- name: mark_after(meter_id, instant)^
 -- Find the first trusted reading of a meter after an instant.
 SELECT read_at, register_dm3, turns
-FROM reading
-WHERE meter_id = :meter_id AND read_at > :instant AND verdict = 'billable'
+FROM trusted_reading
+WHERE meter_id = :meter_id AND read_at > :instant
 ORDER BY read_at
 LIMIT 1;
 

@@ -60,7 +60,13 @@ CREATE TABLE meter (
     step_dm3      bigint      NOT NULL CHECK (step_dm3 BETWEEN 1 AND 1000000 AND step_dm3 < dial_dm3),
     qmax_dm3_h    bigint      NOT NULL CHECK (qmax_dm3_h BETWEEN 1 AND 1000000000),
     compensated   boolean     NOT NULL,
-    registered_at timestamptz NOT NULL
+    registered_at timestamptz NOT NULL,
+    -- What a meter may do: a pending one is not believed yet, a frozen one not any more.
+    state         text        NOT NULL DEFAULT 'active' CHECK (
+        state IN ('pending', 'active', 'frozen', 'removed')
+    ),
+    -- Its make, by which the rules of validation are chosen.
+    meter_type    text        NOT NULL DEFAULT 'diaphragm' CHECK (meter_type ~ '^[a-z0-9_]{1,32}$')
 );
 
 -- Which meter hung where, from when to when. account_id is an attribute here, not a key.
@@ -87,7 +93,9 @@ CREATE TABLE installation (
 CREATE INDEX installation_account ON installation (account_id);
 
 -- One message of a meter that we took. The key makes a repeat harmless; the digest tells a repeat
--- from a second story under the same counter.
+-- from a second story under the same counter. Counters belong to a key: key_epoch is that of the
+-- signing key, 0 for what came unsigned, -1 for an adapter's and -2 for an upload. The bytes of a
+-- signed one are kept: whoever doubts a bill can check the signature again.
 CREATE TABLE telegram (
     meter_id    text        NOT NULL REFERENCES meter,
     counter     bigint      NOT NULL CHECK (counter BETWEEN 0 AND 4294967295),
@@ -95,8 +103,17 @@ CREATE TABLE telegram (
     received_at timestamptz NOT NULL,
     readings    integer     NOT NULL CHECK (readings > 0),
     flags       text[]      NOT NULL CHECK (cardinality(flags) <= 16),
-    trust       text        NOT NULL CHECK (trust IN ('unsigned')),
-    PRIMARY KEY (meter_id, counter)
+    trust       text        NOT NULL CHECK (trust IN ('unsigned', 'signed', 'adapted', 'uploaded')),
+    key_epoch   integer     NOT NULL DEFAULT 0,
+    evidence    bytea       CHECK (length(evidence) <= 65536),
+    PRIMARY KEY (meter_id, key_epoch, counter),
+    CONSTRAINT trust_has_its_epoch CHECK (
+        key_epoch = CASE trust
+            WHEN 'unsigned' THEN 0 WHEN 'adapted' THEN -1 WHEN 'uploaded' THEN -2
+            ELSE greatest(key_epoch, 1)
+        END
+    ),
+    CONSTRAINT signed_has_evidence CHECK ((trust = 'signed') = (evidence IS NOT NULL))
 );
 
 -- The register of a meter at an instant, as it came, with the first verdict. "turns" counts how
@@ -111,6 +128,7 @@ CREATE TABLE reading (
     reason       text        CHECK (reason ~ '^[a-z_]{1,40}$'),
     counter      bigint      NOT NULL,
     received_at  timestamptz NOT NULL,
+    key_epoch    integer     NOT NULL DEFAULT 0,
     PRIMARY KEY (meter_id, read_at),
     CONSTRAINT verdict_is_whole CHECK (
         (verdict = 'billable' AND turns IS NOT NULL AND reason IS NULL)
@@ -190,6 +208,108 @@ CREATE TABLE usage_gap (
     FOREIGN KEY (meter_id, installed_at) REFERENCES installation
 );
 CREATE INDEX usage_gap_account ON usage_gap (account_id, period_start);
+
+-- A key of a meter, by epoch. Only the newest may sign; the one before it stays good until
+-- valid_until, so that a rotation costs no telegram. A frozen or revoked key signs nothing.
+CREATE TABLE device_key (
+    meter_id    text        NOT NULL REFERENCES meter,
+    key_epoch   integer     NOT NULL CHECK (key_epoch > 0),
+    algorithm   text        NOT NULL CHECK (algorithm IN ('EdDSA', 'ES256')),
+    public_key  bytea       NOT NULL CHECK (
+        length(public_key) = CASE algorithm WHEN 'EdDSA' THEN 32 ELSE 65 END
+    ),
+    kid         bytea       NOT NULL CHECK (length(kid) = 8),
+    origin      text        NOT NULL CHECK (origin IN ('device', 'imported', 'rotation')),
+    added_at    timestamptz NOT NULL,
+    valid_until timestamptz,
+    frozen_at   timestamptz,
+    revoked_at  timestamptz,
+    PRIMARY KEY (meter_id, key_epoch),
+    -- The same key under two epochs would make an old telegram look new.
+    CONSTRAINT device_key_once UNIQUE (meter_id, kid)
+);
+
+-- The code on a meter's label, kept as a digest: good once, for five tries.
+CREATE TABLE meter_claim (
+    meter_id     text        PRIMARY KEY REFERENCES meter,
+    claim_digest bytea       NOT NULL CHECK (length(claim_digest) = 32),
+    tries_left   integer     NOT NULL CHECK (tries_left BETWEEN 0 AND 5),
+    issued_at    timestamptz NOT NULL,
+    claimed_at   timestamptz
+);
+
+-- Who saw which start register. Installer and resident both say it, each with a digest of a photo.
+CREATE TABLE start_register (
+    meter_id     text        NOT NULL,
+    installed_at timestamptz NOT NULL,
+    witness      text        NOT NULL CHECK (witness IN ('installer', 'resident')),
+    register_dm3 bigint      NOT NULL CHECK (register_dm3 >= 0),
+    photo_digest bytea       NOT NULL CHECK (length(photo_digest) = 32),
+    confirmed_at timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, installed_at, witness),
+    FOREIGN KEY (meter_id, installed_at) REFERENCES installation
+);
+
+-- Something about a meter that a person must look at. It never changes a bill by itself.
+CREATE TABLE meter_case (
+    meter_id  text        NOT NULL REFERENCES meter,
+    case_id   uuid        NOT NULL DEFAULT gen_random_uuid(),
+    kind      text        NOT NULL CHECK (kind ~ '^[a-z_]{1,40}$'),
+    detail    text        NOT NULL CHECK (length(detail) <= 500),
+    evidence  bytea       CHECK (length(evidence) <= 65536),
+    opened_at timestamptz NOT NULL,
+    closed_at timestamptz,
+    closed_by text        CHECK (length(closed_by) BETWEEN 1 AND 100),
+    outcome   text        CHECK (length(outcome) BETWEEN 1 AND 500),
+    PRIMARY KEY (meter_id, case_id),
+    CONSTRAINT closing_is_whole CHECK (num_nonnulls(closed_at, closed_by, outcome) IN (0, 3))
+);
+-- One open case of a kind: a meter that goes on lying is one question, not a thousand.
+CREATE UNIQUE INDEX meter_case_open ON meter_case (meter_id, kind) WHERE closed_at IS NULL;
+CREATE INDEX meter_case_newest ON meter_case (opened_at DESC);
+
+-- What a signing meter may forget: its highest stored counter and, bit by bit, the 1024 up to it.
+-- Derived from telegram, kept because a receipt needs it at once.
+CREATE TABLE replay_window (
+    meter_id   text        NOT NULL REFERENCES meter,
+    key_epoch  integer     NOT NULL CHECK (key_epoch > 0),
+    high_water bigint      NOT NULL CHECK (high_water >= 0),
+    seen       bytea       NOT NULL CHECK (length(seen) = 128),
+    updated_at timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, key_epoch)
+);
+
+-- A person's word on a suspect reading: take it as it is, or take this register instead. The
+-- reading itself stays as it came.
+CREATE TABLE reading_decision (
+    meter_id     text        NOT NULL REFERENCES meter,
+    read_at      timestamptz NOT NULL,
+    decision     text        NOT NULL CHECK (decision IN ('accept', 'replace')),
+    register_dm3 bigint      NOT NULL CHECK (register_dm3 >= 0),
+    turns        integer     NOT NULL CHECK (turns >= 0),
+    decided_by   text        NOT NULL CHECK (length(decided_by) BETWEEN 1 AND 100),
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    decided_at   timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, read_at)
+);
+
+-- The registers gas may be measured from: billable readings, and what a person decided.
+CREATE VIEW trusted_reading AS
+SELECT meter_id, read_at, register_dm3, turns FROM reading WHERE verdict = 'billable'
+UNION ALL
+SELECT meter_id, read_at, register_dm3, turns FROM reading_decision;
+
+-- Days for which a meter is known to be silent (taken to the workshop, a house shut down), so that
+-- nobody looks for their readings.
+CREATE TABLE declared_gap (
+    meter_id    text        NOT NULL REFERENCES meter,
+    from_day    date        NOT NULL,
+    to_day      date        NOT NULL CHECK (to_day > from_day),
+    because     text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    declared_by text        NOT NULL CHECK (length(declared_by) BETWEEN 1 AND 100),
+    declared_at timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, from_day)
+);
 
 -- Group account_id --------------------------------------------------------------------------------
 
@@ -419,6 +539,24 @@ CREATE TABLE bank_cursor (
     event_id text NOT NULL CHECK (length(event_id) <= 64)
 );
 
+-- What guards the judging of a sixty-fourth of all meters: whoever judges or moves one of them holds
+-- this row, and raises the version, so that what another process remembers is known to be old.
+CREATE TABLE bucket (
+    bucket  integer PRIMARY KEY CHECK (bucket BETWEEN 0 AND 63),
+    version bigint  NOT NULL DEFAULT 0 CHECK (version >= 0)
+);
+
+INSERT INTO bucket (bucket) SELECT generate_series(0, 63);
+
+-- Which process reads which bucket at which broker. A lease that ran out belongs to nobody.
+CREATE TABLE bucket_lease (
+    broker      text        NOT NULL CHECK (length(broker) BETWEEN 1 AND 200),
+    bucket      integer     NOT NULL CHECK (bucket BETWEEN 0 AND 63),
+    holder      text        NOT NULL CHECK (length(holder) BETWEEN 1 AND 100),
+    lease_until timestamptz NOT NULL,
+    PRIMARY KEY (broker, bucket)
+);
+
 -- What the service may do. It owns nothing, and it cannot change or remove a fact. --------------
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'aqkol_service') THEN
@@ -432,7 +570,14 @@ END $$;
 
 GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
-REVOKE INSERT ON ledger_account, vat_rate FROM aqkol_service;
+REVOKE INSERT ON ledger_account, vat_rate, bucket, trusted_reading FROM aqkol_service;
+GRANT UPDATE (state) ON meter TO aqkol_service;
+GRANT UPDATE (version) ON bucket TO aqkol_service;
+GRANT UPDATE (holder, lease_until), DELETE ON bucket_lease TO aqkol_service;
+GRANT UPDATE (valid_until, frozen_at, revoked_at) ON device_key TO aqkol_service;
+GRANT UPDATE (claim_digest, tries_left, issued_at, claimed_at) ON meter_claim TO aqkol_service;
+GRANT UPDATE (closed_at, closed_by, outcome) ON meter_case TO aqkol_service;
+GRANT UPDATE (high_water, seen, updated_at) ON replay_window TO aqkol_service;
 GRANT UPDATE (removed_at, closing_dm3, closing_turns) ON installation TO aqkol_service;
 GRANT UPDATE (times, last_received_at), DELETE ON refused_telegram TO aqkol_service;
 GRANT UPDATE (reason, noted_at), DELETE ON usage_gap, bill_hold TO aqkol_service;

@@ -1,7 +1,7 @@
 -- The first half of the billing run: from readings to gas used, one installation at a time.
 -- Integers only. A register at an instant is, in this order: the installation's own opening or
 -- closing; the register with which a neighbouring usage already ends or begins there, so that no gas
--- is lost or counted twice; the latest billable reading of the 24 hours up to the instant.
+-- is lost or counted twice; the latest trusted reading of the 24 hours up to the instant.
 
 -- name: plan_for_a_run()!
 -- Let every join of a chunk be a probe of an index, planned anew each time, until the commit.
@@ -103,7 +103,7 @@ point AS (
     FROM chained c
     LEFT JOIN LATERAL (
         SELECT reading.register_dm3, reading.turns, reading.read_at
-        FROM reading
+        FROM trusted_reading AS reading
         WHERE c.chain_read_at IS NULL
           AND reading.meter_id = c.meter_id
           AND reading.read_at > c.boundary_at - interval '24 hours'
@@ -111,7 +111,6 @@ point AS (
           AND reading.read_at <= c.boundary_at
           AND reading.read_at > :start_at::timestamptz - interval '24 hours'
           AND reading.read_at <= :end_at::timestamptz
-          AND reading.verdict = 'billable'
         ORDER BY reading.read_at DESC
         LIMIT 1
     ) AS r ON true

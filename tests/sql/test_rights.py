@@ -14,6 +14,11 @@ FACTS = [
     "debit_step",
     "bank_event",
     "meter",
+    "device_key",
+    "start_register",
+    "meter_case",
+    "reading_decision",
+    "declared_gap",
 ]
 
 
@@ -47,6 +52,10 @@ class TestRights:
             ("tariff", "net_minor_per_1000_m3"),
             ("vat_rate", "rate_bp"),
             ("meter", "dial_dm3"),
+            ("telegram", "evidence"),
+            ("device_key", "public_key"),
+            ("reading_decision", "register_dm3"),
+            ("meter_case", "evidence"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

@@ -7,9 +7,30 @@ stands on every node, or is local to one node. Each new table is entered here on
 import asyncpg
 
 REFERENCE = {"tariff", "vat_rate", "ledger_account"}
-LOCAL = {"access_token", "bank_event", "bank_cursor", "schema_migrations"}
+LOCAL = {
+    "access_token",
+    "bank_event",
+    "bank_cursor",
+    "bucket",
+    "bucket_lease",
+    "schema_migrations",
+}
 GROUPS = {
-    "meter_id": {"meter", "installation", "telegram", "reading", "usage", "usage_gap"},
+    "meter_id": {
+        "meter",
+        "installation",
+        "telegram",
+        "reading",
+        "usage",
+        "usage_gap",
+        "device_key",
+        "meter_claim",
+        "start_register",
+        "meter_case",
+        "replay_window",
+        "reading_decision",
+        "declared_gap",
+    },
     "account_id": {
         "account",
         "person",
