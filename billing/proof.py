@@ -21,6 +21,7 @@ from billing.tariff import PriceInterval
 from metering.consumption import register_at
 from metering.installation import Installation
 from metering.reading import Mark
+from metering.segment import Stretch, unaccounted_dm3
 
 # A month that ended this long ago is billed or held, unless nobody ran the run.
 FORGOTTEN_AFTER = timedelta(days=2)
@@ -33,6 +34,7 @@ class Kind(StrEnum):
     USAGE_REGISTER_WRONG = "usage_register_wrong"
     USAGE_VOLUME_WRONG = "usage_volume_wrong"
     USAGE_NOT_CONTINUOUS = "usage_not_continuous"
+    USAGE_SUM_WRONG = "usage_sum_wrong"
     USAGE_NOT_BILLED = "usage_not_billed"
     MONTH_FORGOTTEN = "month_forgotten"
     BILL_INCOMPLETE = "bill_incomplete"
@@ -129,6 +131,7 @@ def check_usage(facts: Facts) -> Iterator[Finding]:
     for key in placed:
         line = [one for one in facts.usages if (one.meter_id, one.installed_at) == key]
         yield from _check_line(sorted(line, key=lambda one: one.from_at))
+        yield from _check_accounted(line, facts)
 
 
 def _inside(usage: Usage, installation: Installation) -> bool:
@@ -176,6 +179,27 @@ def _check_line(line: Sequence[Usage]) -> Iterator[Finding]:
     for one, two in pairwise(line):
         if one.to_at > two.from_at or (one.to_at == two.from_at and closing(one) != opening(two)):
             yield _about(two, Kind.USAGE_NOT_CONTINUOUS, "does not begin where the last one ended")
+
+
+def _check_accounted(line: Sequence[Usage], facts: Facts) -> Iterator[Finding]:
+    """All gas of an installation adds up to its last register less its first."""
+    left_dm3 = unaccounted_dm3(
+        [
+            Stretch(
+                from_at=one.from_at,
+                to_at=one.to_at,
+                opening=opening(one),
+                closing=closing(one),
+                volume_dm3=one.volume_dm3,
+            )
+            for one in line
+        ],
+        dial_dm3=facts.dials_dm3[line[0].meter_id] if line else 1,
+    )
+    if left_dm3:
+        yield _about(
+            line[0], Kind.USAGE_SUM_WRONG, f"{left_dm3} dm3 between first and last register"
+        )
 
 
 def check_bills(facts: Facts, priced: Mapping[date, Priced], *, zone: str) -> Iterator[Finding]:
