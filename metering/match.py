@@ -5,11 +5,9 @@ mended here: they are held, and a person corrects the register of meters.
 """
 
 from collections.abc import Sequence
-from types import MappingProxyType
 from typing import Final
 
 from metering.rule import Code, Finding, Rule, RuleBook
-from metering.telegram import RefusalReason
 
 PERMILLE: Final = 1000
 # A hundred cubic feet are 2.83 m3, and a m3 is a thousand litres: how one unit looks like another.
@@ -17,15 +15,13 @@ UNIT_RATIOS_PERMILLE: Final = (2_830, 1_000_000)
 # Flags by which a device says that its counter is another one now; only an exchange or a reset
 # that a person enters makes two lines of it.
 RESET_FLAGS: Final = frozenset({"register_reset", "counter_reset", "serial_changed", "restarted"})
-# By which rule a telegram was refused, where one of the table speaks.
-RULE_OF_REFUSAL: Final = MappingProxyType(
-    {
-        RefusalReason.COUNTER_CONFLICT: Code.DUPLICATE,
-        RefusalReason.READING_CONFLICT: Code.DUPLICATE,
-        RefusalReason.UNKNOWN_METER: Code.UNKNOWN_DEVICE,
-        RefusalReason.NOT_INSTALLED: Code.UNKNOWN_DEVICE,
-    }
-)
+
+
+def check_duplicate(*, stored_dm3: int, said_dm3: int, rule: Rule) -> Finding | None:
+    """Rule 1: a second story about an instant that is stored; the same story again is nothing."""
+    if said_dm3 == stored_dm3:
+        return None
+    return rule.finding(stored_dm3=stored_dm3, said_dm3=said_dm3)
 
 
 def check_unit_ratio(*, now_dm3: int, usual_dm3: int, rule: Rule) -> Finding | None:

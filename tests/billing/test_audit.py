@@ -184,6 +184,17 @@ PLANTED = {
         "UPDATE usage SET volume_dm3 = volume_dm3 + 5 WHERE meter_id = 'AQ-3'",
         "usage_volume_wrong",
     ),
+    "gas of a month that is given away": (
+        "UPDATE usage SET volume_dm3 = volume_dm3 - 5 WHERE meter_id = 'AQ-3'",
+        "usage_sum_wrong",
+    ),
+    "gas of two months that does not meet": (
+        (
+            "UPDATE usage SET opening_register_dm3 = opening_register_dm3 + 5,"
+            " volume_dm3 = volume_dm3 - 5 WHERE meter_id = 'AQ-1' AND from_at = '2026-01-14T19:00Z'"
+        ),
+        "usage_sum_wrong",
+    ),
     "a usage's register": (
         (
             "UPDATE usage SET closing_register_dm3 = closing_register_dm3 + 5,"
