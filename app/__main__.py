@@ -28,6 +28,7 @@ from app.wiring import DatabaseError, House, opened
 from billing.period import Period
 from billing.reconcile import PeriodNotOverError
 from metering.io.route import Role
+from metering.validate import WindowNotOverError
 
 log = structlog.get_logger()
 
@@ -44,6 +45,8 @@ State = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Once = Annotated[bool, typer.Option("--once", help="Do it once instead of again and again.")]
+
+Month = Annotated[str | None, typer.Option("--period", help="One month, such as 2026-01.")]
 
 cli = typer.Typer(
     name="aqkol",
@@ -95,6 +98,14 @@ def settings_of(**chosen: Any) -> Settings:  # noqa: ANN401 - options, validated
     return settings
 
 
+def month_of(text: str | None) -> Period | None:
+    """Return the month of an option; one that cannot be ends the process with a sentence."""
+    try:
+        return Period.parse(text) if text else None
+    except ValueError as error:
+        raise leave(f"--period: {error}.", UNUSABLE) from None
+
+
 def clock_of(settings: Settings) -> Clock:
     """Return the clock of this process; a rehearsal's file that cannot be used ends it."""
     if settings.clock_file is None:
@@ -120,8 +131,8 @@ def _ending(error: BaseException) -> BaseException:
         error = error.exceptions[0]
     if isinstance(error, (ServerError, DatabaseError, DemoError)):
         return leave(str(error), MISSING)
-    if isinstance(error, SettingsError):
-        return leave(str(error), UNUSABLE)
+    if isinstance(error, (SettingsError, PeriodNotOverError, WindowNotOverError)):
+        return leave(str(error) if isinstance(error, SettingsError) else f"{error}.", UNUSABLE)
     if isinstance(error, typer.Exit):
         return error
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -178,30 +189,31 @@ def ingest(*, state: State = None, once: Once = False, as_json: Json = False) ->
 
 @cli.command()
 def reconcile(
-    *,
-    period: Annotated[str | None, typer.Option(help="One month, such as 2026-01.")] = None,
-    state: State = None,
-    once: Once = False,
-    as_json: Json = False,
+    *, period: Month = None, state: State = None, once: Once = False, as_json: Json = False
 ) -> None:
     """Turn every month that is over into bills; with --period one month, once."""
-    try:
-        wanted = Period.parse(period) if period else None
-    except ValueError as error:
-        raise leave(f"--period: {error}.", UNUSABLE) from None
+    wanted = month_of(period)
 
     async def work(house: House, stopping: asyncio.Event) -> int:
         if not once and wanted is None:
             await verbs.reconcile_loop(house, stopping)
             return DONE
-        try:
-            counts = await verbs.reconcile_at(house, house.clock.now(), wanted)
-        except PeriodNotOverError as error:
-            raise leave(f"{error}.", UNUSABLE) from None
-        say(counts, as_json=as_json)
+        say(await verbs.reconcile_at(house, house.clock.now(), wanted), as_json=as_json)
         return DONE
 
     in_house(settings_of(state=state), work, patient=not once and wanted is None)
+
+
+@cli.command()
+def validate(*, period: Month = None, state: State = None, as_json: Json = False) -> None:
+    """Apply the rules of belief to a month that is over: the last one, or --period."""
+    wanted = month_of(period)
+
+    async def work(house: House, _stopping: asyncio.Event) -> int:
+        say(await verbs.validate_at(house, house.clock.now(), wanted), as_json=as_json)
+        return DONE
+
+    in_house(settings_of(state=state), work)
 
 
 @cli.command()

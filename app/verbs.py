@@ -24,9 +24,12 @@ from billing.io.store import BillingStore
 from billing.period import Period
 from billing.reconcile import due_periods, reconcile
 from metering.ingest import BATCH_MAX, IngestCounts, ingest_batch
+from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
 from metering.io.store import Store
+from metering.survey import Days, Window
 from metering.telegram import Arrival
+from metering.validate import validate
 
 log = structlog.get_logger()
 
@@ -127,6 +130,34 @@ async def reconcile_at(house: House, at: datetime, period: Period | None = None)
         one.label: asdict(await reconcile(store=store, period=one, at=at, zone=zone))
         for one in periods
     }
+
+
+async def validate_at(house: House, at: datetime, period: Period | None = None) -> dict[str, Any]:
+    """Apply the rules of belief to one month, or to the last that is over; return the counts.
+
+    Raises:
+        WindowNotOverError: the month asked for still runs.
+    """
+    zone = house.settings.zone
+    wanted = period or Period.holding(at, zone).before()
+    counts = await validate(
+        store=Findings(house.pool), window=window_of(wanted, zone), at=at, heated=False
+    )
+    return {wanted.label: asdict(counts)}
+
+
+def window_of(period: Period, zone: str) -> Window:
+    """Return a month as the rules see it: its instants, the month before, the same last year."""
+    start_at, end_at = period.bounds(zone)
+    before = period.before()
+    last_year = Period.month(period.start.year - 1, period.start.month)
+    return Window(
+        days=Days(start=period.start, end=period.end),
+        start_at=start_at,
+        end_at=end_at,
+        previous=Days(start=before.start, end=before.end),
+        last_year=Days(start=last_year.start, end=last_year.end),
+    )
 
 
 async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str, Any]:

@@ -5,7 +5,7 @@ The only module that turns a zone's name into instants: a month has as many hour
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Self
@@ -67,6 +67,11 @@ class Period:
     def due_on(self) -> date:
         """Return the day by which the period's bill is paid: the 25th of the next month."""
         return self.end.replace(day=DUE_DAY)
+
+    def before(self) -> "Period":
+        """Return the month that came before."""
+        last = self.start - timedelta(days=1)
+        return Period.month(last.year, last.month)
 
     def next(self) -> "Period":
         """Return the month that follows."""

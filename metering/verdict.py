@@ -156,7 +156,7 @@ def judge(  # noqa: PLR0913 - the reading, its meter, its neighbours, and by whi
         return Suspect(reason=Reason.TOO_FAST)
     turns = before.turns + 1 if turned else before.turns
     here = Mark(read_at=reading.read_at, register_dm3=reading.register_dm3, turns=turns)
-    findings = _flags(reading, before, policy, at) if turned or at is not None else ()
+    findings = remarks(reading, before, policy, at) if turned or at is not None else ()
     return _against_later(meter, here, after, policy) or Billable(
         turns=turns, advance_dm3=advance, findings=findings
     )
@@ -198,7 +198,7 @@ def explain(  # noqa: PLR0913 - what was judged, with what, and by which rules
     return found
 
 
-def _flags(
+def remarks(
     reading: Reading, before: Mark, policy: Policy, at: datetime | None
 ) -> tuple[Finding, ...]:
     """Return what is worth saying about a reading that is believed."""

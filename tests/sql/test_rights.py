@@ -19,6 +19,10 @@ FACTS = [
     "meter_case",
     "reading_decision",
     "declared_gap",
+    "rule_override",
+    "degree_day",
+    "reading_finding",
+    "period_finding",
 ]
 
 
@@ -56,6 +60,10 @@ class TestRights:
             ("device_key", "public_key"),
             ("reading_decision", "register_dm3"),
             ("meter_case", "evidence"),
+            ("rule_override", "figures"),
+            ("degree_day", "degree_days_tenths"),
+            ("reading_finding", "outcome"),
+            ("period_finding", "outcome"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

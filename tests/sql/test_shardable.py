@@ -6,7 +6,7 @@ stands on every node, or is local to one node. Each new table is entered here on
 
 import asyncpg
 
-REFERENCE = {"tariff", "vat_rate", "ledger_account"}
+REFERENCE = {"tariff", "vat_rate", "ledger_account", "rule_override", "degree_day"}
 LOCAL = {
     "access_token",
     "bank_event",
@@ -30,6 +30,8 @@ GROUPS = {
         "replay_window",
         "reading_decision",
         "declared_gap",
+        "reading_finding",
+        "period_finding",
     },
     "account_id": {
         "account",
