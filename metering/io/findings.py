@@ -21,6 +21,7 @@ from metering.validate import Key, Page
 from metering.verdict import Reason
 
 _Q = sql.queries("findings")
+_PLAN = sql.queries("usage")
 _FIRST: Final = ("", datetime(2000, 1, 1, tzinfo=UTC))
 _METER: Final = ("meter_id", "dial_dm3", "step_dm3", "qmax_dm3_h", "compensated")
 _PLACE: Final = (
@@ -95,6 +96,7 @@ class Findings:
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
+            await _PLAN.plan_for_a_run(connection)
             found = _Q.survey_installations(
                 connection,
                 start_at=window.start_at,

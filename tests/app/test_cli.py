@@ -205,10 +205,29 @@ class TestSteps:
         assert done.returncode == 2
         assert done.stderr.splitlines()[-1].startswith("aqkol: 2099-01 is over at 2099-01-31")
 
+    async def test_validates_the_last_month_that_is_over(
+        self, database_url: str, tmp_path: Path
+    ) -> None:
+        """Or the month that is asked for; one that runs is refused."""
+        clock = tmp_path / "clock"
+        clock.write_text("2026-03-01T00:00:00+05:00", encoding="ascii")
+        settings = {"AQKOL_DATABASE_URL": database_url, "AQKOL_CLOCK_FILE": str(clock)}
+        nothing = {"installations": 0, "flagged": 0, "held": 0, "refused": 0, "written": 0}
+
+        last = aqkol("validate", "--json", **settings)
+        asked = aqkol("validate", "--period", "2025-12", "--json", **settings)
+        early = aqkol("validate", "--period", "2026-03", **settings)
+
+        assert json.loads(last.stdout) == {"2026-02": nothing}
+        assert json.loads(asked.stdout) == {"2025-12": nothing}
+        assert early.returncode == 2
+        assert early.stderr.splitlines()[-1] == "aqkol: the period from 2026-03-01 is not over."
+
     @pytest.mark.parametrize(
         ("words", "sentence"),
         [
             (["reconcile", "--period", "January"], "--period"),
+            (["validate", "--period", "2026-13"], "--period"),
             (["collect", "--once"], "AQKOL_BANK_URL must say which bank"),
             (["token", "king"], "operator or resident"),
             (["token", "resident"], "needs --account"),

@@ -32,6 +32,7 @@ class TestPeriod:
 
         assert period.bounds(ZONE)[1] == period.next().bounds(ZONE)[0]
         assert period.end == period.next().start
+        assert period.next().before() == period
         assert period.due_on == date(period.end.year, period.end.month, 25)
         assert Period.parse(period.label) == period
 

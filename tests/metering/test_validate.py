@@ -1,6 +1,8 @@
 """The rules go over a closed month in a real database, and say everything once."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -335,6 +337,44 @@ class TestARun:
         early = WINDOW.end_at - timedelta(microseconds=1)
         with pytest.raises(WindowNotOverError, match="2026-01-01"):
             await validate(store=Findings(pool), window=WINDOW, at=early, heated=False)
+
+
+class OneConnection:
+    """A pool that always hands out the same connection, so that its statistics can be read."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self.connection = connection
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
+        """Hand the connection out."""
+        yield self.connection
+
+
+class TestPlans:
+    """A page of installations ..."""
+
+    async def test_reads_no_table_from_end_to_end(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """A country has too many readings in a month to read them all for each page."""
+        town = Town(owner)
+        for number in range(30):
+            await town.home(f"{number:02d}", {midnight(1): 0, midnight(2): 7})
+
+        async with (
+            pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read"),
+        ):
+            counts = await validate(
+                store=Findings(OneConnection(connection)), window=WINDOW, at=AT, heated=False
+            )
+            scanned = await connection.fetch(
+                "SELECT relname FROM pg_stat_xact_user_tables WHERE seq_scan > 0"
+            )
+
+        assert counts.installations == 30
+        assert {row["relname"] for row in scanned} - {"rule_override", "degree_day"} == set()
 
 
 @dataclass

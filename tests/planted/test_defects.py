@@ -53,6 +53,30 @@ DEFECTS = {
         wrong="before.turns",
         tests=("tests/metering/test_verdict.py",),
     ),
+    "a litre is lost when a gap is shared out": Defect(
+        file="metering/spread.py",
+        right="    for place in by_remainder[:left]:",
+        wrong="    for place in by_remainder[1:left]:",
+        tests=("tests/metering/test_estimate.py",),
+    ),
+    "a town may switch off the rules that guard the line": Defect(
+        file="metering/rule.py",
+        right="return rule.code in NOT_SOFTENED and",
+        wrong="return rule.code not in NOT_SOFTENED and",
+        tests=("tests/metering/test_rule.py",),
+    ),
+    "gas that two months leave between them is not missed": Defect(
+        file="metering/segment.py",
+        right="        if two.from_at > one.to_at",
+        wrong="        if two.from_at >= one.to_at",
+        tests=("tests/metering/test_segment.py",),
+    ),
+    "a reading is explained by a mark that is long past": Defect(
+        file="metering/survey.py",
+        right="            before, off_line = one.mark, []",
+        wrong="            off_line = []",
+        tests=("tests/metering/test_validate.py::TestAMonth",),
+    ),
     "a bill does not begin where the one before ended": Defect(
         file="sql/usage.sql",
         right="WHERE earlier.to_at = b.boundary_at AND",
