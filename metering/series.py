@@ -113,12 +113,17 @@ def check_sum(
 
 
 def check_gaps(
-    marks: Sequence[Mark], *, cadence: timedelta, end_at: datetime, book: RuleBook
+    marks: Sequence[Mark],
+    *,
+    cadence: timedelta,
+    end_at: datetime,
+    book: RuleBook,
+    declared: Sequence[tuple[datetime, datetime]] = (),
 ) -> tuple[Finding, ...]:
     """Rules 15 to 17: where marks lack that should have come every ``cadence``.
 
     Up to three hours between two marks are a short gap; more is a gap with a known sum; after the
-    last mark it is open, until ``end_at``.
+    last mark it is open, until ``end_at``. A gap inside a ``declared`` silence is none.
     """
     ordered = sorted(marks, key=lambda mark: mark.read_at)
     found: list[Finding] = []
@@ -127,12 +132,22 @@ def check_gaps(
     )
     for one, two in pairwise(ordered):
         between = two.read_at - one.read_at
-        if between > cadence:
+        if between > cadence and not _inside(declared, one.read_at, two.read_at):
             rule = short if between <= short["hours_max"] * HOUR else bounded
             found.append(_gap(rule, one.read_at, two.read_at))
-    if ordered and end_at - ordered[-1].read_at > cadence:
+    if (
+        ordered
+        and end_at - ordered[-1].read_at > cadence
+        and not _inside(declared, ordered[-1].read_at, end_at)
+    ):
         found.append(_gap(open_end, ordered[-1].read_at, end_at))
     return tuple(found)
+
+
+def _inside(
+    declared: Sequence[tuple[datetime, datetime]], from_at: datetime, to_at: datetime
+) -> bool:
+    return any(first <= from_at and to_at <= last for first, last in declared)
 
 
 def _gap(rule: Rule, from_at: datetime, to_at: datetime) -> Finding:

@@ -69,7 +69,9 @@ class Case:
     """What is known about one installation in a window.
 
     ``seen`` goes from a day before the window to its end. ``daily`` are the last marks of days, far
-    enough back to know how long a register stands still. ``degree_days_tenths`` are the window's.
+    enough back to know how long a register stands still. ``declared`` are silences that a person
+    announced, two days wider on both sides: their days are local, and the marks around them up to a
+    day away. ``degree_days_tenths`` are the window's.
     """
 
     installation: Installation
@@ -78,6 +80,7 @@ class Case:
     seen: Sequence[Seen]
     daily: Sequence[Mark]
     flags: Sequence[str]
+    declared: Sequence[tuple[datetime, datetime]] = ()
     last_year: PeriodUse | None = None
     previous: PeriodUse | None = None
     degree_days_tenths: int | None = None
@@ -117,6 +120,7 @@ def survey(case: Case, *, window: Window, book: RuleBook, heated: bool) -> Surve
         cadence=INTERVAL_CADENCE if interval_type else CADENCE,
         end_at=ends_at,
         book=book,
+        declared=case.declared,
     )
     single = [check_spike(row, book.rules[Code.SPIKE])]
     frozen = book.get(Code.FROZEN)

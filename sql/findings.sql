@@ -48,6 +48,18 @@ JOIN telegram t ON t.meter_id = r.meter_id AND t.key_epoch = r.key_epoch
     AND t.counter = r.counter
 CROSS JOIN LATERAL unnest(t.flags) AS flag;
 
+-- name: survey_silences(meter_ids, installed_ats, from_at, to_at)
+-- List the silences declared for these meters around a period, two days wider on both sides.
+SELECT k.meter_id, k.installed_at, s.from_at, s.to_at
+FROM unnest(:meter_ids::text[], :installed_ats::timestamptz[]) AS k (meter_id, installed_at)
+CROSS JOIN LATERAL (
+    SELECT (g.from_day - 2)::timestamp AT TIME ZONE 'UTC' AS from_at,
+           (g.to_day + 2)::timestamp AT TIME ZONE 'UTC' AS to_at
+    FROM declared_gap g
+    WHERE g.meter_id = k.meter_id
+) AS s
+WHERE s.from_at < :to_at::timestamptz AND s.to_at > :from_at::timestamptz;
+
 -- name: survey_usage(meter_ids, installed_ats, period_starts)
 -- Read the gas of these installations in some earlier periods, and how long it was measured.
 SELECT k.meter_id, k.installed_at, u.period_start, sum(u.volume_dm3)::bigint AS volume_dm3,

@@ -170,6 +170,7 @@ async def _known(
     )
     daily = _Q.survey_days(connection, **keys, from_at=daily_from, to_at=window.end_at)
     flags = _Q.survey_flags(connection, **keys, from_at=window.start_at, to_at=window.end_at)
+    silences = _Q.survey_silences(connection, **keys, from_at=window.start_at, to_at=window.end_at)
     usage = _Q.survey_usage(
         connection, **keys, period_starts=[window.previous.start, window.last_year.start]
     )
@@ -177,7 +178,12 @@ async def _known(
         connection, starts=[one.start for one in periods], ends=[one.end for one in periods]
     )
     known: dict[str, Any] = {}
-    for name, rows in (("readings", readings), ("daily", daily), ("flags", flags)):
+    for name, rows in (
+        ("readings", readings),
+        ("daily", daily),
+        ("flags", flags),
+        ("silences", silences),
+    ):
         known[name] = defaultdict(list)
         async for row in rows:
             known[name][_key(row)].append(row)
@@ -210,6 +216,7 @@ def _case(place: Mapping[str, Any], known: Mapping[str, Any], window: Window) ->
             for row in known["daily"][key]
         ],
         flags=[row["flag"] for row in known["flags"][key]],
+        declared=[(row["from_at"], row["to_at"]) for row in known["silences"][key]],
         last_year=past(window.last_year.start),
         previous=past(window.previous.start),
         degree_days_tenths=cold.get(window.days.start),

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from metering.habit import PeriodUse, made_up_in_a_row
+from metering.habit import PeriodUse, in_heating_season, made_up_in_a_row
 from metering.quality import Quality
+from metering.rule import DEFAULTS, Code, Rule
 
 USE: dict[str, Any] = {"days": 30, "volume_dm3": 0, "quality": Quality.ACTUAL}
 
@@ -75,3 +76,29 @@ class TestMadeUpInARow:
     def test_end_with_the_newest(self, qualities: list[Quality], count: int) -> None:
         """What lies before a measured period is forgiven."""
         assert made_up_in_a_row(qualities) == count
+
+
+class TestTheHeatingSeason:
+    """The heating season ..."""
+
+    @pytest.mark.parametrize(
+        ("first", "last", "months"),
+        [
+            (10, 4, [1, 2, 3, 4, 10, 11, 12]),
+            # South of the equator it does not pass the new year.
+            (5, 9, [5, 6, 7, 8, 9]),
+            (7, 7, [7]),
+        ],
+    )
+    def test_may_pass_the_new_year(self, first: int, last: int, months: list[int]) -> None:
+        """From its first month to its last, both included."""
+        zero = DEFAULTS[Code.ZERO]
+        rule = Rule(
+            number=zero.number,
+            code=zero.code,
+            version="1",
+            outcome=zero.outcome,
+            figures={"heating_first_month": first, "heating_last_month": last},
+        )
+
+        assert [month for month in range(1, 13) if in_heating_season(month, rule)] == months

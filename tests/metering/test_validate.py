@@ -173,6 +173,23 @@ class TestAMonth:
             ("AQ-1", "zero", "flagged", {"days": 13, "limit_days": 7}),
         ]
 
+    async def test_does_not_look_for_readings_of_a_declared_silence(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """In the workshop from the 3rd to the 9th; nobody declared the silence after the 20th."""
+        town = Town(owner)
+        await town.home("1", {"2025-12-31T00:00:00+05:00": 1000})
+        for day in (1, 2, 10, 11, 12, *range(13, 21)):
+            await town.read("AQ-1", midnight(day), 1000 + day * 1000)
+        await owner.execute(
+            "INSERT INTO declared_gap VALUES ('AQ-1', '2026-01-03', '2026-01-10', 'workshop',"
+            " 'Olga', now())"
+        )
+
+        await run(pool)
+
+        assert [row[1] for row in await period_findings(owner)] == ["gap_open"]
+
     async def test_says_why_single_readings_were_not_trusted(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
     ) -> None:
