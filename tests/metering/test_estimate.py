@@ -112,6 +112,20 @@ class TestRegisterBetween:
 
         assert found == mark(1, 0, 1)
 
+    @pytest.mark.parametrize(("hour", "register"), [(0, 50), (1, 50), (2, 50)])
+    def test_may_stand_still_and_lie_at_an_end(self, hour: float, register: int) -> None:
+        """A vacant home between two marks, and the marks themselves."""
+        found = register_between(
+            START + timedelta(hours=hour), before=mark(0, 50), after=mark(2, 50), dial_dm3=DIAL_DM3
+        )
+
+        assert found.register_dm3 == register
+
+    def test_needs_two_instants(self) -> None:
+        """One mark is no line."""
+        with pytest.raises(ValueError, match="two marks"):
+            register_between(START, before=mark(0, 50), after=mark(0, 50), dial_dm3=DIAL_DM3)
+
     @pytest.mark.parametrize(("hour", "last"), [(-1, 100), (3, 100), (1, 0)])
     def test_is_refused_outside_and_backwards(self, hour: float, last: int) -> None:
         """Beyond two registers it would be a guess with the name of a measurement."""
@@ -170,8 +184,18 @@ class TestFilling:
         """Half a profile would give the warm days the gas of the cold."""
         assert day_weights([100, None, 150], base_tenths=50) is None
         assert day_weights([], base_tenths=50) is None
+        assert day_weights([100, 0], base_tenths=0) == (100, 0)
         with pytest.raises(ValueError, match="negative"):
             day_weights([100], base_tenths=-1)
+
+    @pytest.mark.parametrize(("parts", "profile"), [(0, None), (0, []), (2, [1]), (2, [1, 1, 1])])
+    def test_needs_a_weight_for_each_part(self, parts: int, profile: list[int] | None) -> None:
+        """A profile of another month would shift the gas by a day."""
+        with pytest.raises(ValueError, match="one weight for each part"):
+            fill(
+                before=mark(0, 0), after=mark(72, 12), dial_dm3=DIAL_DM3, parts=parts,
+                profile=profile, book=BOOK,
+            )  # fmt: skip
 
     @given(
         first=st.integers(0, DIAL_DM3 - 1),
@@ -276,6 +300,24 @@ class TestTheLadder:
         assert found.why is Why.TOO_MANY_IN_A_ROW
         assert found.inspect is not None
         assert dict(found.inspect.figures) == {"periods": 6}
+
+    @pytest.mark.parametrize(("days", "norm"), [(0, 24_500), (30, -1)])
+    def test_needs_days_and_a_norm_that_can_be(self, days: int, norm: int) -> None:
+        """A negative norm would pay people for burning gas."""
+        with pytest.raises(ValueError, match="norm is not negative"):
+            estimate(
+                days=days, last_year=None, previous=None, norm_dm3_month=norm, qualities=[],
+                book=BOOK,
+            )  # fmt: skip
+
+    def test_may_have_a_norm_of_nothing(self) -> None:
+        """A summer house is allowed its zero."""
+        found = estimate(
+            days=1, last_year=None, previous=None, norm_dm3_month=0, qualities=[], book=BOOK
+        )
+
+        assert isinstance(found, Estimate)
+        assert (found.volume_dm3, found.quality) == (0, Quality.NORM)
 
     def test_rounds_the_norm_half_up(self) -> None:
         """24,500 dm3 for thirty days are 25,316.67 for thirty-one."""
