@@ -243,8 +243,10 @@ class PahoLink:
             refused = [str(code) for code in args[3] if code.is_failure]
             if refused:
                 log.warning("subscription.refused", reasons=refused)
-                self.abandon()
-            self._subscribed.set()
+                # Not here and now: paho holds a lock in a callback that closing wants.
+                self._loop.call_soon(self.abandon)
+            else:
+                self._subscribed.set()
 
         inner.on_connect = on_connect
         inner.on_subscribe = on_subscribe
