@@ -6,7 +6,7 @@ says it once more, and it is found repeated. Receipts come last because they may
 room at the broker, and nothing else should wait with them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -14,9 +14,12 @@ from typing import Final, Protocol
 
 import structlog
 
-from metering.batch import Heard, Known, Outcome, settle
+from metering.ack import Ack
+from metering.batch import settle
+from metering.outcome import Heard, Known, Outcome
 from metering.receipt import Receipt, build
-from metering.telegram import Arrival, Refusal, RefusalReason, Telegram, decode
+from metering.signed import Key, Sealed, signer_of, unproven, unseal, verify
+from metering.telegram import UNSIGNED, Arrival, Refusal, RefusalReason, Telegram, decode
 
 # One commit of this size costs about a tenth of a second; more only makes meters wait.
 BATCH_MAX: Final = 2000
@@ -55,6 +58,9 @@ class Store(Protocol):
             BusyError: somebody else got in between.
         """
 
+    async def keys(self, meter_ids: Iterable[str]) -> Mapping[str, Sequence[Key]]:
+        """Return the keys of meters, whatever stands against them."""
+
     def forget_months(self) -> None:
         """Look again which months the database has room for."""
 
@@ -71,8 +77,34 @@ class Subscription(Protocol):
     def put_back(self, arrivals: Sequence[Arrival]) -> None:
         """Take messages back that were not stored; they are the next to be handed out."""
 
-    async def publish(self, topic: str, payload: bytes, *, retain: bool) -> bool:
-        """Hand a message to the broker; False when there is no connection to do so."""
+    async def publish_many(self, messages: Sequence[tuple[str, bytes, bool]]) -> int:
+        """Hand (topic, payload, retain) to the broker in order; return how many were.
+
+        Fewer than all means that the connection was lost.
+        """
+
+
+class Notary(Protocol):
+    """Checks what meters signed, and signs what they are told."""
+
+    async def verify(self, pairs: Sequence[tuple[Sealed, Key]]) -> list[bool]:
+        """Say of each telegram whether this key signed it."""
+
+    async def sign(self, acks: Sequence[Ack], *, at: datetime) -> list[Receipt]:
+        """Return the messages that tell signing meters what is safe."""
+
+
+class _Bystander:
+    """Checks signatures on the spot, and tells nobody anything: it has no key to sign with."""
+
+    async def verify(self, pairs: Sequence[tuple[Sealed, Key]]) -> list[bool]:
+        return [verify(sealed, key) for sealed, key in pairs]
+
+    async def sign(self, acks: Sequence[Ack], *, at: datetime) -> list[Receipt]:  # noqa: ARG002
+        return []
+
+
+BYSTANDER: Final[Notary] = _Bystander()
 
 
 class Clock(Protocol):
@@ -111,26 +143,29 @@ class IngestCounts:
 
 
 async def ingest(
-    arrivals: Sequence[Arrival], *, store: Store, at: datetime
+    arrivals: Sequence[Arrival],
+    *,
+    store: Store,
+    at: datetime,
+    notary: Notary = BYSTANDER,
+    receipts: bool = True,
 ) -> tuple[IngestCounts, list[Receipt]]:
     """Store one batch of messages and return its counts and the receipts to publish.
 
     When it returns, everything is committed. When it raises, the messages must not be acknowledged:
-    some may be stored, and will be found repeated.
+    some may be stored, and will be found repeated. Without ``receipts`` no meter is told anything.
 
     Raises:
         Exception: whatever the store raises when the database is away.
     """
-    heard = [
-        Heard(arrival=arrival, said=decode(arrival.topic, arrival.payload)) for arrival in arrivals
-    ]
+    heard = await _hear(arrivals, store=store, notary=notary)
     try:
         outcomes = [await _keep_together(heard, store=store, at=at)]
     except NotStorableError:
         # A month that somebody has dropped looks like bad data; look again before blaming.
         store.forget_months()
         outcomes = await _keep(heard, store=store, at=at)
-    receipts = build([answer for outcome in outcomes for answer in outcome.answers], at=at)
+    told = await _receipts(outcomes, notary=notary, at=at) if receipts else []
     counts = IngestCounts(
         telegrams=len(arrivals),
         stored=sum(outcome.stored for outcome in outcomes),
@@ -139,12 +174,19 @@ async def ingest(
         readings=sum(len(outcome.readings) for outcome in outcomes),
         suspect=sum(outcome.suspect for outcome in outcomes),
         reading_conflicts=sum(outcome.reading_conflicts for outcome in outcomes),
-        receipts=len(receipts),
+        receipts=len(told),
     )
-    return counts, receipts
+    return counts, told
 
 
-async def ingest_once(subscription: Subscription, store: Store, clock: Clock) -> IngestCounts:
+async def ingest_once(
+    subscription: Subscription,
+    store: Store,
+    clock: Clock,
+    *,
+    notary: Notary = BYSTANDER,
+    receipts: bool = True,
+) -> IngestCounts:
     """Wait for messages, store one batch, acknowledge it, publish its receipts.
 
     It takes a clock and not an instant, because the waiting may last for hours: the batch is judged
@@ -154,11 +196,24 @@ async def ingest_once(subscription: Subscription, store: Store, clock: Clock) ->
         Exception: whatever the store raises; the messages are put back, none is acknowledged.
     """
     arrivals = await subscription.get_batch(BATCH_MAX)
-    return await ingest_batch(arrivals, subscription=subscription, store=store, at=clock.now())
+    return await ingest_batch(
+        arrivals,
+        subscription=subscription,
+        store=store,
+        at=clock.now(),
+        notary=notary,
+        receipts=receipts,
+    )
 
 
-async def ingest_batch(
-    arrivals: Sequence[Arrival], *, subscription: Subscription, store: Store, at: datetime
+async def ingest_batch(  # noqa: PLR0913 - a batch meets everything here
+    arrivals: Sequence[Arrival],
+    *,
+    subscription: Subscription,
+    store: Store,
+    at: datetime,
+    notary: Notary = BYSTANDER,
+    receipts: bool = True,
 ) -> IngestCounts:
     """Store one batch that was already taken, acknowledge it, publish its receipts.
 
@@ -166,20 +221,76 @@ async def ingest_batch(
         Exception: whatever the store raises; the messages are put back, none is acknowledged.
     """
     try:
-        counts, receipts = await ingest(arrivals, store=store, at=at)
+        counts, told = await ingest(arrivals, store=store, at=at, notary=notary, receipts=receipts)
     except BaseException:
         subscription.put_back(arrivals)
         raise
     subscription.ack(arrivals)
-    unsent = 0
-    for receipt in receipts:
-        if not await subscription.publish(receipt.topic, receipt.payload, retain=receipt.retain):
-            unsent += 1
-    counts = replace(counts, receipts=len(receipts) - unsent, receipts_unsent=unsent)
+    messages = [(receipt.topic, receipt.payload, receipt.retain) for receipt in told]
+    sent = await subscription.publish_many(messages) if messages else 0
+    counts = replace(counts, receipts=sent, receipts_unsent=len(told) - sent)
     log.info(
         "telegrams.ingested", **{part.name: getattr(counts, part.name) for part in fields(counts)}
     )
     return counts
+
+
+async def _hear(arrivals: Sequence[Arrival], *, store: Store, notary: Notary) -> list[Heard]:
+    """Decode messages, and check the signatures of those that are signed."""
+    said: list[Telegram | Refusal | Sealed] = []
+    for arrival in arrivals:
+        meter_id = signer_of(arrival.topic)
+        said.append(
+            decode(arrival.topic, arrival.payload)
+            if meter_id is None
+            else unseal(meter_id, arrival.payload)
+        )
+    sealed = [message for message in said if isinstance(message, Sealed)]
+    checked = iter(await _check(sealed, store=store, notary=notary) if sealed else ())
+    return [
+        Heard(arrival=arrival, said=next(checked) if isinstance(message, Sealed) else message)
+        for arrival, message in zip(arrivals, said, strict=True)
+    ]
+
+
+async def _check(
+    sealed: Sequence[Sealed], *, store: Store, notary: Notary
+) -> list[Telegram | Refusal]:
+    """Return the telegrams that the right key signed, and refusals for the others."""
+    keys = await store.keys({message.telegram.meter_id for message in sealed})
+    pairs: list[tuple[Sealed, Key]] = []
+    for message in sealed:
+        telegram = message.telegram
+        pairs += [
+            (message, key) for key in keys.get(telegram.meter_id, ()) if key.kid == telegram.kid
+        ][:1]
+    verdicts = await notary.verify(pairs)
+    right = {id(message): good for (message, _), good in zip(pairs, verdicts, strict=True)}
+    checked: list[Telegram | Refusal] = []
+    for message in sealed:
+        good = right.get(id(message))
+        if good:
+            checked.append(message.telegram)
+        elif good is None:
+            checked.append(unproven(message, RefusalReason.UNKNOWN_KEY, "no key of this meter"))
+        else:
+            checked.append(unproven(message, RefusalReason.BAD_SIGNATURE, "the signature is wrong"))
+    return checked
+
+
+async def _receipts(outcomes: Sequence[Outcome], *, notary: Notary, at: datetime) -> list[Receipt]:
+    """Return what to tell the meters: plain receipts, and signed ones to those that sign."""
+    told = build(
+        [
+            answer
+            for outcome in outcomes
+            for answer in outcome.answers
+            if answer.key_epoch == UNSIGNED
+        ],
+        at=at,
+    )
+    acks = [ack for outcome in outcomes for ack in outcome.acks()]
+    return told + await notary.sign(acks, at=at) if acks else told
 
 
 async def _keep(heard: Sequence[Heard], *, store: Store, at: datetime) -> list[Outcome]:
@@ -228,5 +339,6 @@ def _not_storable(message: Heard) -> Heard:
             detail="the database refused it",
             meter_id=said.meter_id,
             counter=said.counter,
+            key_epoch=said.key_epoch,
         ),
     )

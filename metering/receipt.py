@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from metering.meter import bucket
-from metering.telegram import RefusalReason
+from metering.telegram import UNSIGNED, RefusalReason
 
 
 class Result(StrEnum):
@@ -32,6 +32,7 @@ class Answer:
     counter: int | None
     result: Result
     reason: RefusalReason | None
+    key_epoch: int = UNSIGNED
 
     def __post_init__(self) -> None:
         """Refuse a refusal without its reason, and a reason without a refusal."""

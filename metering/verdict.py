@@ -31,6 +31,7 @@ class Reason(StrEnum):
     """Why a reading is not trusted."""
 
     CLOCK_AHEAD = "clock_ahead"
+    CLOCK_LOST = "clock_lost"
     BEFORE_INSTALLATION = "before_installation"
     AFTER_REMOVAL = "after_removal"
     SENTINEL = "sentinel"

@@ -1,9 +1,17 @@
 -- What ingest asks of the database. One batch is one transaction: lock_buckets first, then the
 -- reads, then the writes.
 
--- name: lock_buckets(space, buckets)!
--- Keep other workers off these buckets of meters until the transaction ends, in ascending order.
-SELECT pg_advisory_xact_lock(:space, bucket) FROM unnest(:buckets::int[]) AS bucket;
+-- name: lock_buckets(buckets)
+-- Keep others off these buckets of meters until the transaction ends, and make what they remember
+-- old; the rows are taken in ascending order, so that nobody waits in a circle.
+UPDATE bucket SET version = version + 1
+WHERE bucket = ANY (ARRAY(
+    SELECT wanted.bucket FROM bucket AS wanted
+    WHERE wanted.bucket = ANY (:buckets::int[])
+    ORDER BY wanted.bucket
+    FOR UPDATE
+))
+RETURNING bucket, version;
 
 -- name: plan_quickly()!
 -- Switch off just-in-time compilation, which costs more than any of these queries.
@@ -13,11 +21,44 @@ SET LOCAL jit = off;
 -- Make room for the readings of the month that holds an instant.
 SELECT open_reading_month(:instant::timestamptz);
 
--- name: read_meters(meter_ids)
+-- name: known_meters(meter_ids)
 -- Return those of the named meters that are registered.
-SELECT meter_id, dial_dm3, step_dm3, qmax_dm3_h, compensated
-FROM meter
-WHERE meter_id = ANY(:meter_ids::text[]);
+SELECT meter_id FROM meter WHERE meter_id = ANY (:meter_ids::text[]);
+
+-- name: read_heads(meter_ids)
+-- Return the named meters as they stand: state, highest unsigned counter, last reading, and the last
+-- trusted one since the last installation.
+SELECT m.meter_id, m.dial_dm3, m.step_dm3, m.qmax_dm3_h, m.compensated, m.state,
+       told.counter AS counter_max, latest.read_at AS last_read_at,
+       mark.read_at AS mark_read_at, mark.register_dm3 AS mark_register_dm3,
+       mark.turns AS mark_turns
+FROM meter AS m
+LEFT JOIN LATERAL (
+    SELECT t.counter FROM telegram AS t
+    WHERE t.meter_id = m.meter_id AND t.key_epoch = 0
+    ORDER BY t.counter DESC
+    LIMIT 1
+) AS told ON true
+LEFT JOIN LATERAL (
+    SELECT r.read_at FROM reading AS r
+    WHERE r.meter_id = m.meter_id
+    ORDER BY r.read_at DESC
+    LIMIT 1
+) AS latest ON true
+LEFT JOIN LATERAL (
+    SELECT i.installed_at FROM installation AS i
+    WHERE i.meter_id = m.meter_id
+    ORDER BY i.installed_at DESC
+    LIMIT 1
+) AS hung ON true
+LEFT JOIN LATERAL (
+    SELECT r.read_at, r.register_dm3, r.turns
+    FROM trusted_reading AS r
+    WHERE r.meter_id = m.meter_id AND r.read_at >= hung.installed_at
+    ORDER BY r.read_at DESC
+    LIMIT 1
+) AS mark ON true
+WHERE m.meter_id = ANY (:meter_ids::text[]);
 
 -- name: read_installations(meter_ids)
 -- Return where the named meters have hung and hang, oldest first.
@@ -27,11 +68,22 @@ FROM installation
 WHERE meter_id = ANY(:meter_ids::text[])
 ORDER BY meter_id, installed_at;
 
--- name: read_digests(meter_ids, counters)
+-- name: read_keys(meter_ids)
+-- Return the keys of the named meters, the newest first, with the window of each.
+SELECT k.meter_id, k.key_epoch, k.algorithm, k.public_key, k.kid, k.valid_until,
+       k.frozen_at IS NOT NULL AS frozen, k.revoked_at IS NOT NULL AS revoked,
+       w.high_water, w.seen
+FROM device_key AS k
+LEFT JOIN replay_window AS w ON w.meter_id = k.meter_id AND w.key_epoch = k.key_epoch
+WHERE k.meter_id = ANY (:meter_ids::text[])
+ORDER BY k.meter_id, k.key_epoch DESC;
+
+-- name: read_digests(meter_ids, key_epochs, counters)
 -- Return the digests of those telegrams that we already have.
-SELECT t.meter_id, t.counter, t.digest
-FROM unnest(:meter_ids::text[], :counters::bigint[]) AS asked (meter_id, counter)
-JOIN telegram AS t ON t.meter_id = asked.meter_id AND t.key_epoch = 0
+SELECT t.meter_id, t.key_epoch, t.counter, t.digest
+FROM unnest(:meter_ids::text[], :key_epochs::int[], :counters::bigint[])
+    AS asked (meter_id, key_epoch, counter)
+JOIN telegram AS t ON t.meter_id = asked.meter_id AND t.key_epoch = asked.key_epoch
     AND t.counter = asked.counter;
 
 -- name: read_registers(meter_ids, read_ats)
@@ -46,7 +98,7 @@ CROSS JOIN LATERAL (
 ) AS held;
 
 -- name: read_marks(meter_ids, read_ats)
--- Return the nearest billable readings before and after each instant, within its installation.
+-- Return the nearest trusted readings before and after each instant, within its installation.
 SELECT DISTINCT i.meter_id, i.installed_at, mark.read_at, mark.register_dm3, mark.turns
 FROM unnest(:meter_ids::text[], :read_ats::timestamptz[]) AS asked (meter_id, read_at)
 JOIN installation AS i
@@ -56,46 +108,56 @@ JOIN installation AS i
 CROSS JOIN LATERAL (
     (
         SELECT r.read_at, r.register_dm3, r.turns
-        FROM reading AS r
+        FROM trusted_reading AS r
         WHERE r.meter_id = asked.meter_id
             AND r.read_at >= i.installed_at
             AND r.read_at < asked.read_at
-            AND r.verdict = 'billable'
         ORDER BY r.read_at DESC
         LIMIT 1
     )
     UNION ALL
     (
         SELECT r.read_at, r.register_dm3, r.turns
-        FROM reading AS r
+        FROM trusted_reading AS r
         WHERE r.meter_id = asked.meter_id
             AND r.read_at > asked.read_at
             AND r.read_at < coalesce(i.removed_at, 'infinity')
-            AND r.verdict = 'billable'
         ORDER BY r.read_at
         LIMIT 1
     )
 ) AS mark;
 
--- name: add_telegrams(meter_ids, counters, digests, readings, flags, received_at)!
--- Record telegrams we took; one that is there already is left as it is and not counted.
-INSERT INTO telegram (meter_id, counter, digest, received_at, readings, flags, trust)
-SELECT meter_id, counter, digest, :received_at::timestamptz, readings,
-       string_to_array(flags, ','), 'unsigned'
-FROM unnest(
-    :meter_ids::text[], :counters::bigint[], :digests::bytea[], :readings::int[], :flags::text[]
-) AS added (meter_id, counter, digest, readings, flags)
-ON CONFLICT (meter_id, key_epoch, counter) DO NOTHING;
+-- name: move_windows(meter_ids, key_epochs, high_waters, seens, at)!
+-- Remember which counters of signing meters are safe.
+INSERT INTO replay_window (meter_id, key_epoch, high_water, seen, updated_at)
+SELECT meter_id, key_epoch, high_water, seen, :at::timestamptz
+FROM unnest(:meter_ids::text[], :key_epochs::int[], :high_waters::bigint[], :seens::bytea[])
+    AS moved (meter_id, key_epoch, high_water, seen)
+ON CONFLICT (meter_id, key_epoch) DO UPDATE
+SET high_water = excluded.high_water, seen = excluded.seen, updated_at = excluded.updated_at;
 
--- name: add_readings(meter_ids, read_ats, registers, turns, verdicts, reasons, counters, received_at)!
--- Record judged readings; one that is there already is left as it is and not counted.
-INSERT INTO reading (meter_id, read_at, register_dm3, turns, verdict, reason, counter, received_at)
-SELECT meter_id, read_at, register_dm3, turns, verdict, reason, counter, :received_at::timestamptz
-FROM unnest(
-    :meter_ids::text[], :read_ats::timestamptz[], :registers::bigint[], :turns::int[],
-    :verdicts::text[], :reasons::text[], :counters::bigint[]
-) AS added (meter_id, read_at, register_dm3, turns, verdict, reason, counter)
-ON CONFLICT (meter_id, read_at) DO NOTHING;
+-- name: freeze_key(meter_id, key_epoch, at)!
+-- Believe a key no more until a person has looked.
+UPDATE device_key SET frozen_at = :at::timestamptz
+WHERE meter_id = :meter_id AND key_epoch = :key_epoch AND frozen_at IS NULL;
+
+-- name: open_case(meter_id, kind, detail, evidence, at)!
+-- Put a question about a meter to a person, unless the same one is open.
+INSERT INTO meter_case (meter_id, kind, detail, evidence, opened_at)
+VALUES (:meter_id, :kind, :detail, :evidence, :at::timestamptz)
+ON CONFLICT (meter_id, kind) WHERE closed_at IS NULL DO NOTHING;
+
+-- name: open_forgery_cases(senders, reasons, since, times_min, at)!
+-- Put meters to a person in whose name too many unproven telegrams came since an instant.
+INSERT INTO meter_case (meter_id, kind, detail, opened_at)
+SELECT sender, 'forged_telegrams', sum(times) || ' telegrams without a valid signature',
+       :at::timestamptz
+FROM refused_telegram
+WHERE sender = ANY (:senders::text[]) AND sender <> ''
+    AND reason = ANY (:reasons::text[]) AND last_received_at > :since::timestamptz
+GROUP BY sender
+HAVING sum(times) >= :times_min::bigint
+ON CONFLICT (meter_id, kind) WHERE closed_at IS NULL DO NOTHING;
 
 -- name: add_refused(senders, digests, reasons, details, topics, payloads, sizes, times, received_at)!
 -- Keep refused messages as evidence; the same one again is only counted.

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-import aiomqtt
 import structlog
 
-from metering.io.link import Delivery, Link, Terms
+from metering.io.link import Deliver, Link, LinkError, Terms
 
 # Between two attempts to connect, doubled each time.
 BACKOFF_SECONDS_FIRST: Final = 0.1
@@ -21,21 +20,24 @@ class Keeper:
     """Keeps one link connected: a new one whenever the old one is lost, until it is closed.
 
     ``up`` is called with a link that stands, ``down`` when it is lost, before the next is made.
-    ``generation`` numbers the links from 1; attempts that failed count.
+    ``generation`` numbers the links from 1; attempts that failed count. ``terms``
+    may be changed and hold from the next link on.
     """
 
     def __init__(
         self,
         terms: Terms,
         *,
-        deliver: Callable[[int, Delivery], None],
+        make_link: Callable[[Terms, Deliver], Link],
+        deliver: Callable[[int, str, bytes, bool, int, int], None],
         up: Callable[[Link], None],
         down: Callable[[], None],
     ) -> None:
         self.link: Link | None = None
         self.generation = 0
         self.connected = asyncio.Event()
-        self._terms = terms
+        self.terms = terms
+        self._make_link = make_link
         self._deliver = deliver
         self._up = up
         self._down = down
@@ -50,13 +52,13 @@ class Keeper:
         backoff = BACKOFF_SECONDS_FIRST
         while not self._closing.is_set():
             self.generation += 1
-            link = Link(self._terms, partial(self._deliver, self.generation))
+            link = self._make_link(self.terms, partial(self._deliver, self.generation))
             try:
                 await link.open()
-            except (aiomqtt.MqttError, OSError) as error:
+            except (LinkError, OSError) as error:
                 log.warning(
                     "broker.unreachable",
-                    client_id=self._terms.client_id,
+                    client_id=self.terms.client_id,
                     generation=self.generation,
                     error=str(error),
                 )

@@ -12,18 +12,21 @@ that are not read while too many are held, and the two would wait for each other
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from enum import StrEnum
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import structlog
 
+from metering.io import link_codec, link_paho
 from metering.io.keeper import Keeper
-from metering.io.link import Delivery, Link, check, make_terms
+from metering.io.link import Deliver, Link, Message, Terms, parse_url
 from metering.telegram import Arrival
 
-UPLINKS: Final = ("gas/v1/+/+/up/json",)
+# Plain telegrams, and signed ones.
+UPLINKS: Final = ("gas/v1/+/+/up/json", "gas/v1/+/+/up")
 # A ping this often keeps the connection; twice as long without an answer ends it. A pause in
 # reading must be shorter, or costs the connection (and nothing else).
 KEEPALIVE_SECONDS: Final = 60
@@ -40,15 +43,31 @@ class SubscriptionClosedError(Exception):
     """The subscription was closed while somebody waited for messages."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handle:
-    """What acknowledges one message, on the connection that brought it and on no other."""
+class Backend(StrEnum):
+    """Which library speaks MQTT for us; both keep the promises of ``link.Link``."""
+
+    CODEC = "codec"
+    PAHO = "paho"
+
+
+class Handle(NamedTuple):
+    """What acknowledges one message, on the connection that brought it and on no other.
+
+    A tuple, because one is made for every message.
+    """
 
     generation: int
     sequence: int
     mid: int
     qos: int
     size_bytes: int
+
+
+# Of each backend: what proves its library, and what makes a link.
+_BACKENDS: Final[dict[Backend, tuple[Callable[[], None], Callable[[Terms, Deliver], Link]]]] = {
+    Backend.CODEC: (link_codec.check, link_codec.CodecLink),
+    Backend.PAHO: (link_paho.check, link_paho.PahoLink),
+}
 
 
 class Subscription:
@@ -64,6 +83,7 @@ class Subscription:
         *,
         client_id: str,
         topics: Sequence[str] = UPLINKS,
+        backend: Backend = Backend.CODEC,
         keepalive_seconds: int = KEEPALIVE_SECONDS,
         receive_max: int = RECEIVE_MAX,
         held_max: int = HELD_MAX,
@@ -75,18 +95,26 @@ class Subscription:
         Raises:
             BrokerUrlError: the URL is not mqtt://… or mqtts://….
         """
-        terms = make_terms(
-            url,
+        terms = Terms(
+            broker=parse_url(url),
             client_id=client_id,
-            topics=topics,
+            session=True,
+            topics=tuple(topics),
             keepalive_seconds=keepalive_seconds,
             receive_max=receive_max,
             tls_context=tls_context,
         )
-        sending = replace(terms, client_id=f"{client_id}-receipts", topics=())
-        self._inbound = Keeper(terms, deliver=self._take, up=self._greet, down=self._drop)
+        sending = replace(terms, client_id=f"{client_id}-receipts", session=False, topics=())
+        self._check, make_link = _BACKENDS[backend]
+        self._inbound = Keeper(
+            terms, make_link=make_link, deliver=self._take, up=self._greet, down=self._drop
+        )
         self._outbound = Keeper(
-            sending, deliver=lambda *_: None, up=lambda _: None, down=lambda: None
+            sending,
+            make_link=make_link,
+            deliver=lambda *_: None,
+            up=lambda _: None,
+            down=lambda: None,
         )
         self._keepers: list[asyncio.Task[None]] = []
         self._closed = False
@@ -107,7 +135,7 @@ class Subscription:
         Raises:
             MqttAdapterError: the MQTT library is not the one this was written for.
         """
-        check()
+        self._check()
         for keeper in (self._inbound, self._outbound):
             task = asyncio.create_task(keeper.run())
             task.add_done_callback(lambda _: self._arrived.set())
@@ -180,12 +208,14 @@ class Subscription:
             handle = _handle(arrival)
             if self._is_held(handle):
                 self._acked.add(handle.sequence)
+        safe = []
         while self._held and self._held[0].sequence in self._acked:
             handle = self._held.popleft()
             self._acked.remove(handle.sequence)
             self._held_bytes -= handle.size_bytes
-            if self._inbound.link is not None:
-                self._inbound.link.ack(handle.mid, handle.qos)
+            safe.append((handle.mid, handle.qos))
+        if safe and self._inbound.link is not None:
+            self._inbound.link.ack(safe)
         self._steer()
 
     def put_back(self, arrivals: Sequence[Arrival]) -> None:
@@ -208,17 +238,56 @@ class Subscription:
         self._paused = False
         self._steer()
 
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Listen to these topics too, now and after every connect."""
+        terms = self._inbound.terms
+        added = tuple(topic for topic in topics if topic not in terms.topics)
+        self._inbound.terms = replace(
+            terms,
+            topics=terms.topics + added,
+            dropped=tuple(topic for topic in terms.dropped if topic not in added),
+        )
+        if self._inbound.link is not None:
+            self._inbound.link.subscribe(added)
+
+    def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Listen to these topics no more; what the broker holds of them already still comes.
+
+        What another process subscribed to under the same name must be named here to be dropped.
+        """
+        terms = self._inbound.terms
+        dropped = tuple(dict.fromkeys((*terms.dropped, *topics)))
+        kept = tuple(topic for topic in terms.topics if topic not in dropped)
+        self._inbound.terms = replace(terms, topics=kept, dropped=dropped)
+        if self._inbound.link is not None:
+            self._inbound.link.unsubscribe(topics)
+
     async def publish(self, topic: str, payload: bytes, *, retain: bool) -> bool:
         """Hand a message to the broker with QoS 1, waiting for room; False when not connected.
 
         True means under way, not arrived.
         """
+        return await self.publish_many([(topic, payload, retain)]) == 1
+
+    async def publish_many(self, messages: Sequence[Message]) -> int:
+        """Hand over messages in their order like ``publish``; return how many are under way.
+
+        Fewer than all means that the connection was lost: the rest was not sent.
+        """
         link = self._outbound.link
-        while link is not None and link.publishing >= link.publishing_max:
-            link.room.clear()
-            await link.room.wait()
-            link = link if self._outbound.link is link else None
-        return link is not None and link.publish(topic, payload, retain=retain)
+        sent = 0
+        while link is not None and sent < len(messages):
+            if link.lost.is_set() or self._outbound.link is not link:
+                break
+            if link.publishing >= link.publishing_max:
+                link.room.clear()
+                await link.room.wait()
+                continue
+            handed = link.publish(messages[sent:])
+            if not handed:
+                break
+            sent += handed
+        return sent
 
     def _greet(self, link: Link) -> None:
         if self._greeted and not link.session_present:
@@ -241,25 +310,29 @@ class Subscription:
         self._acked.clear()
         self._held_bytes = 0
 
-    def _take(self, generation: int, said: Delivery) -> None:
+    def _take(  # noqa: PLR0913, PLR0917 - what ``link.Deliver`` says, after the connection's number
+        self,
+        generation: int,
+        topic: str,
+        payload: bytes,
+        retained: bool,  # noqa: FBT001 - called for every message
+        mid: int,
+        qos: int,
+    ) -> None:
         """Hold a message that came in."""
-        if generation != self.generation:
+        if generation != self._inbound.generation:
             return
         self._sequence += 1
-        handle = Handle(
-            generation=generation,
-            sequence=self._sequence,
-            mid=said.mid,
-            qos=said.qos,
-            size_bytes=len(said.payload),
-        )
+        size_bytes = len(payload)
+        handle = Handle(generation, self._sequence, mid, qos, size_bytes)
         self._held.append(handle)
-        self._held_bytes += handle.size_bytes
+        self._held_bytes += size_bytes
         self._waiting.append(
-            Arrival(topic=said.topic, payload=said.payload, retained=said.retained, handle=handle)
+            Arrival(topic=topic, payload=payload, retained=retained, handle=handle)
         )
         self._arrived.set()
-        self._steer()
+        if self._paused or self._full(self._held_max, self._held_bytes_max):
+            self._steer()
 
     def _is_held(self, handle: Handle) -> bool:
         return (

@@ -1,37 +1,76 @@
 """Where telegrams and readings are kept: the only module of ingest that speaks SQL."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
 
 import sql
-from metering.batch import Evidence, Judged, Known, Outcome
+from metering.head import Head, looked_up
 from metering.ingest import BusyError, NotStorableError
-from metering.installation import Installation
-from metering.meter import Meter, bucket_number
+from metering.io.heads import Heads, read_heads, read_keys
+from metering.meter import bucket_number
+from metering.outcome import Evidence, Judged, Known, Outcome
 from metering.reading import Mark
-from metering.telegram import Telegram
-from metering.verdict import Billable, Suspect
+from metering.signed import Key
+from metering.telegram import ADAPTED, UNSIGNED, UPLOADED, RefusalReason, Telegram
+from metering.verdict import Suspect
 
 # A registered meter that is refused more often than this has one fault, not a thousand.
 EVIDENCE_ROWS_MAX: Final = 1_000
 # Everybody we do not know shares this much room.
 STRANGERS_ROWS_MAX: Final = 10_000
-# Our corner of the database's advisory locks: "aq" as a number.
-LOCK_SPACE: Final = 0x6171
+# So many unproven telegrams in a meter's name within a day are more than noise on a wire.
+FORGED_TIMES_MIN: Final = 5
+FORGED_WITHIN: Final = timedelta(days=1)
+UNPROVEN: Final = (
+    RefusalReason.BAD_SIGNATURE.value,
+    RefusalReason.UNKNOWN_KEY.value,
+    RefusalReason.WRONG_ALGORITHM.value,
+)
+
+_TRUST: Final = {UNSIGNED: "unsigned", ADAPTED: "adapted", UPLOADED: "uploaded"}
+_TELEGRAM: Final = (
+    "meter_id",
+    "counter",
+    "digest",
+    "received_at",
+    "readings",
+    "flags",
+    "trust",
+    "key_epoch",
+    "evidence",
+)
+_READING: Final = (
+    "meter_id",
+    "read_at",
+    "register_dm3",
+    "turns",
+    "verdict",
+    "reason",
+    "counter",
+    "received_at",
+    "key_epoch",
+)
 
 _Q = sql.queries("metering")
 
 
 class Store:
-    """Telegrams and readings in PostgreSQL, by way of a pool that works as the service's role."""
+    """Telegrams and readings in PostgreSQL, by way of a pool that works as the service's role.
+
+    It remembers the heads of the meters it has seen. A bucket's version tells whether somebody else
+    was there since; one batch is written at a time, so that what is remembered is what is stored.
+    """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._months: set[tuple[int, int]] = set()
+        self._heads = Heads()
+        self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def batch(self, telegrams: Sequence[Telegram]) -> AsyncIterator["Batch"]:
@@ -42,12 +81,29 @@ class Store:
             BusyError: a deadlock, or somebody else stored one of these meanwhile.
             asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the database is away.
         """
-        with _translated():
-            async with self._pool.acquire() as connection:
-                await self._open_months(connection, telegrams)
-                async with connection.transaction():
-                    await _Q.plan_quickly(connection)
-                    yield Batch(connection)
+        async with self._turn:
+            try:
+                with _translated():
+                    async with self._pool.acquire() as connection:
+                        await self._open_months(connection, telegrams)
+                        batch = Batch(connection, self._heads)
+                        async with connection.transaction():
+                            await _Q.plan_quickly(connection)
+                            yield batch
+                self._heads.commit(batch.versions, batch.changed)
+            except BusyError:
+                # What we remember may be what was wrong.
+                self._heads.clear()
+                raise
+
+    async def keys(self, meter_ids: Iterable[str]) -> Mapping[str, Sequence[Key]]:
+        """Return the keys of meters, to check signatures before anything is locked.
+
+        Whether a key may still speak is asked again under the lock.
+        """
+        async with self._pool.acquire() as connection:
+            found = await read_keys(connection, sorted(set(meter_ids)))
+        return {meter_id: [key for key, _ in pairs] for meter_id, pairs in found.items()}
 
     def forget_months(self) -> None:
         """Ask the database again, from the next batch on, which months it has room for."""
@@ -68,7 +124,10 @@ class Store:
         ]
         if not wanted:
             return
-        meters = await _meters(connection, {telegram.meter_id for telegram in wanted})
+        rows = _Q.known_meters(
+            connection, meter_ids=sorted({telegram.meter_id for telegram in wanted})
+        )
+        meters = {row["meter_id"] async for row in rows}
         missing = {
             _month(reading.read_at)
             for telegram in wanted
@@ -80,43 +139,65 @@ class Store:
             self._months.add((year, month))
 
 
-async def lock_buckets(connection: asyncpg.Connection, buckets: Sequence[int]) -> None:
-    """Keep others from judging or moving meters of these buckets until the transaction ends."""
-    await _Q.lock_buckets(connection, space=LOCK_SPACE, buckets=sorted(buckets))
+async def lock_buckets(connection: asyncpg.Connection, buckets: Iterable[int]) -> dict[int, int]:
+    """Keep others from judging or moving meters of these buckets until the transaction ends.
+
+    Returns the new version of each bucket; whoever remembers an older one reads again.
+    """
+    rows = _Q.lock_buckets(connection, buckets=sorted(buckets))
+    return {row["bucket"]: row["version"] async for row in rows}
 
 
 class Batch:
     """One open transaction; everything in it is committed together or not at all."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, heads: Heads) -> None:
+        self.versions: dict[int, int] = {}
+        self.changed: Mapping[str, Head] = {}
         self._connection = connection
+        self._heads = heads
 
     async def load(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known:
         """Lock the meters' buckets against other workers, and return what is known about them."""
+        asked = set(meter_ids)
+        self.versions = await lock_buckets(
+            self._connection, {bucket_number(meter_id) for meter_id in asked}
+        )
+        self._heads.check(self.versions)
+        heads, unknown = self._heads.find(asked)
+        if unknown:
+            fresh = await read_heads(self._connection, unknown)
+            self._heads.add(fresh)
+            heads.update(fresh)
+        details = looked_up(telegrams, heads)
+        if not details:
+            return Known(heads=heads)
+        return await self._details(heads, details, telegrams)
+
+    async def _details(
+        self, heads: Mapping[str, Head], details: set[str], telegrams: Sequence[Telegram]
+    ) -> Known:
         connection = self._connection
-        asked = sorted(meter_ids)
-        buckets = list({bucket_number(meter_id) for meter_id in asked})
-        await lock_buckets(connection, buckets)
-        installations: dict[str, list[Installation]] = {}
-        async for row in _Q.read_installations(connection, meter_ids=asked):
-            installations.setdefault(row["meter_id"], []).append(Installation(**row))
+        asked = [telegram for telegram in telegrams if telegram.meter_id in details]
         digests = _Q.read_digests(
             connection,
-            meter_ids=[telegram.meter_id for telegram in telegrams],
-            counters=[telegram.counter for telegram in telegrams],
+            meter_ids=[telegram.meter_id for telegram in asked],
+            key_epochs=[telegram.key_epoch for telegram in asked],
+            counters=[telegram.counter for telegram in asked],
         )
-        places = sorted(
-            {(r.meter_id, r.read_at) for telegram in telegrams for r in telegram.readings}
-        )
+        places = sorted({(r.meter_id, r.read_at) for telegram in asked for r in telegram.readings})
         named: dict[str, Any] = {
             "meter_ids": [meter_id for meter_id, _ in places],
             "read_ats": [read_at for _, read_at in places],
         }
         registers = _Q.read_registers(connection, **named)
         return Known(
-            meters=await _meters(connection, asked),
-            installations=installations,
-            digests={(row["meter_id"], row["counter"]): row["digest"] async for row in digests},
+            heads=heads,
+            looked_up=frozenset(details),
+            digests={
+                (row["meter_id"], row["key_epoch"], row["counter"]): row["digest"]
+                async for row in digests
+            },
             registers={
                 (row["meter_id"], row["read_at"]): row["register_dm3"] async for row in registers
             },
@@ -135,8 +216,22 @@ class Batch:
             await self._add_telegrams(outcome.telegrams, at)
         if outcome.readings:
             await self._add_readings(outcome.readings, at)
+        await self._move_windows(outcome, at)
+        for freeze in outcome.freezes:
+            await _Q.freeze_key(
+                self._connection, meter_id=freeze.meter_id, key_epoch=freeze.key_epoch, at=at
+            )
+            await _Q.open_case(
+                self._connection,
+                meter_id=freeze.meter_id,
+                kind="equivocation",
+                detail=freeze.detail,
+                evidence=freeze.evidence,
+                at=at,
+            )
         if outcome.evidence:
             await self._add_refused(list(outcome.evidence.values()), at)
+        self.changed = outcome.heads
 
     async def _marks(self, named: dict[str, Any]) -> dict[tuple[str, datetime], list[Mark]]:
         marks: dict[tuple[str, datetime], list[Mark]] = {}
@@ -147,33 +242,50 @@ class Batch:
         return marks
 
     async def _add_telegrams(self, telegrams: Sequence[Telegram], at: datetime) -> None:
-        ordered = sorted(telegrams, key=lambda telegram: (telegram.meter_id, telegram.counter))
-        status = await _Q.add_telegrams(
-            self._connection,
-            meter_ids=[telegram.meter_id for telegram in ordered],
-            counters=[telegram.counter for telegram in ordered],
-            digests=[telegram.digest for telegram in ordered],
-            readings=[len(telegram.readings) for telegram in ordered],
-            flags=[",".join(telegram.flags) for telegram in ordered],
-            received_at=at,
+        await self._connection.copy_records_to_table(
+            "telegram",
+            columns=_TELEGRAM,
+            records=[
+                (
+                    telegram.meter_id,
+                    telegram.counter,
+                    telegram.digest,
+                    at,
+                    len(telegram.readings),
+                    telegram.flags,
+                    _TRUST.get(telegram.key_epoch, "signed"),
+                    telegram.key_epoch,
+                    telegram.evidence,
+                )
+                for telegram in telegrams
+            ],
         )
-        _all_written(status, len(ordered))
 
     async def _add_readings(self, judged: Sequence[Judged], at: datetime) -> None:
-        ordered = sorted(judged, key=lambda row: (row.reading.meter_id, row.reading.read_at))
-        verdicts = [_columns(row.verdict) for row in ordered]
-        status = await _Q.add_readings(
-            self._connection,
-            meter_ids=[row.reading.meter_id for row in ordered],
-            read_ats=[row.reading.read_at for row in ordered],
-            registers=[row.reading.register_dm3 for row in ordered],
-            turns=[turns for turns, _, _ in verdicts],
-            verdicts=[verdict for _, verdict, _ in verdicts],
-            reasons=[reason for _, _, reason in verdicts],
-            counters=[row.counter for row in ordered],
-            received_at=at,
+        await self._connection.copy_records_to_table(
+            "reading", columns=_READING, records=[_row(row, at) for row in judged]
         )
-        _all_written(status, len(ordered))
+
+    async def _move_windows(self, outcome: Outcome, at: datetime) -> None:
+        """Write the windows of the keys that brought something new."""
+        moved = sorted(
+            {
+                (telegram.meter_id, telegram.key_epoch)
+                for telegram in outcome.telegrams
+                if telegram.key_epoch > UNSIGNED
+            }
+        )
+        if not moved:
+            return
+        windows = [outcome.heads[meter_id].window(epoch) for meter_id, epoch in moved]
+        await _Q.move_windows(
+            self._connection,
+            meter_ids=[meter_id for meter_id, _ in moved],
+            key_epochs=[epoch for _, epoch in moved],
+            high_waters=[window.high_water for window in windows],
+            seens=[window.to_bytes() for window in windows],
+            at=at,
+        )
 
     async def _add_refused(self, evidence: Sequence[Evidence], at: datetime) -> None:
         ordered = sorted(evidence, key=lambda row: (row.sender, row.digest, row.reason))
@@ -189,6 +301,15 @@ class Batch:
             times=[row.times for row in ordered],
             received_at=at,
         )
+        if any(row.reason.value in UNPROVEN for row in ordered):
+            await _Q.open_forgery_cases(
+                self._connection,
+                senders=sorted({row.sender for row in ordered}),
+                reasons=UNPROVEN,
+                since=at - FORGED_WITHIN,
+                times_min=FORGED_TIMES_MIN,
+                at=at,
+            )
         await _Q.forget_refused(
             self._connection,
             senders=sorted({row.sender for row in ordered}),
@@ -197,25 +318,28 @@ class Batch:
         )
 
 
-async def _meters(connection: asyncpg.Connection, meter_ids: Iterable[str]) -> dict[str, Meter]:
-    rows = _Q.read_meters(connection, meter_ids=sorted(meter_ids))
-    return {row["meter_id"]: Meter(**row) async for row in rows}
-
-
-def _columns(verdict: Billable | Suspect) -> tuple[int | None, str, str | None]:
-    """Return turns, verdict and reason as the table wants them."""
-    if isinstance(verdict, Billable):
-        return verdict.turns, "billable", None
-    return None, "suspect", verdict.reason.value
+def _row(judged: Judged, at: datetime) -> tuple[Any, ...]:
+    """Return a reading's columns in the order of _READING."""
+    reading, verdict = judged.reading, judged.verdict
+    if isinstance(verdict, Suspect):
+        turns, name, reason = None, "suspect", verdict.reason.value
+    else:
+        turns, name, reason = verdict.turns, "billable", None
+    return (
+        reading.meter_id,
+        reading.read_at,
+        reading.register_dm3,
+        turns,
+        name,
+        reason,
+        judged.counter,
+        at,
+        judged.key_epoch,
+    )
 
 
 def _month(instant: datetime) -> tuple[int, int]:
     return instant.year, instant.month
-
-
-def _all_written(status: str, expected: int) -> None:
-    if status != f"INSERT 0 {expected}":
-        raise BusyError(f"{status}, expected {expected} rows")
 
 
 @contextmanager
@@ -223,7 +347,7 @@ def _translated() -> Iterator[None]:
     """Say in our own words what PostgreSQL says about the batch, and pass on the rest."""
     try:
         yield
-    except asyncpg.TransactionRollbackError as error:
+    except (asyncpg.TransactionRollbackError, asyncpg.UniqueViolationError) as error:
         raise BusyError(type(error).__name__) from error
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
         raise NotStorableError(f"{type(error).__name__} {error.constraint_name or ''}") from error

@@ -7,8 +7,9 @@ from zlib import crc32
 
 import pytest
 
-from metering.batch import Known, Outcome
 from metering.ingest import Batch, BusyError, IngestCounts, ingest_once
+from metering.outcome import Known, Outcome
+from metering.signed import Key
 from metering.telegram import Arrival, Telegram
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -44,13 +45,14 @@ class FakeSubscription:
         """Note it."""
         self._trail.steps.append(f"put back {len(arrivals)}")
 
-    async def publish(self, topic: str, payload: bytes, *, retain: bool) -> bool:
+    async def publish_many(self, messages: Sequence[tuple[str, bytes, bool]]) -> int:
         """Note it."""
+        [(topic, payload, retain)] = messages
         assert topic.endswith("/AQ-1/down/receipt")
         assert payload
         assert not retain
         self._trail.steps.append("publish")
-        return self._connected
+        return int(self._connected)
 
 
 class FakeStore:
@@ -72,12 +74,17 @@ class FakeStore:
     async def load(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known:
         """Know nothing."""
         assert set(meter_ids) == {telegram.meter_id for telegram in telegrams}
-        return Known(meters={}, installations={}, digests={}, registers={}, marks={})
+        return Known(heads={})
 
     async def keep(self, outcome: Outcome, *, at: datetime) -> None:
         """Keep nothing."""
         assert at == AT
         assert outcome.refused == 1
+
+    async def keys(self, meter_ids: Iterable[str]) -> dict[str, list[Key]]:
+        """Know no keys."""
+        assert meter_ids
+        return {}
 
     def forget_months(self) -> None:
         """Forget nothing."""

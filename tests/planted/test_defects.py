@@ -30,10 +30,29 @@ class Defect:
 
 DEFECTS = {
     "the broker is acknowledged before anything is stored": Defect(
-        file="metering/io/link.py",
+        file="metering/io/link_codec.py",
+        right="                        deliver(packet.topic,",
+        wrong="                        self.ack([(mid, qos)])\n"
+        "                        deliver(packet.topic,",
+        tests=("tests/contract/test_mqtt.py::TestAnUnacknowledgedMessage",),
+    ),
+    "paho acknowledges before anything is stored": Defect(
+        file="metering/io/link_paho.py",
         right="self._paho.manual_ack_set(True)",
         wrong="self._paho.manual_ack_set(False)",
         tests=("tests/contract/test_mqtt.py::TestAnUnacknowledgedMessage",),
+    ),
+    "a lost connection leaves somebody waiting for room": Defect(
+        file="metering/io/mqtt.py",
+        right="if link.lost.is_set() or self._outbound.link is not link:",
+        wrong="if False:",
+        tests=("tests/contract/test_mqtt_wire.py::TestManyReceipts",),
+    ),
+    "what is already read goes on past the limit": Defect(
+        file="metering/io/link_codec.py",
+        right="while at < size and self._reading and",
+        wrong="while at < size and",
+        tests=("tests/contract/test_mqtt.py::TestASlowDatabase",),
     ),
     "the acknowledgement goes out before the commit": Defect(
         file="metering/ingest.py",
