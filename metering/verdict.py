@@ -62,6 +62,7 @@ Verdict = Billable | Suspect
 RULE_OF: Final[Mapping[Reason, Code]] = MappingProxyType(
     {
         Reason.CLOCK_AHEAD: Code.CLOCK,
+        Reason.CLOCK_LOST: Code.CLOCK,
         Reason.BEFORE_INSTALLATION: Code.UNKNOWN_DEVICE,
         Reason.AFTER_REMOVAL: Code.UNKNOWN_DEVICE,
         Reason.SENTINEL: Code.SENTINEL,
@@ -107,6 +108,8 @@ def policy_of(book: RuleBook) -> Policy:
 
 
 STANDARD: Final = policy_of(standard_book(MeterType.DIAPHRAGM))
+# A meter's clock may run ahead of ours by this much: drift of a cheap crystal between two settings.
+CLOCK_AHEAD_MAX: Final = STANDARD.clock_ahead_max
 
 
 def judge_place(

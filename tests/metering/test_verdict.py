@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from metering.installation import Outside
 from metering.meter import Meter
 from metering.reading import Mark, Reading, advance_dm3, advance_dm3_max
-from metering.verdict import SENTINELS, Billable, Reason, Suspect, Verdict, judge, judge_place
+from metering.rule import DEFAULTS
+from metering.verdict import (
+    RULE_OF,
+    SENTINELS,
+    Billable,
+    Reason,
+    Suspect,
+    Verdict,
+    judge,
+    judge_place,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 # A dial of 100 m3 in steps of 10 litres, at most 6 m3 an hour: in ten hours 66,000 and a step.
@@ -160,6 +170,15 @@ class TestJudge:
             here = verdict.turns * 100_000 + registers[1]
             assert turns[0] * 100_000 + registers[0] <= here
             assert here <= turns[1] * 100_000 + registers[2]
+
+
+class TestReasons:
+    """The reasons for not trusting a reading ..."""
+
+    def test_each_have_a_rule(self) -> None:
+        """A suspect reading that no rule explains would be a question without words."""
+        assert set(RULE_OF) == set(Reason)
+        assert set(RULE_OF.values()) <= set(DEFAULTS)
 
 
 class TestJudgePlace:
