@@ -122,6 +122,30 @@ class TestATable:
                 name="x", valid_from=date(2026, 1, 1), approved_by="y", coefficients=coefficients
             )
 
+    def test_may_reach_its_limits(self) -> None:
+        """0.8 and 1.4 are still weather."""
+        edge = {**COEFFICIENTS, Place.OUTDOOR: (8_000, *OUTDOOR[1:11], 14_000)}
+
+        held = CoefficientTable(
+            name="x", valid_from=date(2026, 1, 1), approved_by="y", coefficients=edge
+        )
+
+        assert (held.coefficients[Place.OUTDOOR][0], held.coefficients[Place.OUTDOOR][11]) == (
+            8_000,
+            14_000,
+        )
+
+    @pytest.mark.parametrize(("name", "approved_by"), [("", "order 7"), ("x", "")])
+    def test_stands_for_somebody(self, name: str, approved_by: str) -> None:
+        """A number on a bill has an order behind it."""
+        with pytest.raises(ValueError, match="approved"):
+            CoefficientTable(
+                name=name,
+                valid_from=date(2026, 1, 1),
+                approved_by=approved_by,
+                coefficients=COEFFICIENTS,
+            )
+
 
 class TestPhysics:
     """The coefficient of physics ..."""
@@ -153,7 +177,17 @@ class TestPhysics:
             temperature_c=Decimal(20), compressibility=Decimal("0.8")
         ) == Decimal("1.2500")
 
-    def test_ends_at_absolute_zero(self) -> None:
-        """A sensor that says -300 says nothing."""
+    @pytest.mark.parametrize(
+        ("temperature", "pressure", "compressibility"),
+        [("-300", "1000", "1"), ("-273.15", "1000", "1"), ("20", "0", "1"), ("20", "1000", "0")],
+    )
+    def test_ends_at_absolute_zero(
+        self, temperature: str, pressure: str, compressibility: str
+    ) -> None:
+        """A sensor that says -300 says nothing, and no gas is without pressure."""
         with pytest.raises(ValueError, match="positive"):
-            physical_coefficient(temperature_c=Decimal(-300), compressibility=Decimal(1))
+            physical_coefficient(
+                temperature_c=Decimal(temperature),
+                pressure_hpa=Decimal(pressure),
+                compressibility=Decimal(compressibility),
+            )
