@@ -24,6 +24,7 @@ from app.config import Settings, SettingsError
 from app.demo_town import DemoError
 from app.run import Clock, FileClock, SystemClock, is_away, until_told
 from app.servers.child import ServerError
+from app.signing import SigningKeyError
 from app.wiring import DatabaseError, House, opened
 from billing.period import Period
 from billing.reconcile import PeriodNotOverError
@@ -118,7 +119,7 @@ def _ending(error: BaseException) -> BaseException:
     """Turn what ended a command into its last words and its exit code."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    if isinstance(error, (ServerError, DatabaseError, DemoError)):
+    if isinstance(error, (ServerError, DatabaseError, DemoError, SigningKeyError)):
         return leave(str(error), MISSING)
     if isinstance(error, SettingsError):
         return leave(str(error), UNUSABLE)
