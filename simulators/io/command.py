@@ -9,6 +9,7 @@ import ssl
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from time import monotonic
 from typing import Any, Final
 
 import structlog
@@ -17,10 +18,14 @@ from rich.console import Console
 
 from simulators.conductor import conduct
 from simulators.fleet import Fleet, Pace, connected, registry, run_free
+from simulators.flood import Flood
 from simulators.io.gateway import Broker, Manners, NoBrokerError
-from simulators.io.options import fleet_parser, replay_parser
-from simulators.io.truth import Truth, TruthError
+from simulators.io.options import fleet_parser, flood_parser, replay_parser
+from simulators.io.pump import PumpError, Tap
+from simulators.io.pump import connected as connected_pump
+from simulators.io.truth import Truth, TruthError, write_keys
 from simulators.meter import StoreFullError
+from simulators.packet import PacketError
 from simulators.replay import Job, ReplayFileError, check_meter_id, replay, succeeded
 from simulators.scenario import SCENARIOS
 from simulators.tally import Tally
@@ -67,6 +72,53 @@ def fleet_main(args: list[str]) -> int:
 def replay_main(args: list[str]) -> int:
     """Replay a file and return its exit code: 0 when every row was stored or repeated."""
     return _run(_replay(replay_parser().parse_args(args)))
+
+
+def flood_main(args: list[str]) -> int:
+    """Pour a flood and return the exit code: 0 when the broker took every message."""
+    parser = flood_parser()
+    options = parser.parse_args(args)
+    try:
+        flood = Flood(
+            meters=options.count,
+            messages=options.messages,
+            registers=options.registers,
+            signed=options.signed,
+            seed=options.seed,
+            prefix=options.prefix,
+            first_number=options.startnumber,
+            first_counter=options.first_counter,
+            start_s=int(options.start.timestamp()),
+            opening_dm3=options.opening_dm3,
+            step_dm3=options.step_dm3,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    if options.keys_out is not None:
+        write_keys(options.keys_out, map(flood.identity, range(flood.meters)))
+    tap = Tap(
+        host=options.host,
+        port=options.port,
+        user=options.username,
+        password=options.password,
+        window=options.window,
+        connections=options.connections,
+        rate=options.rate,
+        patience_s=options.patience,
+    )
+    try:
+        pump = connected_pump(
+            flood, tap, sample=options.receipts, processes=options.processes, clock=monotonic
+        )
+        if options.hold:
+            _say({"ready": True, "prepared_s": round(pump.prepared_s, 3)})
+            sys.stdin.readline()
+        report = pump.pour()
+    except (PumpError, PacketError, OSError) as error:
+        sys.stderr.write(f"simulators: {error}\n")
+        return _FAILED
+    _say(report)
+    return 0 if report["acked"] == flood.messages else _FAILED
 
 
 async def _fleet(options: argparse.Namespace, plan: Plan, topics: Topics) -> int:

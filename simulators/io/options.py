@@ -84,6 +84,41 @@ def replay_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def flood_parser() -> argparse.ArgumentParser:
+    """Return the options of the flood."""
+    parser = argparse.ArgumentParser(
+        prog="python -m simulators flood",
+        description="Telegrams made beforehand, poured into a broker as fast as it acknowledges.",
+        add_help=False,
+    )
+    add = parser.add_argument
+    add("--help", action="help", help="show this and end")
+    add("-h", "--host", default="127.0.0.1")
+    add("-p", "--port", type=_between(1, 65535), default=1883)
+    add("-u", "--username", help="name at the broker")
+    add("-P", "--password", help="password at the broker")
+    add("-c", "--count", type=_between(1, 10**6), default=1000, help="meters")
+    add("-n", "--startnumber", type=_between(0, 10**9), default=1, help="number of the first")
+    add("--prefix", default="FL-", help="what meter names begin with")
+    add("--messages", type=_between(1, 10**7), default=100_000, help="telegrams, of all meters")
+    add("--registers", type=_between(1, READINGS_PER_TELEGRAM_MAX), default=1, help="per telegram")
+    add("--signed", action="store_true", help="COSE instead of JSON")
+    add("--seed", default="7", help="what the keys of the meters follow from")
+    add("--keys-out", type=Path, help="write meter, epoch and public key of everyone as JSON")
+    add("--first-counter", type=_between(1, COUNTER_MAX), default=1)
+    add("--start", type=_instant, default=_START, help="one hour before the first register")
+    add("--opening-dm3", type=_between(0, 10**12), default=1_000_000, help="register at the start")
+    add("--step-dm3", type=_between(0, 10**6), default=100, help="burned in each hour")
+    add("--connections", type=_between(1, 1000), default=1)
+    add("--window", type=_between(1, 65535), default=2000, help="messages in flight, each")
+    add("--rate", type=_between(0, 10**6), default=0, help="messages per second, each; 0: no limit")
+    add("--receipts", type=_between(0, 10**6), default=0, help="meters whose receipts are timed")
+    add("--processes", type=_between(1, 64), default=2, help="that sign before the start")
+    add("--patience", type=_seconds, default=30.0, help="seconds without any answer at all")
+    add("--hold", action="store_true", help='print {"ready": true}, begin at a line of input')
+    return parser
+
+
 def _between(low: int, high: int) -> Callable[[str], int]:
     """Return a reader of whole numbers from low to high."""
 
