@@ -23,6 +23,8 @@ ACK_PURPOSE: Final = b"gas/v1/ack\x00"
 # How far an acknowledgement looks back, in counters.
 SEEN_BITS: Final = 1024
 HASH_BYTES: Final = 16
+# The service signs with Ed25519.
+SERVER_KEY_BYTES: Final = 32
 _SEED_BYTES: Final = 32
 # Keys of a telegram's map, and the optional one of an acknowledgement's.
 METER, EPOCH, COUNTER, TIME, REGISTER, FLAGS, EARLIER, FIRMWARE, PREVIOUS = range(1, 10)

@@ -77,6 +77,11 @@ class Topics:
         if not self.template.endswith(tuple(_DOWN_OF_UP)) or "%c" not in self.template:
             raise ValueError(f"a topic template holds %c and ends in {' or '.join(_DOWN_OF_UP)}")
 
+    @property
+    def is_signed(self) -> bool:
+        """Say whether these topics are for signed telegrams."""
+        return not self.template.endswith("/json")
+
     def up(self, meter_id: str, number: int) -> str:
         """Return the topic on which a meter sends."""
         words = {"%b": bucket(meter_id), "%c": meter_id, "%i": str(number), "%u": self.user}
