@@ -38,7 +38,7 @@ UNUSABLE: Final = 2
 MISSING: Final = 3
 OURS: Final = 70
 
-SIMULATED: Final = ("fleet", "bank", "replay")
+SIMULATED: Final = ("fleet", "bank", "replay", "flood")
 
 State = Annotated[
     Path | None, typer.Option("--state", help="Folder of the embedded servers (AQKOL_STATE).")

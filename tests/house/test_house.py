@@ -28,6 +28,7 @@ VERBS = {
     "simulators/__main__.py",
     "simulators/conductor.py",
     "simulators/fleet.py",
+    "simulators/recover.py",
     "simulators/replay.py",
 }
 DRIVERS = {
