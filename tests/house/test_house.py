@@ -35,6 +35,7 @@ DRIVERS = {
     "aiomqtt",
     "aiosql",
     "asyncpg",
+    "mqtt5",
     "paho",
     "prometheus_client",
     "sql",
