@@ -36,6 +36,7 @@ DRIVERS = {
     "aiomqtt",
     "aiosql",
     "asyncpg",
+    "mqtt5",
     "paho",
     "prometheus_client",
     "sql",
