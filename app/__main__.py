@@ -24,6 +24,7 @@ from app.config import Settings, SettingsError
 from app.demo_town import DemoError
 from app.run import Clock, FileClock, SystemClock, is_away, until_told
 from app.servers.child import ServerError
+from app.signing import SigningKeyError
 from app.wiring import DatabaseError, House, opened
 from billing.period import Period
 from billing.reconcile import PeriodNotOverError
@@ -38,7 +39,7 @@ UNUSABLE: Final = 2
 MISSING: Final = 3
 OURS: Final = 70
 
-SIMULATED: Final = ("fleet", "bank", "replay")
+SIMULATED: Final = ("fleet", "bank", "replay", "flood")
 
 State = Annotated[
     Path | None, typer.Option("--state", help="Folder of the embedded servers (AQKOL_STATE).")
@@ -129,7 +130,7 @@ def _ending(error: BaseException) -> BaseException:
     """Turn what ended a command into its last words and its exit code."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    if isinstance(error, (ServerError, DatabaseError, DemoError)):
+    if isinstance(error, (ServerError, DatabaseError, DemoError, SigningKeyError)):
         return leave(str(error), MISSING)
     if isinstance(error, (SettingsError, PeriodNotOverError, WindowNotOverError)):
         return leave(str(error) if isinstance(error, SettingsError) else f"{error}.", UNUSABLE)

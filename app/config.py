@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     # The folder of the embedded servers.
     state: Path = Path(".aqkol")
     log_format: LogFormat = "auto"
+    # Our Ed25519 key for signed acknowledgements (64 hex digits); unset: one in the state folder.
+    signing_key: Path | None = None
+    # "off" tells no meter anything: only where nobody reads receipts, and for measuring.
+    receipts: Literal["on", "off"] = "on"
     # For rehearsals: a file that says what time it is, moved by somebody else; unset: real time.
     clock_file: Path | None = None
     # Programs of PostgreSQL (a folder) and Mosquitto (a file), when they stand in a strange place.

@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from app.run import BACKOFF_S_MAX, is_away, loop, pause
-from app.wiring import House, bank, served, subscription
+from app.wiring import House, bank, notary, served, subscription
 from billing.audit import audit
 from billing.collect import collect
 from billing.follow import follow
@@ -26,6 +26,7 @@ from billing.reconcile import due_periods, reconcile
 from metering.ingest import BATCH_MAX, IngestCounts, ingest_batch
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
+from metering.io.notary import Notary
 from metering.io.store import Store
 from metering.survey import Days, Window
 from metering.telegram import Arrival
@@ -58,18 +59,22 @@ async def ingest_until(house: House, url: str, stopping: asyncio.Event) -> None:
         Exception: a mistake of ours; what the world does only postpones.
     """
     store = Store(house.pool)
-    async with subscription(url) as session, asyncio.TaskGroup() as group:
+    async with (
+        notary(house.settings) as witness,
+        subscription(url) as session,
+        asyncio.TaskGroup() as group,
+    ):
 
         async def connected() -> bool:
             return session.connected
 
         house.checks[f"broker-{house.servers.mqtt_urls.index(url) + 1}"] = connected
         for _ in range(WRITERS):
-            group.create_task(_write(house, session, store, stopping))
+            group.create_task(_write(house, session, store, witness, stopping))
 
 
 async def _write(
-    house: House, session: Subscription, store: Store, stopping: asyncio.Event
+    house: House, session: Subscription, store: Store, witness: Notary, stopping: asyncio.Event
 ) -> None:
     failures = 0
     while not stopping.is_set():
@@ -77,7 +82,14 @@ async def _write(
         if not arrivals:
             continue
         try:
-            await ingest_batch(arrivals, subscription=session, store=store, at=house.clock.now())
+            await ingest_batch(
+                arrivals,
+                subscription=session,
+                store=store,
+                at=house.clock.now(),
+                notary=witness,
+                receipts=house.settings.receipts == "on",
+            )
         except Exception as error:
             if not is_away(error):
                 raise
@@ -109,11 +121,16 @@ async def ingest_waiting(house: House, stopping: asyncio.Event) -> dict[str, Any
     """Store what the brokers have for us now, and return the counts."""
     store, total = Store(house.pool), IngestCounts()
     for url in house.servers.mqtt_urls:
-        async with subscription(url) as session:
+        async with notary(house.settings) as witness, subscription(url) as session:
             await asyncio.wait_for(session.wait_connected(), 30)
             while arrivals := await _next(session, stopping, within_s=IDLE_S):
                 total += await ingest_batch(
-                    arrivals, subscription=session, store=store, at=house.clock.now()
+                    arrivals,
+                    subscription=session,
+                    store=store,
+                    at=house.clock.now(),
+                    notary=witness,
+                    receipts=house.settings.receipts == "on",
                 )
     return asdict(total)
 

@@ -18,9 +18,11 @@ from app.run import BACKOFF_S_MAX, Clock, is_away, pause
 from app.serve import Runner
 from app.servers.child import ServerError
 from app.servers.embedded import Servers, servers
+from app.signing import signer
 from app.web import WebDeps, build_app
 from billing.io.bank import BankClient
 from metering.io.mqtt import Subscription
+from metering.io.notary import Notary
 
 log = structlog.get_logger()
 
@@ -37,6 +39,10 @@ REFUSALS: Final = (
 
 # Two writers for each broker, the API and the loops, with room; far below the server's 100.
 POOL_MAX: Final = 12
+
+# Signatures are computed outside the interpreter's lock: as many at once as a small machine has
+# cores, and no more, since the loop needs one of them too.
+NOTARY_THREADS: Final = 2
 
 # The broker knows our session by this name, also after a restart.
 CLIENT_ID: Final = "aqkol-ingest"
@@ -154,6 +160,20 @@ async def migrate_now(settings: Settings, *, only_show: bool) -> dict[str, str]:
 def subscription(url: str) -> Subscription:
     """Return the one session at a broker through which telegrams come."""
     return Subscription(url, client_id=CLIENT_ID)
+
+
+@asynccontextmanager
+async def notary(settings: Settings) -> AsyncIterator[Notary]:
+    """Open the threads that check and make signatures.
+
+    Raises:
+        SigningKeyError: the signing key cannot be used.
+    """
+    witness = Notary(signer(settings), threads=NOTARY_THREADS)
+    try:
+        yield witness
+    finally:
+        witness.close()
 
 
 @asynccontextmanager

@@ -76,6 +76,11 @@ class Fleet:
         """Wait for room in the window of a meter's connection; False after the patience."""
         return await self._of_meter[meter_id].room(patience_s)
 
+    async def all_room(self, patience_s: float) -> bool:
+        """Wait for room in the window of every connection; False after the patience."""
+        done = await asyncio.gather(*(gateway.room(patience_s) for gateway in self._gateways))
+        return all(done)
+
     async def online(self, patience_s: float) -> None:
         """Wait until every connection is up once; raises NoBrokerError."""
         for gateway in self._gateways:
@@ -83,10 +88,12 @@ class Fleet:
 
 
 def registry(town: Town) -> dict[str, Any]:
-    """Return the plates of all meters of a town, so that somebody can register them."""
+    """Return the plates of all meters of a town, and their keys, so that they can be registered."""
     plates = [asdict(meter.plate) for meter in town.meters.values()]
     for plate in plates:
         del plate["number"]
+        if town.plan.server_key is not None:
+            plate.update(town.plan.identity(plate["meter_id"]).entry())
     return {"meters": plates}
 
 

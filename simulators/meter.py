@@ -13,7 +13,7 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from simulators.household import Household, Weather, hour_of, instant_of, luck, pick
-from simulators.wire import Receipt, encode
+from simulators.wire import PlainVoice, Receipt, Voice
 
 # More than a year of daily telegrams; a real module promises ninety days.
 TELEGRAMS_KEPT_MAX: Final = 400
@@ -74,11 +74,15 @@ class Telegram:
 
 @dataclass(slots=True, kw_only=True)
 class Store:
-    """The telegrams of one meter that wait for a receipt, oldest first, and those refused."""
+    """The telegrams of one meter that wait for a receipt, oldest first, and those refused.
+
+    Without a voice of its own a meter speaks plain JSON.
+    """
 
     meter_id: str
     number: int
     next_counter: int
+    voice: Voice | None = None
     waiting: dict[int, Telegram] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
 
@@ -96,15 +100,23 @@ class Store:
             number=self.number,
             counter=self.next_counter,
             readings=tuple(readings),
-            payload=encode(
-                meter_id=self.meter_id,
-                counter=self.next_counter,
-                registers=[(reading.claimed_at, reading.register_dm3) for reading in readings],
+            payload=self._voice.speak(
+                self.next_counter,
+                [(reading.claimed_at, reading.register_dm3) for reading in readings],
             ),
         )
         self.waiting[telegram.counter] = telegram
         self.next_counter += 1
         return telegram
+
+    def listen(self, payload: bytes) -> tuple[Receipt, ...]:
+        """Return what a message down says about what waits; raises ReceiptError."""
+        return self._voice.listen(payload, tuple(self.waiting))
+
+    @property
+    def _voice(self) -> Voice:
+        """Return how this meter speaks."""
+        return self.voice or PlainVoice(meter_id=self.meter_id)
 
     def hear(self, receipt: Receipt, *, retained: bool) -> Telegram | None:
         """Return the telegram that a receipt settles, or None when it settles nothing.

@@ -57,6 +57,11 @@ _ALL: Final = (
         shuffled=True,
     ),
     Scenario(
+        name="long-outage",
+        story="The whole town has no network for three days, then delivers what it kept.",
+        silent=Silent(every=1, first_day=5, days=3),
+    ),
+    Scenario(
         name="stammering-gateway",
         story="A third of all telegrams arrive twice.",
         twice_per_mille=333,

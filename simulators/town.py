@@ -13,6 +13,7 @@ from simulators.faults import Air
 from simulators.household import HOURS_PER_DAY, Weather, hour_of, instant_of
 from simulators.meter import Meter, Reading, StoreFullError, Telegram, hang
 from simulators.scenario import Scenario
+from simulators.signed import SERVER_KEY_BYTES, Identity, SignedVoice
 
 ZONE: Final = ZoneInfo("Asia/Almaty")
 # The protocol knows no later time.
@@ -34,7 +35,10 @@ class Lived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a town is made from; the same plan makes the same town."""
+    """What a town is made from; the same plan makes the same town.
+
+    With the public key of a service its meters sign, and believe that service alone.
+    """
 
     seed: str
     count: int
@@ -44,6 +48,7 @@ class Plan:
     registers_per_day: int
     scenario: Scenario
     first_counter: int = 0
+    server_key: bytes | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan that no town could follow."""
@@ -53,6 +58,14 @@ class Plan:
             raise ValueError("a town has at least one meter, numbered from 0 or more")
         if self.registers_per_day not in (1, HOURS_PER_DAY):
             raise ValueError("a meter writes 1 or 24 registers per day")
+        if self.server_key is not None and self.first_counter < 1:
+            raise ValueError("the counters of signed telegrams begin with 1")
+        if self.server_key is not None and len(self.server_key) != SERVER_KEY_BYTES:
+            raise ValueError(f"a server's key has {SERVER_KEY_BYTES} bytes")
+
+    def identity(self, meter_id: str) -> Identity:
+        """Return who a meter is; its key follows from the seed."""
+        return Identity.of(seed=self.seed, meter_id=meter_id)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,6 +117,11 @@ class Town:
         telegram = meter.store.write(readings)
         self.held.setdefault(telegram.meter_id, []).append(telegram)
         return telegram
+
+    def next_hour(self, meter: Meter) -> Reading:
+        """Let a meter live one more hour and return its dial; nothing is written."""
+        meter.live_to(meter.lived_to_hour + 1, self.weather)
+        return self._look(meter)
 
     def cut_off(self, meter_ids: Iterable[str], until: datetime) -> None:
         """Take the network from some meters until an instant; raises KeyError for a stranger."""
@@ -195,6 +213,9 @@ def build(plan: Plan) -> Town:
             start=plan.start,
             first_counter=plan.first_counter,
         )
+        if plan.server_key is not None:
+            identity = plan.identity(meter.plate.meter_id)
+            meter.store.voice = SignedVoice(identity=identity, server_key=plan.server_key)
         _age(meter, plan, weather)
         meters[meter.plate.meter_id] = meter
     return Town(plan=plan, weather=weather, meters=meters, air=plan.scenario.air(plan.seed))

@@ -5,10 +5,10 @@ Written from the protocol page alone, so that one wrong idea cannot stand on bot
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 # The protocol spreads meters over this many topic branches.
 BUCKETS: Final = 64
@@ -19,7 +19,8 @@ COUNTER_MAX: Final = 2**32 - 1
 # The largest register the wire can carry.
 REGISTER_DM3_MAX: Final = 10**15
 UP_TEMPLATE: Final = "gas/v1/%b/%c/up/json"
-_UP_SUFFIX: Final = "/up/json"
+# How a topic up ends, and the topic down where its answers come.
+_DOWN_OF_UP: Final[Mapping[str, str]] = {"/up/json": "/down/receipt", "/up": "/down/ack"}
 _RESULTS: Final = frozenset({"stored", "repeated", "refused"})
 
 
@@ -36,6 +37,34 @@ class Receipt:
     reason: str | None
 
 
+class Voice(Protocol):
+    """How a meter speaks and listens."""
+
+    def speak(self, counter: int, registers: Sequence[tuple[datetime, int]]) -> bytes:
+        """Return a telegram; registers are (aware time, dm3), oldest first, at least one."""
+
+    def listen(self, payload: bytes, waiting: Iterable[int]) -> tuple[Receipt, ...]:
+        """Return what a message down says of the waiting counters; raises ReceiptError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainVoice:
+    """How a meter without a key speaks and listens: JSON, believed as it is."""
+
+    meter_id: str
+
+    def speak(self, counter: int, registers: Sequence[tuple[datetime, int]]) -> bytes:
+        """Return a telegram as JSON."""
+        return encode(meter_id=self.meter_id, counter=counter, registers=registers)
+
+    def listen(self, payload: bytes, waiting: Iterable[int]) -> tuple[Receipt, ...]:  # noqa: ARG002
+        """Return the receipts, also those of counters that do not wait; raises ReceiptError."""
+        meter_id, receipts = decode_receipts(payload)
+        if meter_id != self.meter_id:
+            raise ReceiptError("a receipt of another meter")
+        return receipts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topics:
     """Where a meter speaks and listens; %b is the bucket, %c meter, %i number, %u user."""
@@ -45,8 +74,13 @@ class Topics:
 
     def __post_init__(self) -> None:
         """Refuse a template that leaves no place for the receipts."""
-        if not self.template.endswith(_UP_SUFFIX) or "%c" not in self.template:
-            raise ValueError(f"a topic template holds %c and ends in {_UP_SUFFIX}")
+        if not self.template.endswith(tuple(_DOWN_OF_UP)) or "%c" not in self.template:
+            raise ValueError(f"a topic template holds %c and ends in {' or '.join(_DOWN_OF_UP)}")
+
+    @property
+    def is_signed(self) -> bool:
+        """Say whether these topics are for signed telegrams."""
+        return not self.template.endswith("/json")
 
     def up(self, meter_id: str, number: int) -> str:
         """Return the topic on which a meter sends."""
@@ -58,7 +92,9 @@ class Topics:
 
     def down(self, meter_id: str, number: int) -> str:
         """Return the topic on which a meter hears its receipts."""
-        return self.up(meter_id, number).removesuffix(_UP_SUFFIX) + "/down/receipt"
+        up = self.up(meter_id, number)
+        suffix = next(suffix for suffix in _DOWN_OF_UP if up.endswith(suffix))
+        return up.removesuffix(suffix) + _DOWN_OF_UP[suffix]
 
 
 def bucket(meter_id: str) -> str:

@@ -9,23 +9,30 @@ import ssl
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from time import monotonic
 from typing import Any, Final
 
 import structlog
 from aiomqtt import MqttError
 from rich.console import Console
 
+from simulators import signed, wire
+from simulators.backlog import Outage, Packing
 from simulators.conductor import conduct
 from simulators.fleet import Fleet, Pace, connected, registry, run_free
+from simulators.flood import Flood
 from simulators.io.gateway import Broker, Manners, NoBrokerError
-from simulators.io.options import fleet_parser, replay_parser
-from simulators.io.truth import Truth, TruthError
+from simulators.io.options import fleet_parser, flood_parser, replay_parser
+from simulators.io.pump import PumpError, Tap
+from simulators.io.pump import connected as connected_pump
+from simulators.io.truth import Truth, TruthError, write_keys
 from simulators.meter import StoreFullError
+from simulators.packet import PacketError
+from simulators.recover import recover
 from simulators.replay import Job, ReplayFileError, check_meter_id, replay, succeeded
 from simulators.scenario import SCENARIOS
 from simulators.tally import Tally
 from simulators.town import Plan, PlanMismatchError, Town, build
-from simulators.wire import Topics
 
 log = structlog.get_logger()
 
@@ -56,12 +63,15 @@ def fleet_main(args: list[str]) -> int:
             start=options.start,
             registers_per_day=options.registers_per_day,
             scenario=SCENARIOS[options.scenario],
+            first_counter=1 if options.signed else 0,
+            server_key=_server_key(options),
         )
         check_meter_id(f"{plan.prefix}{plan.first_number + plan.count - 1:06d}")
-        topics = Topics(template=options.topic, user=options.username or "")
+        topics = _topics(options)
+        outage = _outage(options)
     except ValueError as error:
         parser.error(str(error))
-    return _run(_fleet(options, plan, topics))
+    return _run(_fleet(options, plan, topics, outage))
 
 
 def replay_main(args: list[str]) -> int:
@@ -69,9 +79,98 @@ def replay_main(args: list[str]) -> int:
     return _run(_replay(replay_parser().parse_args(args)))
 
 
-async def _fleet(options: argparse.Namespace, plan: Plan, topics: Topics) -> int:
+def flood_main(args: list[str]) -> int:
+    """Pour a flood and return the exit code: 0 when the broker took every message."""
+    parser = flood_parser()
+    options = parser.parse_args(args)
+    try:
+        flood = Flood(
+            meters=options.count,
+            messages=options.messages,
+            registers=options.registers,
+            signed=options.signed,
+            seed=options.seed,
+            prefix=options.prefix,
+            first_number=options.startnumber,
+            first_counter=options.first_counter,
+            start_s=int(options.start.timestamp()),
+            opening_dm3=options.opening_dm3,
+            step_dm3=options.step_dm3,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    if options.keys_out is not None:
+        write_keys(options.keys_out, map(flood.identity, range(flood.meters)))
+    tap = Tap(
+        host=options.host,
+        port=options.port,
+        user=options.username,
+        password=options.password,
+        window=options.window,
+        connections=options.connections,
+        rate=options.rate,
+        patience_s=options.patience,
+    )
+    try:
+        pump = connected_pump(
+            flood, tap, sample=options.receipts, processes=options.processes, clock=monotonic
+        )
+        if options.hold:
+            _say({"ready": True, "prepared_s": round(pump.prepared_s, 3)})
+            sys.stdin.readline()
+        report = pump.pour()
+    except (PumpError, PacketError, OSError) as error:
+        sys.stderr.write(f"simulators: {error}\n")
+        return _FAILED
+    _say(report)
+    return 0 if report["acked"] == flood.messages else _FAILED
+
+
+def _topics(options: argparse.Namespace) -> wire.Topics:
+    """Return where the meters speak and listen; raises ValueError."""
+    template = options.topic or (signed.UP_TEMPLATE if options.signed else wire.UP_TEMPLATE)
+    topics = wire.Topics(template=template, user=options.username or "")
+    if topics.is_signed != options.signed:
+        raise ValueError("a topic ends in /up for signed telegrams, in /up/json for plain ones")
+    return topics
+
+
+def _server_key(options: argparse.Namespace) -> bytes | None:
+    """Return whose acknowledgements the meters believe, None for plain meters; raises ValueError.
+
+    Without one a signing fleet can only show its keys.
+    """
+    if not options.signed:
+        if options.server_key or options.keys_out:
+            raise ValueError("--server-key and --keys-out go with --signed")
+        return None
+    if options.server_key is None and not (options.registry or options.keys_out):
+        raise ValueError("--signed needs --server-key, or --keys-out to show the keys alone")
+    key: bytes = options.server_key or bytes(signed.SERVER_KEY_BYTES)
+    return key
+
+
+def _outage(options: argparse.Namespace) -> Outage | None:
+    """Return the outage to live through, if any; raises ValueError."""
+    if options.outage is None:
+        return None
+    if options.conducted or options.keep:
+        raise ValueError("an outage is neither conducted nor kept")
+    packing = Packing(
+        registers=options.registers_per_telegram, live_first=options.backlog == "live-first"
+    )
+    return Outage(hours=options.outage, live_hours=options.live_hours, packing=packing)
+
+
+async def _fleet(
+    options: argparse.Namespace, plan: Plan, topics: wire.Topics, outage: Outage | None
+) -> int:
     """Run the fleet that the options describe and print what came of it."""
     town = build(plan)
+    if options.keys_out is not None:
+        write_keys(options.keys_out, map(plan.identity, town.meters))
+        if options.server_key is None:
+            return 0
     if options.registry:
         _say(registry(town))
         return 0
@@ -89,23 +188,29 @@ async def _fleet(options: argparse.Namespace, plan: Plan, topics: Topics) -> int
             if options.conducted:
                 await conduct(fleet, _lines(), _say, patience_s=options.patience)
                 return 0 if fleet.waiting == 0 else _FAILED
-            return await _free(options, fleet)
+            return await _free(options, fleet, outage)
     finally:
         truth.close()
 
 
-async def _free(options: argparse.Namespace, fleet: Fleet) -> int:
+async def _free(options: argparse.Namespace, fleet: Fleet, outage: Outage | None) -> int:
     """Run a fleet by itself and print its summary, also when it is interrupted."""
     clock = asyncio.get_running_loop().time
     pace = Pace(interval_s=options.interval_of_msg / 1000, limit=options.limit, until=options.until)
     begun_s = clock()
     done = False
+    outcome: dict[str, Any] = {}
     try:
         async with _progress(fleet.tally, lambda: fleet.waiting):
-            done = await run_free(fleet, pace, patience_s=options.patience)
+            if outage is not None:
+                outcome = await recover(fleet, outage, patience_s=options.patience)
+                done = outcome["done"]
+            else:
+                done = await run_free(fleet, pace, patience_s=options.patience)
     finally:
         report = {
             "meters": len(fleet.town.meters),
+            **outcome,
             **fleet.tally.report(clock() - begun_s),
             "waiting": fleet.waiting,
             "held": fleet.held,

@@ -24,7 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from simulators.faults import Air
 from simulators.meter import Store, Telegram
 from simulators.tally import Tally
-from simulators.wire import Receipt, ReceiptError, Topics, decode_receipts
+from simulators.wire import Receipt, ReceiptError, Topics
 
 log = structlog.get_logger()
 # What the client library says about a lost connection is said once, by us.
@@ -304,11 +304,8 @@ class Gateway:
             self._tally.unreadable += 1
             return
         try:
-            meter_id, receipts = decode_receipts(bytes(payload))
+            receipts = store.listen(bytes(payload))
         except ReceiptError:
-            self._tally.unreadable += 1
-            return
-        if meter_id != store.meter_id:
             self._tally.unreadable += 1
             return
         for receipt in receipts:

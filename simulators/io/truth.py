@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from simulators.meter import Telegram
+from simulators.signed import Identity
 from simulators.town import Lived
 from simulators.wire import Receipt
 
@@ -97,6 +98,12 @@ class Truth:
         for journal in (self._readings, self._receipts):
             if journal is not None:
                 journal.close()
+
+
+def write_keys(path: Path, identities: Iterable[Identity]) -> None:
+    """Write {"meters": [meter, epoch and public key in hex, …]}, to register the keys."""
+    keys = {"meters": [identity.entry() for identity in identities]}
+    path.write_text(json.dumps(keys, indent=1) + "\n", encoding="utf-8")
 
 
 def recall(path: Path) -> dict[str, Lived]:

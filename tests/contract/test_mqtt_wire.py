@@ -12,7 +12,7 @@ from typing import Self
 import pytest
 from structlog.testing import capture_logs
 
-from metering.io.link import PACKET_BYTES_MAX, Terms, parse_url
+from metering.io.link import ANSWER_SECONDS_MAX, PACKET_BYTES_MAX, Terms, parse_url
 from metering.io.link_codec import CodecLink
 from metering.io.mqtt import Backend, Subscription
 from metering.telegram import Arrival
@@ -352,8 +352,8 @@ class TestAcknowledgements:
         assert transport.written == [puback(5) + puback(3) + puback(9)]
 
     async def test_are_heard_before_we_go(self, backend: Backend) -> None:
-        """With more to read than anybody wants, the last word still leaves."""
-        async with Peer(WELCOME) as peer:
+        """With more to read than anybody wants, the last word still leaves, and leaves at once."""
+        async with Peer(WELCOME) as peer, asyncio.timeout(ANSWER_SECONDS_MAX - 1):
             async with Subscription(peer.url, client_id="wire-test", backend=backend) as listening:
                 await asyncio.wait_for(listening.wait_connected(), 10)
                 uplinks, receipts = await peer.uplinks(), await peer.receipts()
@@ -399,6 +399,23 @@ class TestManyReceipts:
         assert transport.written == [
             b"\x33\x07\x00\x01a\x00\x01\x001\x32\x07\x00\x01b\x00\x02\x002"
         ]
+
+    async def test_never_share_a_number(self) -> None:
+        """There are 65,535; one that is not answered yet must be passed over the next time."""
+        transport = RecordingTransport()
+        link = CodecLink(terms(), ignore)
+        link.connection_made(transport)
+        link.data_received(WELCOME)
+        link.read(on=True)
+        link.publish([("down/1", b"", False)])
+
+        for mid in range(2, 65_536):
+            link.publish([("down/1", b"", False)])
+            link.data_received(puback(mid))
+        link.publish([("down/1", b"", False)])
+
+        assert [mid_of(said) for said in transport.written] == [*range(1, 65_536), 2]
+        assert link.publishing == 2
 
     async def test_wait_for_room(self, backend: Backend) -> None:
         """This broker allows three unanswered messages, and is never sent a fourth."""
@@ -484,6 +501,12 @@ class RecordingTransport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written: list[bytes] = []
+
+    def pause_reading(self) -> None:
+        """Nothing comes in by itself."""
+
+    def resume_reading(self) -> None:
+        """Nothing comes in by itself."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Keep it."""

@@ -29,6 +29,7 @@ VERBS = {
     "simulators/__main__.py",
     "simulators/conductor.py",
     "simulators/fleet.py",
+    "simulators/recover.py",
     "simulators/replay.py",
 }
 DRIVERS = {
@@ -36,6 +37,7 @@ DRIVERS = {
     "aiomqtt",
     "aiosql",
     "asyncpg",
+    "mqtt5",
     "paho",
     "prometheus_client",
     "sql",

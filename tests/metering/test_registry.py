@@ -12,7 +12,10 @@ from metering.telegram import Telegram, decode
 
 AT = datetime(2026, 1, 10, tzinfo=UTC)
 METER = "INSERT INTO meter VALUES ('AQ-000123', 100000000, 1, 6000, true, '2026-01-01Z')"
-WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 
 def telegram() -> Telegram:
