@@ -70,10 +70,19 @@ class TestItaly:
 
         assert found == Decimal(100)
 
-    def test_need_a_town_on_earth(self) -> None:
+    @pytest.mark.parametrize(
+        ("height", "degree_days", "season"),
+        [(120, 2404, 0), (120, -1, 183), (-501, 2404, 183), (9_001, 2404, 183)],
+    )
+    def test_need_a_town_on_earth(self, height: int, degree_days: int, season: int) -> None:
         """A season of no days would divide by nothing."""
         with pytest.raises(ValueError, match="town"):
-            it_coefficient(height_m=120, degree_days=2404, season_days=0)
+            it_coefficient(height_m=height, degree_days=degree_days, season_days=season)
+
+    @pytest.mark.parametrize(("height", "degree_days"), [(-500, 2404), (9_000, 2404), (120, 0)])
+    def test_may_lie_at_its_ends(self, height: int, degree_days: int) -> None:
+        """Below the sea, above all mountains, or where nobody heats."""
+        assert it_coefficient(height_m=height, degree_days=degree_days, season_days=183) > 0
 
 
 class TestGermany:
@@ -98,13 +107,37 @@ class TestGermany:
             )
             assert str(found) == expected
 
-    def test_are_refused_without_sense(self) -> None:
+    def test_may_be_none(self) -> None:
+        """No gas is no energy."""
+        assert de_kwh(0, state_number=Decimal(1), calorific_kwh_m3=Decimal(11), places=0) == 0
+
+    @pytest.mark.parametrize(
+        ("volume", "state_number", "calorific", "places"),
+        [(-1, 1, 11, 0), (1, 0, 11, 0), (1, 1, 0, 0), (1, 1, 11, -1)],
+    )
+    def test_are_refused_without_sense(
+        self, volume: int, state_number: int, calorific: int, places: int
+    ) -> None:
         """Negative gas, or none that burns."""
         with pytest.raises(ValueError, match="positive"):
-            de_kwh(-1, state_number=Decimal(1), calorific_kwh_m3=Decimal(11), places=0)
+            de_kwh(
+                volume,
+                state_number=Decimal(state_number),
+                calorific_kwh_m3=Decimal(calorific),
+                places=places,
+            )
+
+    @pytest.mark.parametrize(
+        ("temperature", "air", "supply"),
+        [("-300", 1000, 21), ("-273.15", 1000, 21), ("15", 0, 0), ("15", -21, 21)],
+    )
+    def test_have_no_state_number_without_pressure(
+        self, temperature: str, air: int, supply: int
+    ) -> None:
+        """Nor below absolute zero."""
         with pytest.raises(ValueError, match="positive"):
             de_state_number(
-                temperature_c=Decimal(-300), air_hpa=Decimal(1000), supply_hpa=Decimal(21)
+                temperature_c=Decimal(temperature), air_hpa=Decimal(air), supply_hpa=Decimal(supply)
             )
 
 

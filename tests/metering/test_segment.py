@@ -78,6 +78,11 @@ EXCHANGES = {
         {("OLD", FEBRUARY): (1_000, 0), ("OLD", MARCH): (1_700, 0)},
         [("OLD", 700)],
     ),
+    "never, and nobody at home": (
+        [hung("OLD", day(-30), 0)],
+        {("OLD", FEBRUARY): (1_000, 0), ("OLD", MARCH): (1_000, 0)},
+        [("OLD", 0)],
+    ),
     "before the month": (
         [hung("OLD", day(-30), 0, (day(0), 900, 0)), hung("NEW", day(0), 5)],
         {("NEW", FEBRUARY): (105, 0), ("NEW", MARCH): (405, 0)},
