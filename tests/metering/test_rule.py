@@ -129,6 +129,7 @@ class TestAnOverride:
             {"figures": {"low_percent": 99}},
             {"figures": {"low_percent": 0}},
             {"code": "index_down", "figures": {}, "outcome": "refused"},
+            {"code": "index_down", "figures": {}, "outcome": "held"},
             {"code": "spike", "figures": {}, "outcome": "accepted"},
             {"approved_by": "x" * 200},
             {"code": "frozen", "figures": {"intervals": 4}},
