@@ -10,10 +10,10 @@ import os
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX: Final = "AQKOL_"
@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     mqtt_urls: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     # The port of our own Mosquitto; 0: any free one, kept from then on.
     mqtt_port: int = Field(default=0, ge=0, le=65535)
+    # For mqtts://: who signs the brokers (unset: the system's authorities), and who we are there.
+    mqtt_ca: Path | None = None
+    mqtt_cert: Path | None = None
+    mqtt_key: Path | None = None
     # The bank's API and our token there; unset: no debits are sent.
     bank_url: str | None = None
     bank_token: SecretStr | None = None
@@ -89,6 +93,13 @@ class Settings(BaseSettings):
         for url in value:
             _demand(url.get_secret_value(), ("mqtt", "mqtts"), host=True)
         return value
+
+    @model_validator(mode="after")
+    def _is_somebody(self) -> Self:
+        """Refuse half an identity, which would silently be none."""
+        if (self.mqtt_cert is None) is not (self.mqtt_key is None):
+            raise ValueError("AQKOL_MQTT_CERT and AQKOL_MQTT_KEY belong together")
+        return self
 
     @field_validator("bank_url", "public_url")
     @classmethod
@@ -179,6 +190,7 @@ def load(**chosen: Any) -> Settings:  # noqa: ANN401 - options of the command li
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:
-    name = str(fault["loc"][0]) if fault["loc"] else "settings"
     said = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{PREFIX}{name.upper()}: {said}."
+    if not fault["loc"]:
+        return f"{said}."
+    return f"{PREFIX}{str(fault['loc'][0]).upper()}: {said}."

@@ -6,6 +6,7 @@ moment, with more waiting messages than a broker with default settings would kee
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,8 @@ from typing import Any, Final, Literal
 import aiomqtt
 import asyncpg
 
-from app.config import Settings, masked
+from app.broker_tls import broker_tls
+from app.config import Settings, SettingsError, masked
 from app.migrate import MigrationError, verify
 from app.servers import mosquitto, programs
 from app.servers.child import ServerError
@@ -30,6 +32,10 @@ State = Literal["ok", "note", "problem"]
 WAITING: Final = 1100
 ANSWER_S: Final = 15.0
 QUIET_S: Final = 3.0
+
+# CONNECT of MQTT 5 with a clean start, no name and no password; and the packet that answers it.
+STRANGER: Final = b"\x10\x16\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x09aqkol-who"
+CONNACK: Final = 0x20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +86,7 @@ async def examine(settings: Settings) -> Report:
     else:
         findings.append(await _database(database))
     for url in settings.brokers:
-        findings += await _broker(url)
+        findings += await _broker(url, settings)
     if not settings.brokers:
         state = f"embedded, running at {running['mqtt_url']}" if "mqtt_url" in running else None
         findings.append(
@@ -167,21 +173,22 @@ async def _database(url: str) -> Finding:
     return Finding(name="database", state="ok", detail=detail)
 
 
-async def _broker(url: str) -> list[Finding]:
+async def _broker(url: str, settings: Settings) -> list[Finding]:
     """Try what ingest relies on: a session that survives, and a queue that drops nothing."""
     name = f"broker {masked(url)}"
     client_id = f"aqkol-doctor-{secrets.token_hex(4)}"
     topic = f"aqkol/doctor/{client_id}"
     try:
         address = parse_url(url)
+        tls = broker_tls(settings) if address.tls else None
         async with asyncio.timeout(ANSWER_S):
-            async with _client(address):
+            async with _client(address, tls):
                 pass  # Whoever does not let us in says so at once.
-            await _visit(url, client_id, topic)
-            await _send(address, topic)
-        present, came = await _collect(url, client_id, topic)
-        await _forget(address, client_id)
-    except (aiomqtt.MqttError, TimeoutError, ValueError, OSError) as error:
+            await _visit(url, client_id, topic, tls)
+            await _send(address, topic, tls)
+        present, came = await _collect(url, client_id, topic, tls)
+        await _forget(address, client_id, tls)
+    except (aiomqtt.MqttError, TimeoutError, ValueError, OSError, SettingsError) as error:
         why = str(error) or "no answer in time"
         return [Finding(name=name, state="problem", detail=f"cannot be used: {why}")]
     findings = [
@@ -198,24 +205,60 @@ async def _broker(url: str) -> list[Finding]:
     else:
         detail = f"kept all {WAITING} messages for an absent client"
         findings.append(Finding(name=name, state="ok", detail=detail))
-    dropped = await _dropped(address)
+    dropped = await _dropped(address, tls)
     if dropped is not None:
         state: State = "note" if dropped else "ok"
         detail = f"has dropped {dropped} messages since it started, by its own counter"
         findings.append(Finding(name=name, state=state, detail=detail))
+    if address.tls:
+        findings.append(await _door(name, address, settings))
     return findings
 
 
-async def _visit(url: str, client_id: str, topic: str) -> None:
+async def _door(name: str, address: BrokerAddress, settings: Settings) -> Finding:
+    """Knock as somebody without certificate, name and password; nobody may open."""
+    nobody = settings.model_copy(update={"mqtt_cert": None, "mqtt_key": None})
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            opened = await _knock(address, broker_tls(nobody))
+    except TimeoutError:
+        detail = "neither let a stranger in nor sent him away"
+        return Finding(name=name, state="note", detail=detail)
+    except (OSError, asyncio.IncompleteReadError):
+        opened = False
+    if opened:
+        detail = "lets anybody in: set allow_anonymous false and require_certificate true"
+        return Finding(name=name, state="problem", detail=detail)
+    detail = "lets nobody in without a certificate or a password"
+    return Finding(name=name, state="ok", detail=detail)
+
+
+async def _knock(address: BrokerAddress, tls: ssl.SSLContext) -> bool:
+    """Say whether the broker welcomes a client that does not say who it is.
+
+    By hand, because a library waits in silence when it is sent away after the handshake.
+    """
+    reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
+    try:
+        writer.write(STRANGER)
+        answer = await reader.readexactly(4)
+    finally:
+        writer.transport.abort()
+    return answer[0] == CONNACK and answer[3] == 0
+
+
+async def _visit(url: str, client_id: str, topic: str, tls: ssl.SSLContext | None) -> None:
     """Open a session, subscribe, and go away."""
-    async with Subscription(url, client_id=client_id, topics=(topic,)) as session:
+    async with Subscription(url, client_id=client_id, topics=(topic,), tls_context=tls) as session:
         await session.wait_connected()
 
 
-async def _collect(url: str, client_id: str, topic: str) -> tuple[bool, int]:
+async def _collect(
+    url: str, client_id: str, topic: str, tls: ssl.SSLContext | None
+) -> tuple[bool, int]:
     """Come back, and return whether the session was still known and how many messages came."""
     came = 0
-    async with Subscription(url, client_id=client_id, topics=(topic,)) as session:
+    async with Subscription(url, client_id=client_id, topics=(topic,), tls_context=tls) as session:
         async with asyncio.timeout(ANSWER_S):
             await session.wait_connected()
         present = session.session_present
@@ -228,7 +271,9 @@ async def _collect(url: str, client_id: str, topic: str) -> tuple[bool, int]:
     return present, came
 
 
-def _client(address: BrokerAddress, client_id: str | None = None) -> aiomqtt.Client:
+def _client(
+    address: BrokerAddress, tls: ssl.SSLContext | None, client_id: str | None = None
+) -> aiomqtt.Client:
     return aiomqtt.Client(
         address.host,
         address.port,
@@ -237,29 +282,29 @@ def _client(address: BrokerAddress, client_id: str | None = None) -> aiomqtt.Cli
         identifier=client_id,
         protocol=aiomqtt.ProtocolVersion.V5,
         clean_start=True,
-        tls_params=aiomqtt.TLSParameters() if address.tls else None,
+        tls_context=tls,
         timeout=ANSWER_S,
     )
 
 
-async def _send(address: BrokerAddress, topic: str) -> None:
+async def _send(address: BrokerAddress, topic: str, tls: ssl.SSLContext | None) -> None:
     """Send more than a broker with default settings keeps."""
-    async with _client(address) as client, asyncio.TaskGroup() as group:
+    async with _client(address, tls) as client, asyncio.TaskGroup() as group:
         for number in range(WAITING):
             group.create_task(client.publish(topic, str(number), qos=1))
 
 
-async def _forget(address: BrokerAddress, client_id: str) -> None:
+async def _forget(address: BrokerAddress, client_id: str, tls: ssl.SSLContext | None) -> None:
     """Take the session's name with a clean start, so that nothing of it stays behind."""
-    async with _client(address, client_id):
+    async with _client(address, tls, client_id):
         return
 
 
-async def _dropped(address: BrokerAddress) -> int | None:
+async def _dropped(address: BrokerAddress, tls: ssl.SSLContext | None) -> int | None:
     """Return the broker's own count of dropped messages, None where it does not tell."""
     topic = "$SYS/broker/publish/messages/dropped"
     with suppress(TimeoutError, aiomqtt.MqttError, ValueError):
-        async with asyncio.timeout(QUIET_S), _client(address) as client:
+        async with asyncio.timeout(QUIET_S), _client(address, tls) as client:
             await client.subscribe(topic)
             async for message in client.messages:
                 return int(bytes(message.payload))

@@ -61,7 +61,7 @@ async def ingest_until(house: House, url: str, stopping: asyncio.Event) -> None:
     store = Store(house.pool)
     async with (
         notary(house.settings) as witness,
-        subscription(url) as session,
+        subscription(url, house.settings) as session,
         asyncio.TaskGroup() as group,
     ):
 
@@ -121,7 +121,7 @@ async def ingest_waiting(house: House, stopping: asyncio.Event) -> dict[str, Any
     """Store what the brokers have for us now, and return the counts."""
     store, total = Store(house.pool), IngestCounts()
     for url in house.servers.mqtt_urls:
-        async with notary(house.settings) as witness, subscription(url) as session:
+        async with notary(house.settings) as witness, subscription(url, house.settings) as session:
             await asyncio.wait_for(session.wait_connected(), 30)
             while arrivals := await _next(session, stopping, within_s=IDLE_S):
                 total += await ingest_batch(

@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 from aiohttp import web
 
+from app.broker_tls import broker_tls
 from app.config import Settings
 from app.migrate import MigrationError, migrate, status, verify
 from app.public import Check
@@ -157,9 +158,13 @@ async def migrate_now(settings: Settings, *, only_show: bool) -> dict[str, str]:
             raise refused(error) from error
 
 
-def subscription(url: str) -> Subscription:
-    """Return the one session at a broker through which telegrams come."""
-    return Subscription(url, client_id=CLIENT_ID)
+def subscription(url: str, settings: Settings) -> Subscription:
+    """Return the one session at a broker through which telegrams come.
+
+    Raises:
+        SettingsError: our certificate for the brokers cannot be used.
+    """
+    return Subscription(url, client_id=CLIENT_ID, tls_context=broker_tls(settings))
 
 
 @asynccontextmanager

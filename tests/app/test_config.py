@@ -47,6 +47,15 @@ class TestSettings:
         assert config.load(state=Path("/from/option")).state == Path("/from/option")
         assert config.load(state=None).state == Path("/from/environment")
 
+    def test_refuse_half_an_identity(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A certificate without its key would silently be no certificate."""
+        monkeypatch.setenv("AQKOL_MQTT_CERT", "/somewhere/me.pem")
+
+        with pytest.raises(SettingsError) as raised:
+            config.load()
+
+        assert str(raised.value) == "AQKOL_MQTT_CERT and AQKOL_MQTT_KEY belong together."
+
     def test_take_an_empty_variable_as_not_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """docker-compose hands empty variables on."""
         monkeypatch.setenv("AQKOL_DATABASE_URL", "")
