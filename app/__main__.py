@@ -20,6 +20,7 @@ import typer
 
 from app import config, logs, tokens, verbs, wiring
 from app import doctor as examination
+from app.bench.cli import bench
 from app.broker_cli import broker
 from app.config import Settings, SettingsError
 from app.demo_town import DemoError
@@ -60,6 +61,7 @@ cli = typer.Typer(
 simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
 cli.add_typer(simulate, name="simulate")
 cli.add_typer(broker, name="broker")
+cli.add_typer(bench, name="bench")
 
 Work = Callable[[House, asyncio.Event], Awaitable[int]]
 

@@ -5,6 +5,7 @@ hour.
 """
 
 import asyncio
+import gc
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -40,6 +41,10 @@ WRITERS: Final = 2
 # A round of collecting is small enough to end soon after Ctrl-C.
 COLLECT_BATCH: Final = 200
 
+# How many new objects, and how many rounds, before the collector looks for circles.
+GC_OBJECTS: Final = 100_000
+GC_ROUNDS: Final = 50
+
 # A month is over once a month; looking often only makes late readings count sooner.
 RECONCILE_EVERY: Final = timedelta(minutes=10)
 COLLECT_EVERY: Final = timedelta(seconds=30)
@@ -58,6 +63,8 @@ async def ingest_until(house: House, url: str, stopping: asyncio.Event) -> None:
     Raises:
         Exception: a mistake of ours; what the world does only postpones.
     """
+    # A batch makes many small objects that all go at once, and no circles worth looking for.
+    gc.set_threshold(GC_OBJECTS, GC_ROUNDS, GC_ROUNDS)
     store = Store(house.pool)
     async with (
         notary(house.settings) as witness,

@@ -20,8 +20,9 @@ SESSION_EXPIRY_SECONDS: Final = 7 * 24 * 3600
 PACKET_BYTES_MAX: Final = 1024 * 1024
 # How long the broker may take to answer a CONNECT, SUBSCRIBE or DISCONNECT.
 ANSWER_SECONDS_MAX: Final = 5.0
-# Our messages the broker has not acknowledged yet; it may allow fewer.
-PUBLISHING_MAX: Final = 1000
+# Our messages the broker has not acknowledged yet: the receipts of a few batches, so that a batch
+# seldom waits. The broker may allow fewer.
+PUBLISHING_MAX: Final = 8000
 
 # What takes a message: its topic, payload, whether it is a retained one, the broker's number for
 # it on this connection, its QoS. No object is made for it, that would cost more than to decode it.
@@ -80,7 +81,7 @@ class Terms:
 class Link(Protocol):
     """One connection from CONNECT to its end.
 
-    ``room`` is set when another message may be published, ``lost`` when the connection is over.
+    ``room`` is set when messages may be published again, ``lost`` when the connection is over.
     """
 
     lost: asyncio.Event

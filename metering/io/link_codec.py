@@ -269,6 +269,8 @@ class CodecLink(asyncio.Protocol):
                     if type(packet) is mqtt5.PublishPacket:
                         mid, qos = packet.packet_id or 0, int(packet.qos)
                         deliver(packet.topic, packet.payload, packet.retain, mid, qos)
+                    elif type(packet) is mqtt5.PubAckPacket and self._greeting is not None:
+                        self._heed_puback(packet)
                     else:
                         self._heed(packet)
                 at += length
@@ -304,7 +306,9 @@ class CodecLink(asyncio.Protocol):
 
     def _heed_puback(self, packet: mqtt5.PubAckPacket) -> None:
         self._inflight.discard(packet.packet_id)
-        self.room.set()
+        # Not before half of it is free: many small writes cost more than one large one.
+        if len(self._inflight) <= self.publishing_max // 2:
+            self.room.set()
         if int(packet.reason_code) >= FAILURE_CODE_MIN and not self._publish_refused:
             self._publish_refused = True
             log.warning("publish.refused", reason=packet.reason_code.name.lower())

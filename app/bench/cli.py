@@ -1,0 +1,39 @@
+"""``aqkol bench``: measurements by hand; no test depends on a number."""
+
+import asyncio
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from app import logs
+from app.bench.children import BenchError
+from app.bench.ingest import bench_ingest, shown
+from app.servers.child import ServerError
+
+bench = typer.Typer(help="Measure: ratios against a ceiling of the same run.")
+
+
+@bench.callback()
+def _group() -> None:
+    """Measure: ratios against a ceiling of the same run."""
+
+
+@bench.command("ingest")
+def ingest_command(
+    messages: Annotated[int, typer.Option(min=100, max=2_000_000)] = 100_000,
+    rounds: Annotated[int, typer.Option(min=1, max=50)] = 3,
+    as_json: Annotated[bool, typer.Option("--json")] = False,  # noqa: FBT002 - an option
+) -> None:
+    """Measure how fast telegrams become durable, on servers of its own."""
+    logs.configure("json")
+    try:
+        found = asyncio.run(bench_ingest(messages=messages, rounds=rounds))
+    except (BenchError, ServerError) as error:
+        sys.stderr.write(f"aqkol: {error}\n")
+        raise typer.Exit(3) from None
+    if as_json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        sys.stdout.write("\n".join(shown(found)) + "\n")

@@ -1,0 +1,298 @@
+"""``aqkol bench ingest``: how fast telegrams become durable, beside what nothing can beat.
+
+The broker runs with our settings but without its own disk: a meter trusts the receipt that follows
+the database's commit, so that is what has to be durable here.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import asyncpg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import sql
+from app.bench import children
+from app.bench.measure import middle, run_of
+from app.config import load
+from app.migrate import migrate
+from app.servers.embedded import servers
+from app.servers.mosquitto import Mosquitto
+
+_Q: Final = sql.queries("owner/bench")
+
+METERS: Final = 10_000
+COPY_BATCH: Final = 5_000
+COPY_ROWS: Final = 200_000
+VERIFICATIONS: Final = 4_000
+SAMPLE: Final = 200
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+# Turns, verdict and reason of a reading without anything special.
+_JUDGED: Final = (0, "billable", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What one run pours in, and whether meters are told."""
+
+    codec: str
+    registers: int
+    receipts: bool
+
+
+KINDS: Final = (
+    Kind(codec="json", registers=1, receipts=True),
+    Kind(codec="json", registers=1, receipts=False),
+    Kind(codec="json", registers=24, receipts=True),
+    Kind(codec="signed", registers=1, receipts=True),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """A database and a broker of our own, for as long as the measurement lasts."""
+
+    state: str
+    mqtt_url: str
+    database_url: str
+    database_pid: int
+    messages: int
+    connection: asyncpg.Connection
+
+
+async def bench_ingest(*, messages: int, rounds: int) -> dict[str, Any]:
+    """Measure everything ``rounds`` times, one after another, and return medians and all rounds.
+
+    Raises:
+        BenchError: a program is missing or a process does not do its part.
+        ServerError: no server can be started.
+    """
+    with tempfile.TemporaryDirectory(prefix="aqkol-bench-", ignore_cleanup_errors=True) as state:
+        await asyncio.to_thread(Path(state).chmod, 0o755)
+        broker = Mosquitto(home=Path(state) / "broker", persistence=False)
+        mqtt_url = await broker.start()
+        try:
+            settings = load(state=Path(state) / "town", mqtt_urls=mqtt_url)
+            async with servers(settings, share=False, broker=True) as own:
+                connection = await asyncpg.connect(own.database_url)
+                await migrate(connection)
+                await _Q.make_rows(connection)
+                bench = Bench(
+                    state=str(settings.state),
+                    mqtt_url=mqtt_url,
+                    database_url=own.database_url,
+                    database_pid=_postmaster(settings.state),
+                    messages=messages,
+                    connection=connection,
+                )
+                try:
+                    return await _rounds(bench, rounds)
+                finally:
+                    await connection.close()
+        finally:
+            await broker.stop()
+
+
+def _postmaster(state: Path) -> int:
+    found = next(iter(state.rglob("postmaster.pid")))
+    return int(found.read_text(encoding="ascii").split()[0])
+
+
+async def _rounds(bench: Bench, rounds: int) -> dict[str, Any]:
+    ceilings: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
+    found: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    plain, copied = [], []
+    for _ in range(rounds):
+        for kind in KINDS:
+            ceilings[kind].append(await _ceiling(bench, kind))
+            found[kind].append(await _ours(bench, kind))
+        plain.append(await _plain(bench))
+        copied.append(await _copy(bench))
+    return {
+        "ceiling_per_s": middle(ceilings[KINDS[0]]),
+        "row_by_row_per_s": middle(plain),
+        "copy_registers_per_s": middle(copied),
+        "verify_per_s": await asyncio.to_thread(_verify, os.cpu_count() or 1),
+        "verify_per_s_one_core": await asyncio.to_thread(_verify, 1),
+        "runs": [
+            run_of(found[kind], ceilings=ceilings[kind], plain=middle(plain)) for kind in KINDS
+        ],
+        "machine": {"cores": os.cpu_count(), "messages": bench.messages, "rounds": rounds},
+    }
+
+
+def _options(bench: Bench, kind: Kind) -> list[str]:
+    messages = _messages(bench, kind)
+    options = ["-c", str(METERS), "--messages", str(messages)]
+    options += ["--registers", str(kind.registers)]
+    options += ["--keys-out", f"{bench.state}/keys.json"]
+    return options + (["--signed"] if kind.codec == "signed" else [])
+
+
+def _messages(bench: Bench, kind: Kind) -> int:
+    """A telegram with many registers is worth several."""
+    return bench.messages if kind.registers == 1 else bench.messages // 4
+
+
+async def _ceiling(bench: Bench, kind: Kind) -> float:
+    """Return how many messages per second ``mosquitto_sub`` takes from the same publisher."""
+    broker = urlsplit(bench.mqtt_url)
+    messages = _messages(bench, kind)
+    command = ["mosquitto_sub", "-h", broker.hostname or "", "-p", str(broker.port), "-V", "5"]
+    command += ["-q", "1", "-t", "gas/v1/+/+/up/#", "-C", str(messages), "-F", "%l", "-d"]
+    async with (
+        children.flood(bench.mqtt_url, *_options(bench, kind)) as flood,
+        children.child(*command) as listener,
+    ):
+        assert listener.stdout is not None, "the pipe is ours"
+        # With -d it says when it is subscribed; the rest of what it says is thrown away.
+        while b"SUBACK" not in (line := await listener.stdout.readline()):
+            if not line:
+                raise children.BenchError("mosquitto_sub did not subscribe.")
+        begun = time.perf_counter()
+        flood.begin()
+        while await listener.stdout.read(2**20):
+            pass
+        await listener.wait()
+        return messages / (time.perf_counter() - begun)
+
+
+async def _prepare(bench: Bench, kind: Kind) -> None:
+    """Register the meters that the publisher speaks for."""
+    text = await asyncio.to_thread(Path(f"{bench.state}/keys.json").read_text, encoding="utf-8")
+    meters = json.loads(text)["meters"]
+    names = [meter["meter_id"] for meter in meters]
+    await _Q.empty(bench.connection)
+    await _Q.register_meters(bench.connection, meter_ids=names)
+    if kind.codec == "signed":
+        keys = [bytes.fromhex(meter["public_key"]) for meter in meters]
+        await _Q.register_keys(bench.connection, meter_ids=names, public_keys=keys)
+    await _Q.settle_down(bench.connection)
+
+
+async def _ours(bench: Bench, kind: Kind) -> dict[str, Any]:
+    """Pour the same telegrams into ``aqkol ingest``, and count what became durable."""
+    await _prepare(bench, kind)
+    messages = _messages(bench, kind)
+    listening = ["--receipts", str(SAMPLE)] if kind.receipts else []
+    environment = {
+        "AQKOL_STATE": bench.state,
+        "AQKOL_MQTT_URLS": bench.mqtt_url,
+        "AQKOL_RECEIPTS": "on" if kind.receipts else "off",
+        "AQKOL_LOG_FORMAT": "json",
+    }
+    async with (
+        children.ingest(environment) as ingest,
+        children.flood(bench.mqtt_url, *_options(bench, kind), *listening) as flood,
+    ):
+        cpu, database_cpu = children.cpu_s(ingest.pid), children.tree_cpu_s(bench.database_pid)
+        begun = time.perf_counter()
+        flood.begin()
+        await ingest.until(messages)
+        took_s = time.perf_counter() - begun
+        told = (await flood.result()).get("receipts") or {}
+        stored = await _Q.stored_telegrams(bench.connection)
+        readings = await _Q.stored_readings(bench.connection)
+        return {
+            "codec": kind.codec,
+            "registers": kind.registers,
+            "receipts": kind.receipts,
+            "processes": 1,
+            "telegrams_per_s": round(messages / took_s, 1),
+            "seconds": round(took_s, 2),
+            "cpu_s": round(children.cpu_s(ingest.pid) - cpu, 2),
+            "database_cpu_s": round(children.tree_cpu_s(bench.database_pid) - database_cpu, 2),
+            "rss_mb": children.rss_mb(ingest.pid),
+            "p50_ms": told.get("p50_ms"),
+            "p99_ms": told.get("p99_ms"),
+            "lost": max(messages - stored, messages * kind.registers - readings, 0),
+            "doubled": max(stored - messages, readings - messages * kind.registers, 0),
+        }
+
+
+async def _plain(bench: Bench) -> float:
+    """Return the messages per second of a plain loop, measured on a twentieth of them."""
+    kind, messages = KINDS[0], max(bench.messages // 20, 200)
+    await _Q.empty(bench.connection)
+    options = _options(bench, kind)
+    options[options.index("--messages") + 1] = str(messages)
+    command = [sys.executable, "-m", "app.bench.plain"]
+    async with (
+        children.flood(bench.mqtt_url, *options) as flood,
+        children.child(*command, bench.mqtt_url, bench.database_url, str(messages)) as loop,
+    ):
+        assert loop.stdout is not None, "the pipe is ours"
+        await loop.stdout.readline()
+        begun = time.perf_counter()
+        flood.begin()
+        await loop.wait()
+        return messages / (time.perf_counter() - begun)
+
+
+async def _copy(bench: Bench) -> float:
+    """Return the rows per second of a plain COPY of the same rows into a table with their key."""
+    await _Q.empty(bench.connection)
+    rows = [
+        (
+            f"FL-{n % METERS:06d}",
+            START + timedelta(hours=n // METERS),
+            n,
+            0,
+            "billable",
+            None,
+            n,
+            START,
+            0,
+        )
+        for n in range(COPY_ROWS)
+    ]
+    begun = time.perf_counter()
+    for start in range(0, COPY_ROWS, COPY_BATCH):
+        await bench.connection.copy_records_to_table(
+            "bench_row", records=rows[start : start + COPY_BATCH]
+        )
+    return COPY_ROWS / (time.perf_counter() - begun)
+
+
+def _verify(threads: int) -> float:
+    """Return how many signatures per second the library alone checks on so many threads."""
+    key = Ed25519PrivateKey.generate()
+    public, message = key.public_key(), os.urandom(120)
+    signature = key.sign(message)
+
+    def check(_: int) -> None:
+        for _ in range(VERIFICATIONS):
+            public.verify(signature, message)
+
+    with ThreadPoolExecutor(threads) as pool:
+        begun = time.perf_counter()
+        list(pool.map(check, range(threads)))
+        return round(threads * VERIFICATIONS / (time.perf_counter() - begun), 1)
+
+
+def shown(found: dict[str, Any]) -> Sequence[str]:
+    """Return the result as lines for people."""
+    head = (
+        "mosquitto_sub {:.0f}/s, row by row {:.0f}/s, COPY {:.0f} registers/s, signatures {:.0f}/s"
+    )
+    names = ("ceiling_per_s", "row_by_row_per_s", "copy_registers_per_s", "verify_per_s")
+    lines = [head.format(*(found[name] for name in names))]
+    lines += [
+        f"{run['codec']:>6} x{run['registers']:<2} receipts {'on ' if run['receipts'] else 'off'}"
+        f" {run['telegrams_per_s']:>9.0f} telegrams/s {run['registers_per_s']:>9.0f} registers/s"
+        f"  {run['ratio_to_ceiling']:.2f} of the ceiling, {run['ratio_to_row_by_row']:.1f} x plain,"
+        f" {run['rss_mb']:.0f} MB, p99 {run['p99_ms']} ms, lost {run['lost']},"
+        f" doubled {run['doubled']}"
+        for run in found["runs"]
+    ]
+    return lines

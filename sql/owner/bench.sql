@@ -1,0 +1,58 @@
+-- What only a benchmark asks, of a database that it made for itself.
+
+-- name: empty()!
+-- Take everything out between two runs.
+TRUNCATE meter, installation, device_key, telegram, reading, refused_telegram, replay_window,
+    meter_case, bench_row CASCADE;
+
+-- name: make_rows()#
+-- Make the table that a plain loop and a plain COPY write to: a reading, and nothing else.
+CREATE TABLE IF NOT EXISTS bench_row (
+    meter_id     text        NOT NULL,
+    read_at      timestamptz NOT NULL,
+    register_dm3 bigint      NOT NULL,
+    turns        integer,
+    verdict      text        NOT NULL,
+    reason       text,
+    counter      bigint      NOT NULL,
+    received_at  timestamptz NOT NULL,
+    key_epoch    integer     NOT NULL,
+    PRIMARY KEY (meter_id, read_at)
+);
+
+-- name: register_meters(meter_ids)!
+-- Register meters that hang since 2020.
+WITH added AS (
+    INSERT INTO meter (meter_id, dial_dm3, step_dm3, qmax_dm3_h, compensated, registered_at)
+    SELECT meter_id, 100000000, 1, 6000, true, '2020-01-01Z'
+    FROM unnest(:meter_ids::text[]) AS meter_id
+    RETURNING meter_id
+)
+INSERT INTO installation (meter_id, installed_at, account_id, supply_point_id, opening_dm3)
+SELECT meter_id, '2020-01-01Z', 'A-1', 'S-1', 0 FROM added;
+
+-- name: register_keys(meter_ids, public_keys)!
+-- Give each of these meters its first key.
+INSERT INTO device_key (meter_id, key_epoch, algorithm, public_key, kid, origin, added_at)
+SELECT meter_id, 1, 'EdDSA', public_key, substr(sha256(public_key), 1, 8), 'device', '2020-01-01Z'
+FROM unnest(:meter_ids::text[], :public_keys::bytea[]) AS given (meter_id, public_key);
+
+-- name: settle_down()#
+-- Let the planner and the disk see what is there now.
+ANALYZE;
+CHECKPOINT;
+
+-- name: stored_readings()$
+-- Count what is durable.
+SELECT count(*) FROM reading;
+
+-- name: stored_telegrams()$
+-- Count what is durable.
+SELECT count(*) FROM telegram;
+
+-- name: add_row(meter_id, read_at, register_dm3, counter)!
+-- Write one reading, as a plain loop does.
+INSERT INTO bench_row
+    (meter_id, read_at, register_dm3, turns, verdict, reason, counter, received_at, key_epoch)
+VALUES (:meter_id, :read_at, :register_dm3, 0, 'billable', NULL, :counter, now(), 0)
+ON CONFLICT DO NOTHING;
