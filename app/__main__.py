@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final
 import structlog
 import typer
 
-from app import config, logs, tokens, verbs, wiring
+from app import config, logs, meter_cli, tokens, verbs, wiring
 from app import doctor as examination
 from app.broker_cli import broker
 from app.config import Settings, SettingsError
@@ -60,6 +60,7 @@ cli = typer.Typer(
 simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
 cli.add_typer(simulate, name="simulate")
 cli.add_typer(broker, name="broker")
+cli.add_typer(meter_cli.meter, name="meter")
 
 Work = Callable[[House, asyncio.Event], Awaitable[int]]
 

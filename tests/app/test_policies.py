@@ -51,11 +51,18 @@ POLICIES: Final = {
     "list_own_meters": "account",
     "list_own_readings": "account",
     "list_refused_telegrams": "operator",
+    "provision_device": "operator",
+    "list_keys": "operator",
+    "rotate_key": "operator",
+    "revoke_key": "operator",
+    "claim_meter": "operator",
+    "confirm_start": "operator",
 }
 # Things that exist, all of account A-1.
 THINGS: Final = {
     "account_id": "A-1",
     "meter_id": "AQ-000001",
+    "epoch": "1",
     "bill_no": "2026-01",
     "mandate_id": "M-1",
     "code": "household",
