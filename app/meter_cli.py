@@ -177,7 +177,7 @@ def _rows(file: Path) -> list[tuple[Meter, PublicKey]]:
     Raises:
         ValueError: no file, or a row that is no meter with a key; the text says which.
     """
-    found = []
+    found: list[tuple[Meter, PublicKey]] = []
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:

@@ -146,9 +146,7 @@ class TestClaimCode:
         assert claim_code(b"\xff" * 10) == "ZZZZ-ZZZZ-ZZZZ-ZZZZ"
         assert claim_code(bytes(9) + b"\x21") == "0000-0000-0000-0011"
         # 00001 00010 00011 00100 and so on to 10000: one letter after the other.
-        assert claim_code(bytes.fromhex("0886429 8e84a96c6b5f0".replace(" ", ""))) == (
-            "1234-5678-9ABC-DEFG"
-        )
+        assert claim_code(bytes.fromhex("08864298e84a96c6b9f0")) == ("1234-5678-9ABC-DEFG")
 
     def test_may_be_typed_as_people_type(self) -> None:
         """Small letters, no dashes, O for 0, I and L for 1."""
