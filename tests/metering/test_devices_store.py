@@ -422,7 +422,7 @@ class TestD20CloneEquivocation:
         devices = await activated(pool)
         assert await ear.hears(identity_of(), 1, AT) is None
         await ear.hears(identity_of(), 1, AT + DAY, dm3=900)
-        assert await ear.hears(identity_of(), 2, AT + DAY) == "key_frozen"
+        assert await ear.hears(identity_of(), 2, AT + 2 * DAY) == "key_frozen"
         case_id: UUID = await owner.fetchval("SELECT case_id FROM meter_case")
 
         state = await devices.unfreeze(
@@ -430,7 +430,7 @@ class TestD20CloneEquivocation:
         )
 
         assert state == "active"
-        assert await ear.hears(identity_of(), 2, AT + DAY) is None
+        assert await ear.hears(identity_of(), 2, AT + 3 * DAY) is None
 
 
 class TestFrozenMeter:
