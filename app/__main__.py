@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final
 import structlog
 import typer
 
-from app import config, logs, tokens, verbs, wiring
+from app import config, logs, meter_cli, tokens, verbs, wiring
 from app import doctor as examination
 from app.bench.cli import bench
 from app.broker_cli import broker
@@ -59,9 +59,9 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
-cli.add_typer(simulate, name="simulate")
-cli.add_typer(broker, name="broker")
-cli.add_typer(bench, name="bench")
+GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench, "meter": meter_cli.meter}
+for name, group in GROUPS.items():
+    cli.add_typer(group, name=name)
 
 Work = Callable[[House, asyncio.Event], Awaitable[int]]
 

@@ -36,7 +36,20 @@ from billing.io.views import Views
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
 from billing.reconcile import PeriodNotOverError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
+from metering.device import StateError
 from metering.io.api import MeteringApi, SupplyPointUnknownError
+from metering.io.api_devices import DeviceApi
+from metering.io.devices import (
+    ClaimLockedError,
+    ClaimRefusedError,
+    Devices,
+    KeyKnownError,
+    KeyUnknownError,
+    MeterKnownError,
+    NotClaimedError,
+    RotationRefusedError,
+    WitnessDiffersError,
+)
 from metering.io.registry import (
     AlreadyMeasuredError,
     ClosingImplausibleError,
@@ -61,6 +74,19 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NoSuchAccountError: problems.NOT_FOUND,
     NoSuchMandateError: problems.NOT_FOUND,
     MeterDiffersError: problem_type(409, "meter-differs", "This meter is registered differently"),
+    MeterKnownError: problem_type(409, "meter-known", "A meter with this id is registered"),
+    KeyKnownError: problem_type(409, "key-known", "A meter has, or had, this key"),
+    KeyUnknownError: problems.NOT_FOUND,
+    StateError: problem_type(409, "meter-state", "A meter in this state cannot do that"),
+    RotationRefusedError: problem_type(
+        409, "rotation-refused", "The new key does not follow from the old one"
+    ),
+    ClaimRefusedError: problem_type(409, "claim-refused", "This is not the code of the meter"),
+    ClaimLockedError: problem_type(409, "claim-locked", "Too many wrong codes were tried"),
+    NotClaimedError: problem_type(409, "not-claimed", "The meter has not been claimed"),
+    WitnessDiffersError: problem_type(
+        409, "witness-differs", "This witness saw another register before"
+    ),
     InstallationOverlapsError: problem_type(
         409, "installation-overlaps", "The meter hangs somewhere at that time"
     ),
@@ -171,6 +197,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         ),
         BillingApi(store=store, zone=deps.zone),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
+        DeviceApi(devices=Devices(pool=deps.pool)),
         PublicApi(
             checks=deps.checks,
             metrics=deps.metrics,

@@ -1,7 +1,8 @@
 """What a tutorial would write: one message, one row, one commit. The measure below ours.
 
 It runs as its own process: ``python -m app.bench.plain MQTT-URL DATABASE-URL MESSAGES``, says
-when it listens, and ends after so many rows. The broker's acknowledgement goes out before the row is safe.
+when it listens, and ends after so many rows. The broker's acknowledgement goes out before the row
+is safe.
 """
 
 import asyncio

@@ -51,17 +51,28 @@ POLICIES: Final = {
     "list_own_meters": "account",
     "list_own_readings": "account",
     "list_refused_telegrams": "operator",
+    "provision_device": "operator",
+    "list_keys": "operator",
+    "rotate_key": "operator",
+    "revoke_key": "operator",
+    "claim_meter": "operator",
+    "confirm_start": "operator",
 }
 # Things that exist, all of account A-1.
 THINGS: Final = {
     "account_id": "A-1",
     "meter_id": "AQ-000001",
+    "epoch": "1",
     "bill_no": "2026-01",
     "mandate_id": "M-1",
     "code": "household",
     "slug": "not-found",
     "asset": "start.js",
 }
+KEY: Final = """
+    INSERT INTO device_key (meter_id, key_epoch, algorithm, public_key, kid, origin, added_at)
+    VALUES ('AQ-000001', 1, 'EdDSA', sha256('key'), 'AQ-00001', 'device', '2026-01-01Z')
+"""
 QUERIES: Final = {"list_debits": "?state=noticed", "return_from_bank": "?link=" + "0" * 40}
 # Every answer that a caller who was let in may get: done, or a value that does not fit.
 LET_IN: Final = {200, 201, 404, 422}
@@ -151,6 +162,7 @@ class TestPolicies:
     async def test_lets_operators_to_everything_but_residents_decisions(self, api: Api) -> None:
         """An operator may look at bills, never at mandates or change what a resident allows."""
         await bill(api)
+        await api.owner.execute(KEY)
 
         assert wrong(await statuses(api, api.operator), "operator") == {}
 

@@ -1,0 +1,251 @@
+"""``aqkol meter``: make meters known, look at their keys, replace and revoke them."""
+
+import csv
+import io
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from app.wiring import House
+from metering.device import EDDSA, PENDING, KeyUnusableError, PublicKey, StateError
+from metering.io.devices import (
+    DeviceKey,
+    Devices,
+    KeyKnownError,
+    KeyUnknownError,
+    MeterKnownError,
+    RotationRefusedError,
+)
+from metering.io.registry import MeterUnknownError
+from metering.meter import METER_ID, Meter
+from metering.signed import EPOCH_MAX
+
+DONE: Final = 0
+UNUSABLE: Final = 2
+# What PostgreSQL holds for a dial's step and a meter's flow, and for its dial.
+INT_MAX: Final = 2**31 - 1
+DIAL_DM3_MAX: Final = 10**15
+COLUMNS: Final = (
+    "meter_id", "dial_dm3", "step_dm3", "qmax_dm3_h", "compensated", "algorithm", "public_key",
+)  # fmt: skip
+BOOLEANS: Final = {"true": True, "false": False}
+
+MeterName = Annotated[str, typer.Argument(help="The meter's id, such as AQ-000123.")]
+Epoch = Annotated[int, typer.Argument(min=1, max=EPOCH_MAX, help="Epoch of the key.")]
+PublicHex = Annotated[str, typer.Option("--public-key", help="The key's bytes in hexadecimal.")]
+Algorithm = Annotated[str, typer.Option(help="EdDSA or ES256.")]
+State = Annotated[
+    Path | None, typer.Option("--state", help="Folder of the embedded servers (AQKOL_STATE).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+meter = typer.Typer(help="Make meters known, and look after their keys.", no_args_is_help=True)
+
+_MISTAKES: Final = (
+    KeyKnownError,
+    KeyUnknownError,
+    MeterKnownError,
+    MeterUnknownError,
+    RotationRefusedError,
+    StateError,
+    ValueError,
+)
+
+
+@meter.command()
+def add(  # noqa: PLR0913 - options
+    meter_id: MeterName,
+    *,
+    dial_dm3: Annotated[int, typer.Option(min=1000, max=DIAL_DM3_MAX)],
+    step_dm3: Annotated[int, typer.Option(min=1, max=1_000_000)],
+    qmax_dm3_h: Annotated[int, typer.Option(min=1, max=1_000_000_000)],
+    compensated: Annotated[bool, typer.Option("--compensated/--no-compensated")],
+    public_key: PublicHex,
+    algorithm: Algorithm = EDDSA,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Register a meter with the key it made; its claim code is printed this once."""
+
+    async def work(house: House, devices: Devices) -> Any:  # noqa: ANN401 - what is printed
+        wanted = Meter(
+            meter_id=meter_id,
+            dial_dm3=dial_dm3,
+            step_dm3=step_dm3,
+            qmax_dm3_h=qmax_dm3_h,
+            compensated=compensated,
+        )
+        key = _key(algorithm, public_key)
+        code = await devices.provision(wanted, key, at=house.clock.now())
+        return _made(meter_id, key, code)
+
+    _do(work, state=state, as_json=as_json)
+
+
+@meter.command()
+def show(meter_id: MeterName, *, state: State = None, as_json: Json = False) -> None:
+    """Show a meter's state and every key it has or had."""
+
+    async def work(_house: House, devices: Devices) -> Any:  # noqa: ANN401 - what is printed
+        found, keys = await devices.keys(_name(meter_id))
+        shown = {f"epoch {key.key_epoch}": _shown(key) for key in keys}
+        return {"meter_id": meter_id, "state": found, "keys": shown}
+
+    _do(work, state=state, as_json=as_json)
+
+
+@meter.command()
+def rotate(  # noqa: PLR0913 - options
+    meter_id: MeterName,
+    epoch: Epoch,
+    *,
+    public_key: PublicHex,
+    signature: Annotated[str, typer.Option(help="By the old key, in hexadecimal.")],
+    algorithm: Algorithm = EDDSA,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Give a meter its next key, which the one before has signed."""
+
+    async def work(house: House, devices: Devices) -> Any:  # noqa: ANN401 - what is printed
+        key = _key(algorithm, public_key)
+        signed = bytes.fromhex(signature)
+        fresh = await devices.rotate(_name(meter_id), epoch, key, signed, at=house.clock.now())
+        return {"meter_id": meter_id, "key_epoch": epoch, "kid": key.kid.hex(), "new": fresh}
+
+    _do(work, state=state, as_json=as_json)
+
+
+@meter.command()
+def revoke(
+    meter_id: MeterName, epoch: Epoch, *, state: State = None, as_json: Json = False
+) -> None:
+    """Believe nothing more that a key signs, from the next telegram on."""
+
+    async def work(house: House, devices: Devices) -> Any:  # noqa: ANN401 - what is printed
+        key = await devices.revoke(_name(meter_id), epoch, at=house.clock.now())
+        return {"meter_id": meter_id, "key_epoch": epoch, **_shown(key)}
+
+    _do(work, state=state, as_json=as_json)
+
+
+@meter.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help=f"CSV with a head: {','.join(COLUMNS)}.")],
+    *,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Register the meters of a maker's list; a row that cannot be read stops all of it."""
+
+    async def work(house: House, devices: Devices) -> Any:  # noqa: ANN401 - what is printed
+        made = {}
+        for wanted, key in _rows(file):
+            try:
+                code = await devices.provision(wanted, key, imported=True, at=house.clock.now())
+            except (MeterKnownError, KeyKnownError) as error:
+                made[wanted.meter_id] = {"refused": str(error)}
+            else:
+                made[wanted.meter_id] = _made(wanted.meter_id, key, code)
+        return made
+
+    _do(work, state=state, as_json=as_json)
+
+
+def _do(
+    work: Callable[[House, Devices], Awaitable[Any]], *, state: Path | None, as_json: bool
+) -> None:
+    """Open the house, work, print; what was asked wrongly ends with a sentence."""
+    from app import __main__ as shell  # noqa: PLC0415 - it lists our commands among its own
+
+    async def main(house: House, _stopping: object) -> int:
+        try:
+            result = await work(house, Devices(pool=house.pool))
+        except _MISTAKES as error:
+            raise shell.leave(f"{error}.", UNUSABLE) from None
+        shell.say(result, as_json=as_json)
+        return DONE
+
+    shell.in_house(shell.settings_of(state=state), main)
+
+
+def _rows(file: Path) -> list[tuple[Meter, PublicKey]]:
+    """Read a maker's list as a whole, so that half a file does nothing.
+
+    Raises:
+        ValueError: no file, or a row that is no meter with a key; the text says which.
+    """
+    found: list[tuple[Meter, PublicKey]] = []
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    if tuple(rows.fieldnames or ()) != COLUMNS:
+        raise ValueError(f"the first row must be {','.join(COLUMNS)}")
+    try:
+        found.extend(_row(row) for row in rows)
+    except (csv.Error, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"row {rows.line_num} is no meter with a key: {error}") from None
+    return found
+
+
+def _row(row: dict[str, str]) -> tuple[Meter, PublicKey]:
+    wanted = Meter(
+        meter_id=row["meter_id"],
+        dial_dm3=_whole(row["dial_dm3"], DIAL_DM3_MAX),
+        step_dm3=_whole(row["step_dm3"], INT_MAX),
+        qmax_dm3_h=_whole(row["qmax_dm3_h"], INT_MAX),
+        compensated=BOOLEANS[row["compensated"]],
+    )
+    return wanted, _key(row["algorithm"], row["public_key"])
+
+
+def _whole(text: str, most: int) -> int:
+    number = int(text)
+    if not 0 < number <= most:
+        raise ValueError(f"{number} is not between 1 and {most}")
+    return number
+
+
+def _name(meter_id: str) -> str:
+    if METER_ID.fullmatch(meter_id) is None:
+        raise MeterUnknownError("no meter can have this id")
+    return meter_id
+
+
+def _key(algorithm: str, public_key: str) -> PublicKey:
+    try:
+        raw = bytes.fromhex(public_key)
+    except ValueError:
+        raise KeyUnusableError("a public key is written in hexadecimal") from None
+    return PublicKey(algorithm=algorithm, public_key=raw)
+
+
+def _made(meter_id: str, key: PublicKey, code: str) -> dict[str, Any]:
+    return {
+        "meter_id": meter_id,
+        "state": PENDING,
+        "key_epoch": 1,
+        "kid": key.kid.hex(),
+        "claim_code": code,
+    }
+
+
+def _shown(key: DeviceKey) -> dict[str, Any]:
+    """Return what people want to know of a key; instants that never came are left out."""
+    instants = {
+        "added_at": key.added_at,
+        "valid_until": key.valid_until,
+        "frozen_at": key.frozen_at,
+        "revoked_at": key.revoked_at,
+    }
+    return {
+        "algorithm": key.algorithm,
+        "kid": key.kid.hex(),
+        "public_key": key.public_key.hex(),
+        "origin": key.origin,
+        **{name: at.isoformat() for name, at in instants.items() if at is not None},
+    }

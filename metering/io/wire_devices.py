@@ -1,0 +1,132 @@
+"""What devices, their keys and their claims look like on the wire of the API."""
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from metering.device import PublicKey
+from metering.io.devices import DeviceKey
+from metering.io.route import Instant, MeterId, Wire
+from metering.io.wire import NewMeter, RegisterDm3
+from metering.signed import EPOCH_MAX
+
+KeyEpoch = Annotated[int, Field(ge=1, le=EPOCH_MAX)]
+Algorithm = Literal["EdDSA", "ES256"]
+PublicKeyHex = Annotated[
+    str,
+    Field(
+        pattern=r"^([0-9a-f]{64}|04[0-9a-f]{128})$",
+        description="32 bytes of Ed25519, or an uncompressed point of P-256",
+    ),
+]
+SignatureHex = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+DigestHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the photo")]
+# Sixteen letters in four groups, and a little room for what people type between them.
+CODE_PATTERN: Final = r"^[0-9A-Za-z -]{16,24}$"
+
+
+class NewKey(Wire):
+    """A public key, checked to be a point that only one can sign for."""
+
+    algorithm: Algorithm = "EdDSA"
+    public_key: PublicKeyHex
+
+    @property
+    def key(self) -> PublicKey:
+        """Return the key."""
+        return PublicKey(algorithm=self.algorithm, public_key=bytes.fromhex(self.public_key))
+
+    @model_validator(mode="after")
+    def _can_be_a_key(self) -> Self:
+        assert self.key.kid
+        return self
+
+
+class NewDevice(NewMeter, NewKey):
+    """A meter together with its first key."""
+
+    imported: Annotated[
+        bool, Field(description="true when the key was not made inside the meter")
+    ] = False
+
+
+class DeviceMade(Wire):
+    """A meter that waits to be claimed; its code is shown this once."""
+
+    meter_id: MeterId
+    state: str
+    key_epoch: int
+    kid: str
+    claim_code: str
+
+
+class KeyShown(Wire):
+    """A key of a meter, and what stands against it."""
+
+    key_epoch: int
+    algorithm: str
+    public_key: str
+    kid: str
+    origin: str
+    added_at: Instant
+    valid_until: Instant | None
+    frozen_at: Instant | None
+    revoked_at: Instant | None
+
+
+class Keys(Wire):
+    """The state of a meter and its keys, the newest first."""
+
+    meter_id: MeterId
+    state: str
+    keys: list[KeyShown]
+
+
+class NewRotation(NewKey):
+    """The next key of a meter, signed by the key before it."""
+
+    key_epoch: Annotated[int, Field(ge=2, le=EPOCH_MAX)]
+    signature: SignatureHex
+
+
+class NewClaim(Wire):
+    """The code on the label of a meter."""
+
+    code: Annotated[str, Field(pattern=CODE_PATTERN, examples=["0123-4567-89AB-CDEF"])]
+
+
+class NewSight(Wire):
+    """What somebody saw on the dial when the meter was hung up."""
+
+    witness: Literal["installer", "resident"]
+    register_dm3: RegisterDm3
+    photo_digest: DigestHex
+
+
+class StateShown(Wire):
+    """The state of a meter: pending, active, frozen or removed."""
+
+    meter_id: MeterId
+    state: str
+
+
+class KeyPath(Wire):
+    """One key of one meter."""
+
+    meter_id: MeterId
+    epoch: Annotated[int, Field(strict=False, ge=1, le=EPOCH_MAX)]
+
+
+def key_shown(key: DeviceKey) -> KeyShown:
+    """Show a key; its bytes travel as hexadecimal digits."""
+    return KeyShown(
+        key_epoch=key.key_epoch,
+        algorithm=key.algorithm,
+        public_key=key.public_key.hex(),
+        kid=key.kid.hex(),
+        origin=key.origin,
+        added_at=key.added_at,
+        valid_until=key.valid_until,
+        frozen_at=key.frozen_at,
+        revoked_at=key.revoked_at,
+    )

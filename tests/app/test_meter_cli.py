@@ -1,0 +1,111 @@
+"""``aqkol meter`` as people type it; and a maker's list as makers write it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typer.testing import CliRunner
+
+from app import __main__ as shell
+from metering.device import rotation_message
+from simulators.signed import Identity
+
+OLD = Identity.of(seed="cli", meter_id="AQ-1")
+NEW = Identity.of(seed="cli", meter_id="AQ-1", key_epoch=2)
+OTHER = Identity.of(seed="cli", meter_id="AQ-2")
+HEAD = "meter_id,dial_dm3,step_dm3,qmax_dm3_h,compensated,algorithm,public_key\n"
+FIGURES = ("--dial-dm3", "100000000", "--step-dm3", "10", "--qmax-dm3-h", "6000", "--compensated")
+
+
+@pytest.fixture
+def aqkol(database_url: str, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    """Give a command line whose database is the test's."""
+    monkeypatch.setenv("AQKOL_DATABASE_URL", database_url)
+    monkeypatch.setattr(shell.logs, "configure", lambda *_: None)
+    return CliRunner()
+
+
+def said(aqkol: CliRunner, *words: str) -> dict[str, object]:
+    result = aqkol.invoke(shell.cli, ["meter", *words, "--json"])
+    assert result.exit_code == 0, result.output
+    found: dict[str, object] = json.loads(result.stdout.splitlines()[-1])
+    return found
+
+
+class TestMeter:
+    """The commands of a meter ..."""
+
+    def test_make_it_known_and_look_after_its_keys(self, aqkol: CliRunner) -> None:
+        """The code is printed once; each key shows what happened to it."""
+        made = said(aqkol, "add", "AQ-1", *FIGURES, "--public-key", OLD.public.hex())
+        assert len(str(made["claim_code"])) == 19
+        assert isinstance(OLD.key, Ed25519PrivateKey)
+        signature = OLD.key.sign(rotation_message("AQ-1", 2, NEW.public)).hex()
+
+        new = NEW.public.hex()
+        said(aqkol, "rotate", "AQ-1", "2", "--public-key", new, "--signature", signature)
+        assert "revoked_at" in said(aqkol, "revoke", "AQ-1", "1")
+        shown = said(aqkol, "show", "AQ-1")
+
+        assert shown["state"] == "pending"
+        keys = shown["keys"]
+        assert isinstance(keys, dict)
+        assert list(keys) == ["epoch 2", "epoch 1"]
+        assert {"valid_until", "revoked_at"} <= set(keys["epoch 1"])
+
+    def test_import_a_makers_list(self, aqkol: CliRunner, tmp_path: Path) -> None:
+        """A meter that is known is told by name, and the rest goes on."""
+        said(aqkol, "add", "AQ-1", *FIGURES, "--public-key", OLD.public.hex())
+        file = tmp_path / "meters.csv"
+        rows = [
+            f"{it.meter_id},100000000,10,6000,true,EdDSA,{it.public.hex()}\n" for it in (OLD, OTHER)
+        ]
+        file.write_text(HEAD + "".join(rows), encoding="utf-8")
+
+        made = said(aqkol, "import", str(file))
+
+        assert made["AQ-1"] == {"refused": "a meter with this id is registered"}
+        assert "claim_code" in dict(made["AQ-2"])  # type: ignore[call-overload]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b"",
+            b"meter_id\nAQ-2\n",
+            HEAD.encode() + b"AQ-2,100000000,10\n",
+            HEAD.encode() + b"AQ-2,100000000,10,6000,true,EdDSA," + b"00" * 32,
+            HEAD.encode() + b"AQ-2,1e9,10,6000,true,EdDSA," + OTHER.public.hex().encode(),
+            HEAD.encode() + b"AQ-2,100000000,10,6000,yes,EdDSA," + OTHER.public.hex().encode(),
+            HEAD.encode("utf-16"),
+        ],
+    )
+    def test_refuse_a_broken_list_as_a_whole(
+        self, aqkol: CliRunner, tmp_path: Path, text: bytes
+    ) -> None:
+        """Half a row, a wrong encoding, a key anybody can sign for: a sentence, no trace."""
+        file = tmp_path / "meters.csv"
+        file.write_bytes(text)
+
+        result = aqkol.invoke(shell.cli, ["meter", "import", str(file)])
+
+        assert result.exit_code == 2
+        assert result.stderr.startswith("aqkol: ")
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["show", "AQ-404"],
+            ["show", "AQ\u0000"],
+            ["revoke", "AQ-404", "1"],
+            ["add", "aq-1", *FIGURES, "--public-key", OLD.public.hex()],
+            ["add", "AQ-1", *FIGURES, "--public-key", "00" * 32],
+            ["add", "AQ-1", *FIGURES, "--public-key", "key"],
+        ],
+    )
+    def test_end_with_a_sentence(self, aqkol: CliRunner, words: list[str]) -> None:
+        """What was asked wrongly is the asker's to mend."""
+        result = aqkol.invoke(shell.cli, ["meter", *words])
+
+        assert result.exit_code == 2
+        assert "Traceback" not in result.output
