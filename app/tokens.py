@@ -85,7 +85,7 @@ async def caller_of(pool: asyncpg.Pool, token: str, at: datetime) -> Caller | No
         return None
     if row["revoked_at"] is not None or row["expires_at"] <= at:
         return None
-    return Caller(role=Role(row["role"]), account_id=row["account_id"])
+    return Caller(role=Role(row["role"]), account_id=row["account_id"], label=row["label"])
 
 
 async def revoke_token(pool: asyncpg.Pool, token: str, at: datetime) -> bool:

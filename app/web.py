@@ -38,7 +38,17 @@ from billing.reconcile import PeriodNotOverError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
 from metering.device import StateError
 from metering.io.api import MeteringApi, SupplyPointUnknownError
+from metering.io.api_desk import DeskApi
 from metering.io.api_devices import DeviceApi
+from metering.io.desk import (
+    BreaksTheLineError,
+    CaseClosedError,
+    CaseUnknownError,
+    DecisionDiffersError,
+    Desk,
+    NotHeldError,
+    ReadingUnknownError,
+)
 from metering.io.devices import (
     ClaimLockedError,
     ClaimRefusedError,
@@ -99,6 +109,18 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     ),
     AlreadyMeasuredError: problem_type(
         409, "already-measured", "Gas beyond that instant stands on a bill"
+    ),
+    ReadingUnknownError: problems.NOT_FOUND,
+    CaseUnknownError: problems.NOT_FOUND,
+    NotHeldError: problem_type(409, "not-held", "The reading is billable; nothing is to decide"),
+    DecisionDiffersError: problem_type(
+        409, "decision-differs", "This reading was decided already, but differently"
+    ),
+    CaseClosedError: problem_type(
+        409, "case-closed", "The case was closed already, but differently"
+    ),
+    BreaksTheLineError: problem_type(
+        422, "breaks-the-line", "The register does not fit between its trusted neighbours"
     ),
     AccountDiffersError: problem_type(
         409, "account-differs", "This account was opened differently"
@@ -198,6 +220,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         BillingApi(store=store, zone=deps.zone),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
+        DeskApi(desk=Desk(pool=deps.pool)),
         PublicApi(
             checks=deps.checks,
             metrics=deps.metrics,

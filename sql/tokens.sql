@@ -4,8 +4,8 @@ INSERT INTO access_token (token_digest, role, account_id, label, created_at, exp
 VALUES (:token_digest, :role, :account_id, :label, :created_at, :expires_at);
 
 -- name: find_token(token_digest)^
--- Find what a token may do, until when, and whether it was taken back.
-SELECT token_digest, role, account_id, expires_at, revoked_at
+-- Find what a token may do, what it is for, until when, and whether it was taken back.
+SELECT token_digest, role, account_id, label, expires_at, revoked_at
 FROM access_token
 WHERE token_digest = :token_digest;
 

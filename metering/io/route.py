@@ -7,7 +7,7 @@ reads the models from its annotations, so that what mypy checks, what the wire e
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, get_args, get_origin
@@ -90,10 +90,14 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The owner of a valid token; a resident's belongs to one account."""
+    """The owner of a valid token; a resident's belongs to one account.
+
+    ``label`` says what the token is for, and signs what an operator decides.
+    """
 
     role: Role
     account_id: str | None
+    label: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a resident without an account, or an operator with one."""

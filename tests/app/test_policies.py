@@ -57,12 +57,20 @@ POLICIES: Final = {
     "revoke_key": "operator",
     "claim_meter": "operator",
     "confirm_start": "operator",
+    "survey_meters": "operator",
+    "list_held_readings": "operator",
+    "accept_reading": "operator",
+    "replace_reading": "operator",
+    "list_cases": "operator",
+    "close_case": "operator",
 }
 # Things that exist, all of account A-1.
 THINGS: Final = {
     "account_id": "A-1",
     "meter_id": "AQ-000001",
     "epoch": "1",
+    "read_at": "2026-02-01T00:00:00Z",
+    "case_id": "00000000-0000-4000-8000-000000000001",
     "bill_no": "2026-01",
     "mandate_id": "M-1",
     "code": "household",

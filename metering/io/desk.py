@@ -1,0 +1,280 @@
+"""The operator's desk: what meters need a person, and what the person decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+import sql
+from metering.io.registry import AlreadyMeasuredError, NotInstalledError
+from metering.io.store import lock_buckets
+from metering.line import least_turns
+from metering.meter import bucket_number
+from metering.reading import Mark
+
+_Q: Final = sql.queries("desk")
+_REGISTRY: Final = sql.queries("registry")
+
+log: Final = structlog.get_logger()
+
+
+class ReadingUnknownError(Exception):
+    """The meter said nothing at that instant."""
+
+
+class NotHeldError(Exception):
+    """The reading is believed already."""
+
+
+class DecisionDiffersError(Exception):
+    """Somebody decided otherwise on this reading."""
+
+
+class BreaksTheLineError(Exception):
+    """With this register the gas of the installation would flow back."""
+
+
+class CaseUnknownError(Exception):
+    """The meter has no such case."""
+
+
+class CaseClosedError(Exception):
+    """The case was closed with another outcome."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterSurveyed:
+    """A meter, when it last spoke and what of it waits for a person."""
+
+    meter_id: str
+    state: str
+    last_contact_at: datetime | None
+    flags: list[str] | None
+    last_read_at: datetime | None
+    last_register_dm3: int | None
+    held_readings: int
+    open_cases: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldReading:
+    """A suspect reading that nobody decided on, between the trusted marks beside it."""
+
+    meter_id: str
+    read_at: datetime
+    register_dm3: int
+    reason: str
+    received_at: datetime
+    before: Mark | None
+    after: Mark | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A person's word on a suspect reading; ``decided_by`` is the label of the token."""
+
+    meter_id: str
+    read_at: datetime
+    decision: str
+    register_dm3: int
+    turns: int
+    decided_by: str
+    because: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A question about a meter, and its answer once it is closed."""
+
+    meter_id: str
+    case_id: UUID
+    kind: str
+    detail: str
+    opened_at: datetime
+    closed_at: datetime | None
+    closed_by: str | None
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """The operator's desk in PostgreSQL; works with the service's rights."""
+
+    pool: asyncpg.Pool
+
+    async def survey(self, *, after: str, page: int) -> list[MeterSurveyed]:
+        """Return a page of meters in the order of their ids."""
+        async with self.pool.acquire() as conn:
+            rows = _Q.survey_meters(conn, after=after, page=page)
+            return [MeterSurveyed(**row) async for row in rows]
+
+    async def held(self, *, before: datetime, before_meter: str, page: int) -> list[HeldReading]:
+        """Return a page of suspect readings without a decision, the newest first."""
+        async with self.pool.acquire() as conn:
+            found = _Q.list_held(conn, before=before, before_meter=before_meter, page=page)
+            rows = [row async for row in found]
+            return [await _held(conn, row) for row in rows]
+
+    async def decide(  # noqa: PLR0913 - what is decided, on what, by whom and when
+        self,
+        meter_id: str,
+        read_at: datetime,
+        *,
+        register_dm3: int | None,
+        because: str,
+        decided_by: str,
+        at: datetime,
+    ) -> tuple[Decision, bool]:
+        """Accept a held reading, or replace its register; False when that was decided before.
+
+        ``register_dm3`` is the register to use instead; None accepts the reading as it came.
+
+        Raises:
+            ReadingUnknownError: the meter said nothing then.
+            NotHeldError: the reading is billable.
+            DecisionDiffersError: the reading was decided on otherwise.
+            NotInstalledError: the meter hung nowhere then.
+            AlreadyMeasuredError: a bill has measured gas beyond the instant.
+            BreaksTheLineError: no number of turns fits the register between its neighbours.
+        """
+        async with self.pool.acquire() as conn, conn.transaction():
+            await lock_buckets(conn, [bucket_number(meter_id)])
+            row = await _Q.find_judged(conn, meter_id=meter_id, read_at=read_at)
+            if row is None:
+                raise ReadingUnknownError
+            if row["verdict"] != "suspect":
+                raise NotHeldError("the reading is billable")
+            name = "accept" if register_dm3 is None else "replace"
+            wanted = row["register_dm3"] if register_dm3 is None else register_dm3
+            known = await _Q.find_decision(conn, meter_id=meter_id, read_at=read_at)
+            if known is not None:
+                if (known["decision"], known["register_dm3"]) == (name, wanted):
+                    return Decision(**known), False
+                raise DecisionDiffersError("the reading was decided on, differently")
+            turns = await _turns(conn, meter_id, read_at, row, wanted)
+            made = Decision(
+                meter_id=meter_id,
+                read_at=read_at,
+                decision=name,
+                register_dm3=wanted,
+                turns=turns,
+                decided_by=decided_by,
+                because=because,
+                decided_at=at,
+            )
+            await _Q.decide(
+                conn,
+                meter_id=meter_id,
+                read_at=read_at,
+                decision=name,
+                register_dm3=wanted,
+                turns=turns,
+                decided_by=decided_by,
+                because=because,
+                decided_at=at,
+            )
+        log.info("reading.decided", meter_id=meter_id, decision=name)
+        return made, True
+
+    async def cases(
+        self, *, closed: bool, before: datetime, before_case: UUID, page: int
+    ) -> list[Case]:
+        """Return a page of open or of closed cases, the newest first."""
+        async with self.pool.acquire() as conn:
+            rows = _Q.list_cases(
+                conn, closed=closed, before=before, before_case=before_case, page=page
+            )
+            return [Case(**row) async for row in rows]
+
+    async def close(
+        self, meter_id: str, case_id: UUID, *, outcome: str, closed_by: str, at: datetime
+    ) -> tuple[Case, bool]:
+        """Close a case; False when it was closed with this outcome before.
+
+        Raises:
+            CaseUnknownError: the meter has no such case.
+            CaseClosedError: it was closed with another outcome.
+        """
+        async with self.pool.acquire() as conn, conn.transaction():
+            fresh = await _Q.close_case(
+                conn,
+                meter_id=meter_id,
+                case_id=case_id,
+                closed_at=at,
+                closed_by=closed_by,
+                outcome=outcome,
+            )
+            row = await _Q.find_case(conn, meter_id=meter_id, case_id=case_id)
+        if row is None:
+            raise CaseUnknownError
+        if row["outcome"] != outcome:
+            raise CaseClosedError("the case was closed, differently")
+        return Case(**row), fresh is not None
+
+
+async def _turns(
+    conn: asyncpg.Connection,
+    meter_id: str,
+    read_at: datetime,
+    row: Mapping[str, Any],
+    register_dm3: int,
+) -> int:
+    if row["installed_at"] is None:
+        raise NotInstalledError("the meter hung nowhere then")
+    measured = await _REGISTRY.measured_until(
+        conn, meter_id=meter_id, installed_at=row["installed_at"]
+    )
+    if measured is not None and measured > read_at:
+        raise AlreadyMeasuredError("gas beyond that instant stands on a bill")
+    before, after = await _marks(conn, meter_id, read_at, row)
+    turns = least_turns(register_dm3, dial_dm3=row["dial_dm3"], before=before, after=after)
+    if turns is None:
+        raise BreaksTheLineError("no number of turns fits this register between its neighbours")
+    return turns
+
+
+async def _held(conn: asyncpg.Connection, row: Mapping[str, Any]) -> HeldReading:
+    before, after = None, None
+    if row["installed_at"] is not None:
+        before, after = await _marks(conn, row["meter_id"], row["read_at"], row)
+    return HeldReading(
+        meter_id=row["meter_id"],
+        read_at=row["read_at"],
+        register_dm3=row["register_dm3"],
+        reason=row["reason"],
+        received_at=row["received_at"],
+        before=before,
+        after=after,
+    )
+
+
+async def _marks(
+    conn: asyncpg.Connection, meter_id: str, read_at: datetime, stay: Mapping[str, Any]
+) -> tuple[Mark, Mark | None]:
+    """Return the marks of a stay beside an instant; its ends stand where no reading does."""
+    before = Mark(read_at=stay["installed_at"], register_dm3=stay["opening_dm3"], turns=0)
+    after = None
+    if stay["removed_at"] is not None:
+        after = Mark(
+            read_at=stay["removed_at"],
+            register_dm3=stay["closing_dm3"],
+            turns=stay["closing_turns"],
+        )
+    rows = _Q.neighbours(
+        conn,
+        meter_id=meter_id,
+        installed_at=stay["installed_at"],
+        removed_at=stay["removed_at"],
+        read_at=read_at,
+    )
+    async for row in rows:
+        if row["read_at"] < read_at:
+            before = Mark(**row)
+        else:
+            after = Mark(**row)
+    return before, after

@@ -1,0 +1,130 @@
+-- name: survey_meters(after, page)
+-- List meters with their last contact, last reading, held readings and open cases.
+SELECT
+    m.meter_id, m.state, t.received_at AS last_contact_at, t.flags, r.read_at AS last_read_at,
+    r.register_dm3 AS last_register_dm3, h.held_readings, c.open_cases
+FROM (
+    SELECT meter_id, state FROM meter WHERE meter_id > :after ORDER BY meter_id LIMIT :page
+) m
+LEFT JOIN LATERAL (
+    SELECT n.received_at, n.flags
+    FROM (
+        SELECT unnest(ARRAY[-2, -1, 0]) AS key_epoch
+        UNION ALL
+        SELECT k.key_epoch FROM device_key k WHERE k.meter_id = m.meter_id
+    ) e
+    CROSS JOIN LATERAL (
+        SELECT received_at, flags
+        FROM telegram
+        WHERE meter_id = m.meter_id AND key_epoch = e.key_epoch
+        ORDER BY counter DESC
+        LIMIT 1
+    ) n
+    ORDER BY n.received_at DESC
+    LIMIT 1
+) t ON true
+LEFT JOIN LATERAL (
+    SELECT read_at, register_dm3
+    FROM reading
+    WHERE meter_id = m.meter_id
+    ORDER BY read_at DESC
+    LIMIT 1
+) r ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) AS held_readings
+    FROM reading s
+    WHERE s.meter_id = m.meter_id AND s.verdict = 'suspect' AND NOT EXISTS (
+        SELECT FROM reading_decision d WHERE d.meter_id = s.meter_id AND d.read_at = s.read_at
+    )
+) h
+CROSS JOIN LATERAL (
+    SELECT count(*) AS open_cases
+    FROM meter_case
+    WHERE meter_id = m.meter_id AND closed_at IS NULL
+) c
+ORDER BY m.meter_id;
+
+-- name: list_held(before, before_meter, page)
+-- List suspect readings that nobody has decided on, the newest first.
+SELECT
+    s.meter_id, s.read_at, s.register_dm3, s.reason, s.received_at, i.installed_at, i.removed_at,
+    i.opening_dm3, i.closing_dm3, i.closing_turns
+FROM reading s
+LEFT JOIN installation i
+    ON i.meter_id = s.meter_id AND i.installed_at <= s.read_at
+    AND (i.removed_at IS NULL OR s.read_at < i.removed_at)
+WHERE s.verdict = 'suspect' AND s.read_at <= :before
+    AND (s.read_at, s.meter_id) < (:before::timestamptz, :before_meter::text)
+    AND NOT EXISTS (
+        SELECT FROM reading_decision d WHERE d.meter_id = s.meter_id AND d.read_at = s.read_at
+    )
+ORDER BY s.read_at DESC, s.meter_id DESC
+LIMIT :page;
+
+-- name: find_judged(meter_id, read_at)^
+-- Find a reading, how it was judged, and the stay of its meter that it belongs to.
+SELECT
+    s.register_dm3, s.verdict, m.dial_dm3, i.installed_at, i.removed_at, i.opening_dm3,
+    i.closing_dm3, i.closing_turns
+FROM reading s
+JOIN meter m ON m.meter_id = s.meter_id
+LEFT JOIN installation i
+    ON i.meter_id = s.meter_id AND i.installed_at <= s.read_at
+    AND (i.removed_at IS NULL OR s.read_at < i.removed_at)
+WHERE s.meter_id = :meter_id AND s.read_at = :read_at;
+
+-- name: neighbours(meter_id, installed_at, removed_at, read_at)
+-- List the trusted readings of a stay on both sides of an instant, the earlier one first.
+(
+    SELECT read_at, register_dm3, turns
+    FROM trusted_reading
+    WHERE meter_id = :meter_id AND read_at >= :installed_at AND read_at < :read_at
+    ORDER BY read_at DESC
+    LIMIT 1
+)
+UNION ALL
+(
+    SELECT read_at, register_dm3, turns
+    FROM trusted_reading
+    WHERE meter_id = :meter_id AND read_at > :read_at
+        AND (:removed_at::timestamptz IS NULL OR read_at < :removed_at)
+    ORDER BY read_at
+    LIMIT 1
+)
+ORDER BY read_at;
+
+-- name: find_decision(meter_id, read_at)^
+-- Find what a person decided on a reading.
+SELECT meter_id, read_at, decision, register_dm3, turns, decided_by, because, decided_at
+FROM reading_decision
+WHERE meter_id = :meter_id AND read_at = :read_at;
+
+-- name: decide(meter_id, read_at, decision, register_dm3, turns, decided_by, because, decided_at)!
+-- Keep a person's word on a suspect reading.
+INSERT INTO reading_decision (
+    meter_id, read_at, decision, register_dm3, turns, decided_by, because, decided_at
+) VALUES (
+    :meter_id, :read_at, :decision, :register_dm3, :turns, :decided_by, :because, :decided_at
+);
+
+-- name: list_cases(closed, before, before_case, page)
+-- List the cases that are open, or those that are closed, the newest first.
+SELECT meter_id, case_id, kind, detail, opened_at, closed_at, closed_by, outcome
+FROM meter_case
+WHERE (closed_at IS NOT NULL) = :closed::boolean
+    AND (opened_at, case_id) < (:before::timestamptz, :before_case::uuid)
+ORDER BY opened_at DESC, case_id DESC
+LIMIT :page;
+
+-- name: find_case(meter_id, case_id)^
+-- Find one case.
+SELECT meter_id, case_id, kind, detail, opened_at, closed_at, closed_by, outcome
+FROM meter_case
+WHERE meter_id = :meter_id AND case_id = :case_id;
+
+-- name: close_case(meter_id, case_id, closed_at, closed_by, outcome)$
+-- Close a case that is open; nothing comes back when it is not.
+UPDATE meter_case
+SET closed_at = :closed_at, closed_by = :closed_by, outcome = :outcome
+WHERE meter_id = :meter_id AND case_id = :case_id AND closed_at IS NULL
+RETURNING case_id;
