@@ -281,6 +281,9 @@ def _wrong_field(said: object) -> str | None:
     """Name the first field that is not as agreed; times and registers come later."""
     if not isinstance(said, dict) or not _NEEDED <= said.keys() <= _FIELDS:
         return "fields missing or too many"
+    if any(type(field) is not int for field in said):
+        # In Python true and 1.0 are the same key as 1; on the wire they are another spelling.
+        return "fields are numbered"
     for field, most in _NUMBERS:
         if type(said[field]) is not int or not 0 <= said[field] <= most:
             return f"{field}: an unsigned number"
