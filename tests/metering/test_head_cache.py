@@ -24,7 +24,7 @@ from metering.telegram import Arrival, Telegram, decode
 from simulators.wire import bucket
 
 AT = datetime(2026, 3, 1, 0, 5, tzinfo=UTC)
-INSTALLED = datetime(2026, 1, 1, tzinfo=UTC)
+INSTALLED = datetime(2025, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 # Names of the same length in two families, so that each meter has a twin in the other.
 LONG, FRESH = "AQ-1", "AQ-2"
@@ -75,32 +75,40 @@ async def rows(owner: asyncpg.Connection, family: str) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in found]
 
 
-def batches(dice: random.Random, count: int) -> list[list[Said]]:
-    """Return batches that mostly go forward; some repeat, contradict, come late or run back."""
+def batches(dice: random.Random, count: int) -> list[tuple[list[Said], list[Said]]]:
+    """Return batches, each with one to roll back before it.
+
+    Most telegrams go forward: the c-th has the counter 2 c and the days 3 c and 3 c + 1 of its
+    line. Some repeat, contradict, come late or run back. What is rolled back lies between two
+    honest telegrams with a register far above both.
+    """
     clock = dict.fromkeys(METERS, 0)
     before: list[Said] = []
     made = []
     for _ in range(count):
+        number = dice.choice(METERS)
+        now = clock[number]
+        lost: list[Said] = [(number, 2 * now + 1, ((3 * now + 2, 250 * (3 * now + 2) + 5000),))]
         batch: list[Said] = []
         for _ in range(dice.randint(1, 5)):
             number = dice.choice(METERS)
             kind = dice.random()
-            if before and kind < 0.15:
+            if before and kind < 0.1:
                 said = dice.choice(before)
-            elif before and kind < 0.25:
+            elif before and kind < 0.15:
                 number, counter, ((day, dm3), *rest) = dice.choice(before)
                 said = (number, counter, ((day, dm3 + 1), *rest))
-            elif kind < 0.45:
-                day = dice.randint(0, 55)
-                dm3 = max(1000 * day + dice.randint(-1500, 1500), 0)
-                said = (number, dice.randint(0, 60), ((day, dm3),))
+            elif kind < 0.25:
+                day = dice.randint(0, 3 * clock[number] + 2)
+                dm3 = max(250 * day + dice.randint(-500, 500), 0)
+                said = (number, dice.randint(0, 2 * clock[number] + 1), ((day, dm3),))
             else:
                 clock[number] += 1
-                day = min(clock[number], 56)
-                said = (number, day, ((day, 1000 * day), (day + 1, 1000 * day + 500)))
+                day = 3 * clock[number]
+                said = (number, 2 * clock[number], ((day, 250 * day), (day + 1, 250 * day + 100)))
             batch.append(said)
             before.append(said)
-        made.append(batch)
+        made.append((lost if dice.random() < 0.3 else [], batch))
     return made
 
 
@@ -134,9 +142,9 @@ class TestALongMemory:
             await hang(owner, FRESH + number)
         store, neighbour = Store(pool), Store(pool)
         made = batches(dice, 60)
-        for batch in made:
-            if dice.random() < 0.1:
-                await roll_back(store, batch)
+        for lost, batch in made:
+            if lost:
+                await roll_back(store, lost)
             writer = neighbour if dice.random() < 0.2 else store
 
             remembered = await take(writer, LONG, batch)
@@ -144,7 +152,7 @@ class TestALongMemory:
             assert remembered == await take(Store(pool), FRESH, batch)
         assert await rows(owner, LONG) == await rows(owner, FRESH)
         stored = {(row[0], (row[1] - INSTALLED) // DAY): row[2] for row in await rows(owner, LONG)}
-        assert stored == registers_of(made)
+        assert stored == registers_of([batch for _, batch in made])
 
     async def test_sees_a_meter_taken_down_and_hung_up(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
@@ -156,7 +164,7 @@ class TestALongMemory:
         moves: list[Said] = [
             ("00001", 1, ((1, 1000),)),
             ("00001", 2, ((2, 2000), (5, 2500))),
-            ("00001", 3, ((6, 100),)),
+            ("00001", 3, ((7, 100),)),
         ]
         seen = [await take(store, LONG, moves[:1])]
         plain = [await take(Store(pool), FRESH, moves[:1])]
