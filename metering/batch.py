@@ -112,6 +112,9 @@ class _Batch:
         self.outcome.refused += 1
         self._keep(arrival, refusal.meter_id, refusal.reason, refusal.detail)
         if refusal.meter_id is not None and refusal.answerable:
+            if refusal.key_epoch > UNSIGNED:
+                # An ack shows the window, also when nothing but this refusal was heard.
+                self._head(refusal.meter_id)
             self._answer(
                 refusal.meter_id,
                 refusal.key_epoch,

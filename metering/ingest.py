@@ -340,5 +340,6 @@ def _not_storable(message: Heard) -> Heard:
             meter_id=said.meter_id,
             counter=said.counter,
             key_epoch=said.key_epoch,
+            answerable=said.answerable if isinstance(said, Refusal) else True,
         ),
     )

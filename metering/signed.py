@@ -66,6 +66,10 @@ _UNPROTECTED_AT: Final = 16
 _SIGNATURE_HEAD: Final = b"\x58\x40"
 _SIGNATURE_BYTES: Final = 64
 _COORDINATE_BYTES: Final = 32
+# 500 registers of two 9-byte numbers each are under 10 KiB. A decoder spends the square of what a
+# hostile number has in bytes, and all this comes before the signature is checked.
+_BODY_BYTES_MAX: Final = 10 * 1024
+_DIAGNOSED_BYTES_MAX: Final = 1024
 _TAG_SIGN1: Final = 18
 _ITEMS: Final = 4
 _ALGORITHMS: Final = {-8, -7}
@@ -209,6 +213,8 @@ def _body(payload: bytes) -> bytes | None:
 def _diagnose(meter_id: str, payload: bytes) -> Refusal:
     """Say what is wrong with a frame that is not ours; slow, for the bad ones only."""
     reason, detail = RefusalReason.NOT_COSE, "headers or encoding are not as agreed"
+    if len(payload) > _DIAGNOSED_BYTES_MAX:
+        return _unproven(reason, detail, meter_id)
     try:
         frame = cbor2.loads(payload)
         items = frame.value if isinstance(frame, cbor2.CBORTag) else None
@@ -234,6 +240,8 @@ def unproven(sealed: Sealed, reason: RefusalReason, detail: str) -> Refusal:
 
 
 def _read(meter_id: str, body: bytes, *, kid: bytes, payload: bytes) -> Telegram | Refusal:
+    if len(body) > _BODY_BYTES_MAX:
+        return _unproven(RefusalReason.BAD_SHAPE, f"body: {len(body)} bytes", meter_id)
     try:
         said = cbor2.loads(body)
         wrong = _wrong_field(said)
@@ -281,6 +289,9 @@ def _wrong_field(said: object) -> str | None:
     """Name the first field that is not as agreed; times and registers come later."""
     if not isinstance(said, dict) or not _NEEDED <= said.keys() <= _FIELDS:
         return "fields missing or too many"
+    if any(type(field) is not int for field in said):
+        # In Python true and 1.0 are the same key as 1; on the wire they are another spelling.
+        return "fields are numbered"
     for field, most in _NUMBERS:
         if type(said[field]) is not int or not 0 <= said[field] <= most:
             return f"{field}: an unsigned number"

@@ -1,0 +1,237 @@
+"""What a store remembers of meters: it must decide as one that remembers nothing.
+
+The same batches go to two families of meters, one by way of a long-lived store, one by stores made
+anew for every batch; a plain model in Python says which registers must be there in the end.
+"""
+
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from metering.batch import settle
+from metering.ingest import IngestCounts, ingest
+from metering.installation import Installation
+from metering.io.registry import Registry
+from metering.io.store import Store
+from metering.outcome import Heard
+from metering.receipt import Receipt
+from metering.telegram import Arrival, Telegram, decode
+from simulators.wire import bucket
+
+AT = datetime(2026, 3, 1, 0, 5, tzinfo=UTC)
+INSTALLED = datetime(2025, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+# Names of the same length in two families, so that each meter has a twin in the other.
+LONG, FRESH = "AQ-1", "AQ-2"
+METERS = ("00001", "00002", "00003")
+
+# A telegram: which meter, counter, and (day, dm3) of its readings.
+Said = tuple[str, int, tuple[tuple[int, int], ...]]
+
+
+def arrival(family: str, said: Said) -> Arrival:
+    number, counter, registers = said
+    meter = family + number
+    readings = ",".join(
+        f'{{"at":"{(INSTALLED + day * DAY).isoformat()}","dm3":{dm3}}}' for day, dm3 in registers
+    )
+    body = f'{{"meter":"{meter}","counter":{counter},"readings":[{readings}]}}'
+    return Arrival(
+        topic=f"gas/v1/{bucket(meter)}/{meter}/up/json",
+        payload=body.encode(), retained=False, handle=None,
+    )  # fmt: skip
+
+
+async def hang(owner: asyncpg.Connection, meter: str) -> None:
+    await owner.execute(
+        "INSERT INTO meter VALUES ($1, 100000000, 1, 6000, true, $2)", meter, INSTALLED
+    )
+    await owner.execute(
+        "INSERT INTO installation VALUES ($1, $2, 'A-1', 'SP-1', 0)", meter, INSTALLED
+    )
+
+
+async def take(store: Store, family: str, batch: Sequence[Said]) -> tuple[IngestCounts, list[str]]:
+    """Store a batch, and return its counts and every answer, the family's name left out."""
+    counts, receipts = await ingest([arrival(family, said) for said in batch], store=store, at=AT)
+    return counts, sorted(_answer(receipt, family) for receipt in receipts)
+
+
+def _answer(receipt: Receipt, family: str) -> str:
+    return receipt.payload.decode().replace(family, "")
+
+
+async def rows(owner: asyncpg.Connection, family: str) -> list[tuple[Any, ...]]:
+    found = await owner.fetch(
+        "SELECT substr(meter_id, 5), read_at, register_dm3, turns, verdict, reason, counter"
+        " FROM reading WHERE starts_with(meter_id, $1) ORDER BY 1, 2",
+        family,
+    )
+    return [tuple(row.values()) for row in found]
+
+
+def batches(dice: random.Random, count: int) -> list[tuple[list[Said], list[Said]]]:
+    """Return batches, each with one to roll back before it.
+
+    Most telegrams go forward: the c-th has the counter 2 c and the days 3 c and 3 c + 1 of its
+    line. Some repeat, contradict, come late or run back. What is rolled back lies between two
+    honest telegrams with a register far above both.
+    """
+    clock = dict.fromkeys(METERS, 0)
+    before: list[Said] = []
+    made = []
+    for _ in range(count):
+        number = dice.choice(METERS)
+        now = clock[number]
+        lost: list[Said] = [(number, 2 * now + 1, ((3 * now + 2, 250 * (3 * now + 2) + 5000),))]
+        batch: list[Said] = []
+        for _ in range(dice.randint(1, 5)):
+            number = dice.choice(METERS)
+            kind = dice.random()
+            if before and kind < 0.1:
+                said = dice.choice(before)
+            elif before and kind < 0.15:
+                number, counter, ((day, dm3), *rest) = dice.choice(before)
+                said = (number, counter, ((day, dm3 + 1), *rest))
+            elif kind < 0.25:
+                day = dice.randint(0, 3 * clock[number] + 2)
+                dm3 = max(250 * day + dice.randint(-500, 500), 0)
+                said = (number, dice.randint(0, 2 * clock[number] + 1), ((day, dm3),))
+            else:
+                clock[number] += 1
+                day = 3 * clock[number]
+                said = (number, 2 * clock[number], ((day, 250 * day), (day + 1, 250 * day + 100)))
+            batch.append(said)
+            before.append(said)
+        made.append((lost if dice.random() < 0.3 else [], batch))
+    return made
+
+
+def registers_of(batches: Sequence[Sequence[Said]]) -> dict[tuple[str, int], int]:
+    """Return what must be stored: the first telegram of a counter, the first word of an instant."""
+    told: dict[tuple[str, int], Said] = {}
+    held: dict[tuple[str, int], int] = {}
+    for said in (said for batch in batches for said in batch):
+        number, counter, registers = said
+        if (number, counter) in told:
+            continue
+        if all(held.get((number, day), dm3) != dm3 for day, dm3 in registers):
+            continue
+        told[number, counter] = said
+        for day, dm3 in registers:
+            held.setdefault((number, day), dm3)
+    return held
+
+
+class TestALongMemory:
+    """A store that remembers ..."""
+
+    @pytest.mark.parametrize("seed", range(6))
+    async def test_decides_like_one_that_forgets(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection, seed: int
+    ) -> None:
+        """Sixty batches, and now and then another process writes, or a batch is rolled back."""
+        dice = random.Random(seed)  # noqa: S311 - seeded on purpose
+        for number in METERS:
+            await hang(owner, LONG + number)
+            await hang(owner, FRESH + number)
+        store, neighbour = Store(pool), Store(pool)
+        made = batches(dice, 60)
+        for lost, batch in made:
+            if lost:
+                await roll_back(store, lost)
+            writer = neighbour if dice.random() < 0.2 else store
+
+            remembered = await take(writer, LONG, batch)
+
+            assert remembered == await take(Store(pool), FRESH, batch)
+        assert await rows(owner, LONG) == await rows(owner, FRESH)
+        stored = {(row[0], (row[1] - INSTALLED) // DAY): row[2] for row in await rows(owner, LONG)}
+        assert stored == registers_of([batch for _, batch in made])
+
+    async def test_sees_a_meter_taken_down_and_hung_up(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """The registry moves the meter between two batches."""
+        registry, store = Registry(pool=pool), Store(pool)
+        for family in (LONG, FRESH):
+            await hang(owner, family + "00001")
+        moves: list[Said] = [
+            ("00001", 1, ((1, 1000),)),
+            ("00001", 2, ((2, 2000), (5, 2500))),
+            ("00001", 3, ((7, 100),)),
+        ]
+        seen = [await take(store, LONG, moves[:1])]
+        plain = [await take(Store(pool), FRESH, moves[:1])]
+        for family in (LONG, FRESH):
+            await registry.remove(
+                family + "00001", removed_at=INSTALLED + 3 * DAY, closing_dm3=1500, at=AT
+            )
+        seen.append(await take(store, LONG, moves[1:2]))
+        plain.append(await take(Store(pool), FRESH, moves[1:2]))
+        for family in (LONG, FRESH):
+            await registry.install(
+                Installation(
+                    meter_id=family + "00001", installed_at=INSTALLED + 6 * DAY, account_id="A-2",
+                    supply_point_id="SP-2", opening_dm3=50,
+                    removed_at=None, closing_dm3=None, closing_turns=None,
+                )
+            )  # fmt: skip
+        seen.append(await take(store, LONG, moves[2:]))
+        plain.append(await take(Store(pool), FRESH, moves[2:]))
+
+        assert seen == plain
+        assert await rows(owner, LONG) == await rows(owner, FRESH)
+        assert (await rows(owner, LONG))[-1][2:5] == (100, 0, "billable")
+
+    async def test_tries_again_when_a_row_is_there_that_it_did_not_know(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """Somebody wrote past the lock: the second look finds the telegram, and it is a repeat."""
+        await hang(owner, LONG + "00001")
+        store = Store(pool)
+        await take(store, LONG, [("00001", 1, ((1, 1000),))])
+        await owner.execute(
+            "INSERT INTO telegram SELECT meter_id, 2, '\\x00'::bytea || substr(digest, 2),"
+            " received_at, readings, flags, trust, key_epoch, evidence FROM telegram"
+        )
+
+        counts, _ = await take(store, LONG, [("00001", 2, ((2, 2000),))])
+
+        assert (counts.stored, counts.refused) == (0, 1)
+        assert [row[2] for row in await rows(owner, LONG)] == [1000]
+        counts, _ = await take(store, LONG, [("00001", 3, ((2, 2000),))])
+        assert counts.stored == 1
+
+    async def test_looks_again_for_a_telegram_that_was_taken_out(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """Somebody deleted rows by hand: what the meter says again is stored again."""
+        await hang(owner, LONG + "00001")
+        store = Store(pool)
+        said: Said = ("00001", 1, ((1, 1000),))
+        await take(store, LONG, [said])
+        await owner.execute("DELETE FROM telegram")
+        await owner.execute("DELETE FROM reading")
+
+        counts, _ = await take(store, LONG, [said])
+
+        assert (counts.stored, counts.readings) == (1, 1)
+        assert [row[2] for row in await rows(owner, LONG)] == [1000]
+
+
+async def roll_back(store: Store, batch: Sequence[Said]) -> None:
+    """Let a batch come as far as its commit, and fail there."""
+    arrivals = [arrival(LONG, said) for said in batch]
+    heard = [Heard(arrival=one, said=decode(one.topic, one.payload)) for one in arrivals]
+    telegrams = [one.said for one in heard if isinstance(one.said, Telegram)]
+    with suppress(ConnectionResetError):
+        async with store.batch(telegrams) as open_batch:
+            known = await open_batch.load({one.meter_id for one in telegrams}, telegrams)
+            await open_batch.keep(settle(heard, known=known, at=AT), at=AT)
+            raise ConnectionResetError
