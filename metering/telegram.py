@@ -231,7 +231,7 @@ def _quick(meter_id: str, payload: bytes) -> Telegram | None:
         or count(b'"readings"') != 1
         or count(b'"at"') != len(readings)
         or count(b'"dm3"') != len(readings)
-        or (flags and not _plain(flags, count(b'"flags"')))
+        or not _plain(flags, count(b'"flags"'))
     ):
         return None
     if len(registers) > 1:
@@ -259,7 +259,7 @@ _NO_FLAGS: Final[list[str]] = []
 
 def _plain(flags: list[str], times: int) -> bool:
     return (
-        times == 1
+        times <= 1
         and len(flags) <= FLAGS_MAX
         and all(_FLAG.fullmatch(flag) is not None for flag in flags)
     )

@@ -10,7 +10,10 @@ import asyncpg
 import structlog
 
 import sql
-from metering.io.registry import AlreadyMeasuredError, NotInstalledError
+from metering.device import StateError
+from metering.io import devices
+from metering.io.devices import Devices
+from metering.io.registry import AlreadyMeasuredError, MeterUnknownError, NotInstalledError
 from metering.io.store import lock_buckets
 from metering.line import least_turns
 from metering.meter import bucket_number
@@ -196,10 +199,13 @@ class Desk:
     ) -> tuple[Case, bool]:
         """Close a case; False when it was closed with this outcome before.
 
+        With the last case that stopped a meter, it and its keys may speak again.
+
         Raises:
             CaseUnknownError: the meter has no such case.
             CaseClosedError: it was closed with another outcome.
         """
+        thawed = await self._thaw(meter_id, case_id, outcome=outcome, closed_by=closed_by, at=at)
         async with self.pool.acquire() as conn, conn.transaction():
             fresh = await _Q.close_case(
                 conn,
@@ -214,7 +220,20 @@ class Desk:
             raise CaseUnknownError
         if row["outcome"] != outcome:
             raise CaseClosedError("the case was closed, differently")
-        return Case(**row), fresh is not None
+        return Case(**row), thawed or fresh is not None
+
+    async def _thaw(
+        self, meter_id: str, case_id: UUID, *, outcome: str, closed_by: str, at: datetime
+    ) -> bool:
+        """Close a case that stops a meter, if it is one."""
+        try:
+            await Devices(pool=self.pool).unfreeze(
+                meter_id, case_id, closed_by=closed_by, outcome=outcome, at=at
+            )
+        except (devices.CaseUnknownError, MeterUnknownError, StateError):
+            # An ordinary case, or a meter that will never speak again: closed like any other.
+            return False
+        return True
 
 
 async def _turns(
