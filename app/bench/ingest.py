@@ -28,6 +28,7 @@ from app.config import load
 from app.migrate import migrate
 from app.servers.embedded import servers
 from app.servers.mosquitto import Mosquitto
+from app.wiring import CLIENT_ID
 
 _Q: Final = sql.queries("owner/bench")
 
@@ -145,26 +146,35 @@ def _messages(bench: Bench, kind: Kind) -> int:
 
 
 async def _ceiling(bench: Bench, kind: Kind) -> float:
-    """Return how many messages per second ``mosquitto_sub`` takes from the same publisher."""
+    """Return how many messages per second ``mosquitto_sub`` takes from the same publisher.
+
+    Its session is made beforehand, so that it need not say when it listens.
+    """
     broker = urlsplit(bench.mqtt_url)
     messages = _messages(bench, kind)
-    command = ["mosquitto_sub", "-h", broker.hostname or "", "-p", str(broker.port), "-V", "5"]
-    command += ["-q", "1", "-t", "gas/v1/+/+/up/#", "-C", str(messages), "-F", "%l", "-d"]
-    async with (
-        children.flood(bench.mqtt_url, *_options(bench, kind)) as flood,
-        children.child(*command) as listener,
-    ):
-        assert listener.stdout is not None, "the pipe is ours"
-        # With -d it says when it is subscribed; the rest of what it says is thrown away.
-        while b"SUBACK" not in (line := await listener.stdout.readline()):
-            if not line:
-                raise children.BenchError("mosquitto_sub did not subscribe.")
+    place = ["-h", broker.hostname or "", "-p", str(broker.port), "-V", "5", "-i", "bench-ceiling"]
+    topic = ["-q", "1", "-t", "gas/v1/+/+/up/#"]
+    kept = ["-c", "-x", "600", *topic]
+    await _heard(*place, *kept, "-E")
+    async with children.flood(bench.mqtt_url, *_options(bench, kind)) as flood:
         begun = time.perf_counter()
         flood.begin()
+        await _heard(*place, *kept, "-C", str(messages), "-F", "%l")
+        took_s = time.perf_counter() - begun
+        await flood.result()
+    # A clean start, so that the session holds back nothing of what follows.
+    await _heard(*place, *topic, "-E")
+    return messages / took_s
+
+
+async def _heard(*options: str) -> None:
+    """Run ``mosquitto_sub`` to its end."""
+    async with children.child("mosquitto_sub", *options) as listener:
+        assert listener.stdout is not None, "the pipe is ours"
         while await listener.stdout.read(2**20):
             pass
-        await listener.wait()
-        return messages / (time.perf_counter() - begun)
+        if await listener.wait() != 0:
+            raise children.BenchError("mosquitto_sub did not hear everything.")
 
 
 async def _prepare(bench: Bench, kind: Kind) -> None:
@@ -172,6 +182,10 @@ async def _prepare(bench: Bench, kind: Kind) -> None:
     text = await asyncio.to_thread(Path(f"{bench.state}/keys.json").read_text, encoding="utf-8")
     meters = json.loads(text)["meters"]
     names = [meter["meter_id"] for meter in meters]
+    # The broker keeps for the ingest what the ceiling's publisher said: a clean start forgets it.
+    broker = urlsplit(bench.mqtt_url)
+    place = ["-h", broker.hostname or "", "-p", str(broker.port), "-V", "5", "-i", CLIENT_ID]
+    await _heard(*place, "-t", "gas/v1/none", "-E")
     await _Q.empty(bench.connection)
     await _Q.register_meters(bench.connection, meter_ids=names)
     if kind.codec == "signed":
