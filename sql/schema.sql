@@ -158,6 +158,8 @@ CREATE TABLE reading (
         OR (verdict = 'suspect' AND turns IS NULL AND reason IS NOT NULL)
     )
 ) PARTITION BY RANGE (read_at);
+-- What waits for a person, the newest first; the believed ones need no place in it.
+CREATE INDEX reading_held ON reading (read_at DESC, meter_id DESC) WHERE verdict = 'suspect';
 
 -- Open the monthly partition that holds an instant. It runs with its owner's rights, because the
 -- service may not create tables; it creates nothing else.
@@ -251,6 +253,8 @@ CREATE TABLE device_key (
     -- The same key under two epochs would make an old telegram look new.
     CONSTRAINT device_key_once UNIQUE (meter_id, kid)
 );
+-- A key that some meter has or had is nobody else's.
+CREATE INDEX device_key_kid ON device_key (kid);
 
 -- The code on a meter's label, kept as a digest: good once, for five tries.
 CREATE TABLE meter_claim (
