@@ -154,6 +154,19 @@ def import_file(
     _do(work, state=state, as_json=as_json)
 
 
+@meter.command()
+def republish(*, state: State = None, as_json: Json = False) -> None:
+    """Tell all meters again what is safe, after a broker has lost what it kept for them."""
+    from app import __main__ as shell  # noqa: PLC0415 - it lists our commands among its own
+    from app import verbs  # noqa: PLC0415 - likewise
+
+    async def main(house: House, _stopping: object) -> int:
+        shell.say(await verbs.republish_now(house), as_json=as_json)
+        return DONE
+
+    shell.in_house(shell.settings_of(state=state), main, broker=True)
+
+
 def _do(
     work: Callable[[House, Devices], Awaitable[Any]], *, state: Path | None, as_json: bool
 ) -> None:

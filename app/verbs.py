@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import structlog
 
+from app.broker_tls import broker_tls
 from app.run import BACKOFF_S_MAX, is_away, loop, pause
 from app.wiring import House, bank, notary, served, subscription
 from billing.audit import audit
@@ -28,7 +29,9 @@ from metering.ingest import BATCH_MAX, IngestCounts, ingest_batch
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
 from metering.io.notary import Notary
+from metering.io.safe import SafeStore
 from metering.io.store import Store
+from metering.republish import republish
 from metering.survey import Days, Window
 from metering.telegram import Arrival
 from metering.validate import validate
@@ -44,6 +47,9 @@ COLLECT_BATCH: Final = 200
 # How many new objects, and how many rounds, before the collector looks for circles.
 GC_OBJECTS: Final = 100_000
 GC_ROUNDS: Final = 50
+
+# The session that only tells meters again; it listens to nothing.
+REPUBLISH_ID: Final = "aqkol-republish"
 
 # A month is over once a month; looking often only makes late readings count sooner.
 RECONCILE_EVERY: Final = timedelta(minutes=10)
@@ -154,6 +160,30 @@ async def reconcile_at(house: House, at: datetime, period: Period | None = None)
         one.label: asdict(await reconcile(store=store, period=one, at=at, zone=zone))
         for one in periods
     }
+
+
+async def republish_now(house: House) -> dict[str, Any]:
+    """Tell all meters again what is safe, at every broker; return the counts by broker."""
+    found: dict[str, Any] = {}
+    for number, url in enumerate(house.servers.mqtt_urls, start=1):
+        async with (
+            notary(house.settings) as witness,
+            Subscription(
+                url,
+                client_id=REPUBLISH_ID,
+                topics=(),
+                tls_context=broker_tls(house.settings),
+            ) as session,
+        ):
+            await asyncio.wait_for(session.wait_connected(), 30)
+            counts = await republish(
+                safe=SafeStore(pool=house.pool),
+                outlet=session,
+                notary=witness,
+                at=house.clock.now(),
+            )
+        found[f"broker_{number}"] = asdict(counts)
+    return found
 
 
 async def validate_at(house: House, at: datetime, period: Period | None = None) -> dict[str, Any]:

@@ -192,3 +192,33 @@ WHERE old.sender = ranked.sender
     AND ranked.place > CASE
         WHEN ranked.sender = '' THEN :strangers_rows_max::bigint ELSE :rows_max::bigint
     END;
+
+-- name: list_windows(after_meter, after_epoch, page)
+-- List what signing meters may forget, by meter and epoch.
+SELECT meter_id, key_epoch, high_water, seen
+FROM replay_window
+WHERE (meter_id, key_epoch) > (:after_meter::text, :after_epoch::int)
+ORDER BY meter_id, key_epoch
+LIMIT :page;
+
+-- name: list_counters(after, page, most)
+-- List the last counters that unsigned meters may forget, by meter.
+SELECT m.meter_id, told.counters
+FROM (
+    SELECT meter_id FROM meter
+    WHERE meter_id > :after::text AND EXISTS (
+        SELECT FROM telegram AS t WHERE t.meter_id = meter.meter_id AND t.key_epoch = 0
+    )
+    ORDER BY meter_id
+    LIMIT :page
+) AS m
+CROSS JOIN LATERAL (
+    SELECT array_agg(t.counter) AS counters
+    FROM (
+        SELECT counter FROM telegram
+        WHERE telegram.meter_id = m.meter_id AND telegram.key_epoch = 0
+        ORDER BY counter DESC
+        LIMIT :most
+    ) AS t
+) AS told
+ORDER BY m.meter_id;

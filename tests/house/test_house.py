@@ -16,6 +16,7 @@ PACKAGES = ("app", "billing", "metering", "simulators", "sql")
 # One step of the business each; everything else at a package's root is a noun.
 VERBS = {
     "metering/ingest.py",
+    "metering/republish.py",
     "metering/validate.py",
     "billing/audit.py",
     "billing/collect.py",
