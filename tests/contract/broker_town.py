@@ -410,9 +410,25 @@ def text(value: str) -> bytes:
 
 def shut(connect: Callable[[], Client]) -> bool:
     """Say whether the broker keeps somebody out."""
+    return why_shut(connect) is not None
+
+
+def why_shut(connect: Callable[[], Client]) -> str | None:
+    """Return what the broker said when it kept somebody out; None when it let him in."""
     try:
         client = connect()
-    except ShutError:
-        return True
+    except ShutError as error:
+        return str(error)
     client.close()
-    return False
+    return None
+
+
+def refused_soon(town: Town, leaf: trustme.LeafCert, client_id: str) -> bool:
+    """Say whether a broker that was just told of a revocation soon names it as its reason.
+
+    It reads the list between two events, so it is asked a few times. Any other way of being shut
+    out does not count: a connection can also break while the broker reads its files again.
+    """
+    port, context = town.plan.meters_port, town.tls(leaf)
+    said = (why_shut(lambda: town.open(port, context, client_id)) or "" for _ in range(100))
+    return any("certificate revoked" in why for why in said)
