@@ -7,7 +7,7 @@ from typing import Final
 
 from metering.head import Head
 from metering.signed import Key
-from metering.telegram import UNSIGNED, RefusalReason, Telegram
+from metering.telegram import UNSIGNED, UPLOADED, RefusalReason, Telegram
 from metering.window import JUMP_MAX
 
 
@@ -43,8 +43,9 @@ def barred(telegram: Telegram, head: Head, at: datetime) -> Bar | None:
     if head.state != "active":
         return _STATES[head.state]
     if telegram.key_epoch <= UNSIGNED:
-        # Whoever could fall back to unsigned telegrams would need no key at all.
-        return _UNSIGNED if head.keys and telegram.key_epoch == UNSIGNED else None
+        # Whoever could fall back to unsigned telegrams would need no key at all. What an operator
+        # uploads has his name on it.
+        return _UNSIGNED if head.keys and telegram.key_epoch != UPLOADED else None
     key = head.key(telegram.kid)
     if key is None:
         return Bar(reason=RefusalReason.UNKNOWN_KEY, detail="no key of this meter")
