@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from metering.ack import Ack
 from metering.head import Head
@@ -17,8 +17,7 @@ EVIDENCE_BYTES_MAX: Final = 4096
 TOPIC_CHARS_MAX: Final = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Heard(NamedTuple):
     """A message and what its bytes turned out to be."""
 
     arrival: Arrival
@@ -42,8 +41,7 @@ class Known:
     marks: Mapping[tuple[str, datetime], Sequence[Mark]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A reading to store with its verdict, and the telegram that brought it."""
 
     reading: Reading
