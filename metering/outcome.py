@@ -32,6 +32,9 @@ class Known:
     ``digests`` of telegrams by meter, epoch and counter; ``registers`` stored at the very instants
     of the batch, trusted or not; ``marks`` per installation (meter_id, installed_at), at least the
     nearest trusted readings before and after every reading of the batch.
+
+    What was foreseen without a lock is true only if the buckets have these ``versions`` once they
+    are locked, and nothing failed since (``era``).
     """
 
     heads: Mapping[str, Head]
@@ -39,6 +42,8 @@ class Known:
     digests: Mapping[tuple[str, int, int], bytes] = field(default_factory=dict)
     registers: Mapping[tuple[str, datetime], int] = field(default_factory=dict)
     marks: Mapping[tuple[str, datetime], Sequence[Mark]] = field(default_factory=dict)
+    versions: Mapping[int, int] = field(default_factory=dict)
+    era: int = 0
 
 
 class Judged(NamedTuple):
