@@ -15,11 +15,13 @@ import asyncpg
 import structlog
 
 import sql
-from metering.adapter import Read, Source
+from metering.adapter import Message, Read, Source, adapt
 from metering.family import FAMILIES
 from metering.io.link import SESSION_EXPIRY_SECONDS
 from metering.io.registry import MeterUnknownError
 from metering.source import check_source, rival
+from metering.telegram import Refusal, Telegram
+from metering.topic import matches
 
 _Q: Final = sql.queries("sources")
 
@@ -124,6 +126,20 @@ class SourceBook:
         async with self.pool.acquire() as conn:
             return [_entry(row) async for row in _Q.list_sources(conn, after=after, page=page)]
 
+    def tried(
+        self, source: Source, *, topic: str, payload: bytes, retained: bool, at: datetime
+    ) -> tuple[bool, Telegram | Refusal | None]:
+        """Say whether a source hears a topic, and what a message there would be; store nothing.
+
+        Raises:
+            SourceError, FilterError: the source could not be entered.
+        """
+        check_source(source, self.families)
+        if not matches(source.topic, topic):
+            return False, None
+        message = Message(topic=topic, payload=payload, retained=retained, received_at=at)
+        return True, adapt(source, message, self.families[source.family])
+
     async def version(self) -> tuple[int, int]:
         """Return what changes whenever a source is entered or removed."""
         async with self.pool.acquire() as conn:
@@ -132,8 +148,8 @@ class SourceBook:
     async def live(self, *, at: datetime) -> LiveSources:
         """Return what to listen to now.
 
-        Sources of a family that this program does not know are left to one that does: what they
-        would have heard stays at the broker.
+        Sources of a family that this program does not know are left out: it would acknowledge what
+        it cannot read.
         """
         async with self.pool.acquire() as conn, conn.transaction(isolation="repeatable_read"):
             version = _version(await _Q.sources_version(conn))
