@@ -16,6 +16,7 @@ import structlog
 
 from app.broker_tls import broker_tls
 from app.run import BACKOFF_S_MAX, is_away, loop, pause
+from app.sources import source_watch
 from app.wiring import House, bank, notary, served, subscription
 from billing.audit import audit
 from billing.collect import collect
@@ -25,7 +26,7 @@ from billing.io.debits import Debits
 from billing.io.store import BillingStore
 from billing.period import Period
 from billing.reconcile import due_periods, reconcile
-from metering.ingest import BATCH_MAX, IngestCounts, ingest_batch
+from metering.ingest import BATCH_MAX, IngestCounts, Sources, ingest_batch
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
 from metering.io.notary import Notary
@@ -84,10 +85,28 @@ async def ingest_until(house: House, url: str, stopping: asyncio.Event) -> None:
         house.checks[f"broker-{house.servers.mqtt_urls.index(url) + 1}"] = connected
         for _ in range(WRITERS):
             group.create_task(_write(house, session, store, witness, stopping))
+        group.create_task(_listen(house, url, store, witness, stopping))
 
 
-async def _write(
-    house: House, session: Subscription, store: Store, witness: Notary, stopping: asyncio.Event
+async def _listen(
+    house: House, url: str, store: Store, witness: Notary, stopping: asyncio.Event
+) -> None:
+    """Take what other makers' hardware publishes at one broker, once a source was entered."""
+    watch = source_watch(house)
+    if not await watch.begin(house.clock, stopping):
+        return
+    async with watch.session(url, house.settings) as session, asyncio.TaskGroup() as group:
+        group.create_task(watch.follow(session, house.clock, stopping))
+        group.create_task(_write(house, session, store, witness, stopping, watch.board))
+
+
+async def _write(  # noqa: PLR0913, PLR0917 - what a writer works with
+    house: House,
+    session: Subscription,
+    store: Store,
+    witness: Notary,
+    stopping: asyncio.Event,
+    sources: Sources | None = None,
 ) -> None:
     failures = 0
     while not stopping.is_set():
@@ -102,6 +121,7 @@ async def _write(
                 at=house.clock.now(),
                 notary=witness,
                 receipts=house.settings.receipts == "on",
+                sources=sources,
             )
         except Exception as error:
             if not is_away(error):
@@ -133,19 +153,40 @@ async def _next(
 async def ingest_waiting(house: House, stopping: asyncio.Event) -> dict[str, Any]:
     """Store what the brokers have for us now, and return the counts."""
     store, total = Store(house.pool), IngestCounts()
+    watch = source_watch(house)
+    await watch.look(house.clock.now())
     for url in house.servers.mqtt_urls:
-        async with notary(house.settings) as witness, subscription(url, house.settings) as session:
-            await asyncio.wait_for(session.wait_connected(), 30)
-            while arrivals := await _next(session, stopping, within_s=IDLE_S):
-                total += await ingest_batch(
-                    arrivals,
-                    subscription=session,
-                    store=store,
-                    at=house.clock.now(),
-                    notary=witness,
-                    receipts=house.settings.receipts == "on",
-                )
+        async with notary(house.settings) as witness:
+            async with subscription(url, house.settings) as session:
+                total += await _drain(house, session, store, witness, stopping)
+            if watch.board.topics:
+                async with watch.session(url, house.settings) as session:
+                    total += await _drain(house, session, store, witness, stopping, watch.board)
     return asdict(total)
+
+
+async def _drain(  # noqa: PLR0913, PLR0917 - what a writer works with
+    house: House,
+    session: Subscription,
+    store: Store,
+    witness: Notary,
+    stopping: asyncio.Event,
+    sources: Sources | None = None,
+) -> IngestCounts:
+    """Store what waits in one session."""
+    total = IngestCounts()
+    await asyncio.wait_for(session.wait_connected(), 30)
+    while arrivals := await _next(session, stopping, within_s=IDLE_S):
+        total += await ingest_batch(
+            arrivals,
+            subscription=session,
+            store=store,
+            at=house.clock.now(),
+            notary=witness,
+            receipts=house.settings.receipts == "on",
+            sources=sources,
+        )
+    return total
 
 
 async def reconcile_at(house: House, at: datetime, period: Period | None = None) -> dict[str, Any]:

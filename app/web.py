@@ -40,6 +40,7 @@ from metering.device import StateError
 from metering.io.api import MeteringApi, SupplyPointUnknownError
 from metering.io.api_desk import DeskApi
 from metering.io.api_devices import DeviceApi
+from metering.io.api_sources import SourceApi
 from metering.io.desk import (
     BreaksTheLineError,
     CaseClosedError,
@@ -74,7 +75,10 @@ from metering.io.registry import (
     RemovalOutOfOrderError,
 )
 from metering.io.route import Bound, NotThereError, Role, routes_of
+from metering.io.sources import SourceBook, SourceClaimedError, SourceUnknownError
 from metering.io.wire import CursorError
+from metering.source import SourceError
+from metering.topic import FilterError
 
 # The one table from an error of the business to what the caller is told. The nearest class counts.
 ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
@@ -111,6 +115,12 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
         409, "already-measured", "Gas beyond that instant stands on a bill"
     ),
     ReadingUnknownError: problems.NOT_FOUND,
+    SourceUnknownError: problems.NOT_FOUND,
+    SourceClaimedError: problem_type(
+        409, "source-claimed", "Another source could take the same messages"
+    ),
+    SourceError: problem_type(422, "source-unusable", "This source could not work"),
+    FilterError: problem_type(422, "topic-unusable", "No source may listen to this topic"),
     CaseUnknownError: problems.NOT_FOUND,
     NotHeldError: problem_type(409, "not-held", "The reading is billable; nothing is to decide"),
     DecisionDiffersError: problem_type(
@@ -221,6 +231,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         DeskApi(desk=Desk(pool=deps.pool)),
+        SourceApi(book=SourceBook(pool=deps.pool)),
         PublicApi(
             checks=deps.checks,
             metrics=deps.metrics,

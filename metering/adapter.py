@@ -15,6 +15,7 @@ from typing import Final
 from metering.reading import Reading
 from metering.telegram import (
     ADAPTED,
+    FLAGS_MAX,
     PAYLOAD_BYTES_MAX,
     READINGS_MAX,
     REGISTER_DM3_MAX,
@@ -24,8 +25,11 @@ from metering.telegram import (
     refusal,
 )
 
-# The counters of adapted telegrams count seconds from here: they grow as the readings do.
+# The counters of adapted telegrams count seconds from here: they grow as the readings do. Below the
+# seconds stand bits of the digest, so that two stories that end in the same second have a counter
+# each. Together they are 53 bits, which JSON still carries exactly.
 COUNTER_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+DIGEST_BITS: Final = 20
 _LAST_INSTANT: Final = datetime(2100, 1, 1, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
 
@@ -107,13 +111,13 @@ def adapt(source: Source, message: Message, read: Read) -> Telegram | Refusal | 
         return _refuse(source, RefusalReason.TOO_LARGE, detail)
     try:
         found = read(message, source)
+        return None if found is None or not found.samples else _telegram(source, found)
     except UnreadableError as error:
         return _refuse(source, error.reason, error.detail)
     except RecursionError:
         return _refuse(source, RefusalReason.BAD_SHAPE, "nested too deeply")
-    if found is None or not found.samples:
-        return None
-    return _telegram(source, found)
+    except Exception as error:  # noqa: BLE001 - a mistake of ours costs a message, not the line
+        return _refuse(source, RefusalReason.BAD_SHAPE, f"not understood: {type(error).__name__}")
 
 
 def _telegram(source: Source, found: Samples) -> Telegram | Refusal:
@@ -129,7 +133,11 @@ def _telegram(source: Source, found: Samples) -> Telegram | Refusal:
         if registers.setdefault(read_at, sample.register_dm3) != sample.register_dm3:
             detail = f"two registers at {read_at.isoformat()}"
             return _refuse(source, RefusalReason.BAD_SHAPE, detail)
-    return _told(source.meter_id, sorted(registers.items()), tuple(found.flags))
+    return _told(source.meter_id, sorted(registers.items()), _flags(found))
+
+
+def _flags(found: Samples) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(found.flags))[:FLAGS_MAX]
 
 
 def _fault(sample: Sample) -> str | None:
@@ -143,19 +151,20 @@ def _fault(sample: Sample) -> str | None:
 def _told(
     meter_id: str, registers: Sequence[tuple[datetime, int]], flags: tuple[str, ...]
 ) -> Telegram:
-    counter = (registers[-1][0] - COUNTER_EPOCH) // _SECOND
+    second = (registers[-1][0] - COUNTER_EPOCH) // _SECOND
     # Flags stay out: gateways repeat a reading with other signs of the weather beside it.
     lines = [f"adapted {meter_id}"]
     lines += [f"{read_at.isoformat()} {register_dm3}" for read_at, register_dm3 in registers]
+    digest = sha256("\n".join(lines).encode("ascii")).digest()
     return Telegram(
         meter_id=meter_id,
-        counter=counter,
+        counter=second << DIGEST_BITS | int.from_bytes(digest[:4], "big") >> (32 - DIGEST_BITS),
         readings=tuple(
             Reading(meter_id=meter_id, read_at=read_at, register_dm3=register_dm3)
             for read_at, register_dm3 in registers
         ),
         flags=flags,
-        digest=sha256("\n".join(lines).encode("ascii")).digest(),
+        digest=digest,
         key_epoch=ADAPTED,
     )
 

@@ -25,6 +25,7 @@ from metering.outcome import (
 from metering.reading import Mark, Reading
 from metering.receipt import Answer, Result
 from metering.telegram import (
+    ADAPTED,
     UNSIGNED,
     Arrival,
     Refusal,
@@ -105,7 +106,10 @@ class _Batch:
                 arrival, telegram.meter_id, RefusalReason.READING_CONFLICT, _instants(conflicts)
             )
             self.outcome.reading_conflicts += len(conflicts)
-        self._store(head, telegram)
+        if telegram.key_epoch == ADAPTED and not self._brings_new(telegram):
+            self.outcome.repeated += 1
+        else:
+            self._store(head, telegram)
 
     def refuse(self, arrival: Arrival, refusal: Refusal) -> None:
         """Keep the evidence, and answer if we know whom."""
@@ -191,6 +195,13 @@ class _Batch:
     def _contradicts(self, reading: Reading) -> bool:
         held = self._registers.get((reading.meter_id, reading.read_at))
         return held is not None and held != reading.register_dm3
+
+    def _brings_new(self, telegram: Telegram) -> bool:
+        """Say whether some reading is not stored yet; gateways pack old ones anew each time."""
+        return any(
+            (reading.meter_id, reading.read_at) not in self._registers
+            for reading in telegram.readings
+        )
 
     def _continue(self, head: Head, telegram: Telegram) -> None:
         """Take in a telegram that begins where the meter's last one ended: nothing to look up."""

@@ -25,6 +25,8 @@ from metering.telegram import UNSIGNED, Arrival, Refusal, RefusalReason, Telegra
 BATCH_MAX: Final = 2000
 # Another worker on the same meters, or a deadlock, is rare and over at once.
 TRIES_MAX: Final = 3
+# What begins like this is never a source's.
+OURS: Final = "gas/v1/"
 
 log = structlog.get_logger()
 
@@ -123,6 +125,16 @@ class _Bystander:
 BYSTANDER: Final[Notary] = _Bystander()
 
 
+class Sources(Protocol):
+    """Other makers' hardware: what it publishes, made telegrams of the meters it is mapped to."""
+
+    def hear(self, arrival: Arrival, *, at: datetime) -> list[Telegram | Refusal] | None:
+        """Return what a message says; None when nobody listens to its topic."""
+
+    def forget(self, at: datetime) -> None:
+        """Take back what was heard at an instant, because it was not stored."""
+
+
 class Clock(Protocol):
     """What time it is."""
 
@@ -135,7 +147,8 @@ class IngestCounts:
     """What one batch came to.
 
     ``readings`` counts those written, the ``suspect`` among them included; ``receipts_unsent``
-    those lost for want of a connection, which the meters bring about again by sending again.
+    those lost for want of a connection, which the meters bring about again by sending again;
+    ``ignored`` the messages of foreign hardware that said nothing to keep.
     """
 
     telegrams: int = 0
@@ -147,6 +160,7 @@ class IngestCounts:
     reading_conflicts: int = 0
     receipts: int = 0
     receipts_unsent: int = 0
+    ignored: int = 0
 
     def __add__(self, other: "IngestCounts") -> "IngestCounts":
         """Add two batches up."""
@@ -158,25 +172,28 @@ class IngestCounts:
         )
 
 
-async def ingest(
+async def ingest(  # noqa: PLR0913 - a batch meets everything here
     arrivals: Sequence[Arrival],
     *,
     store: Store,
     at: datetime,
     notary: Notary = BYSTANDER,
     receipts: bool = True,
+    sources: Sources | None = None,
 ) -> tuple[IngestCounts, list[Receipt]]:
     """Store one batch of messages and return its counts and the receipts to publish.
 
     When it returns, everything is committed. When it raises, the messages must not be acknowledged:
-    some may be stored, and will be found repeated. Without ``receipts`` no meter is told anything.
+    some may be stored, and will be found repeated. Without ``receipts`` no meter is told anything,
+    without ``sources`` every topic that is not ours is refused.
 
     Raises:
         Exception: whatever the store raises when the database is away.
     """
-    heard = await _hear(arrivals, store=store, notary=notary)
+    strange = _strange(arrivals, sources, at) if sources is not None else {}
+    heard = await _hear(arrivals, strange, store=store, notary=notary)
     try:
-        outcomes = [await _keep_together(heard, store=store, at=at)]
+        outcomes = [await _keep_together(heard, store=store, at=at)] if heard else []
     except NotStorableError:
         # A month that somebody has dropped looks like bad data; look again before blaming.
         store.forget_months()
@@ -191,6 +208,7 @@ async def ingest(
         suspect=sum(outcome.suspect for outcome in outcomes),
         reading_conflicts=sum(outcome.reading_conflicts for outcome in outcomes),
         receipts=len(told),
+        ignored=sum(not said for said in strange.values()),
     )
     return counts, told
 
@@ -230,6 +248,7 @@ async def ingest_batch(  # noqa: PLR0913 - a batch meets everything here
     at: datetime,
     notary: Notary = BYSTANDER,
     receipts: bool = True,
+    sources: Sources | None = None,
 ) -> IngestCounts:
     """Store one batch that was already taken, acknowledge it, publish its receipts.
 
@@ -237,8 +256,12 @@ async def ingest_batch(  # noqa: PLR0913 - a batch meets everything here
         Exception: whatever the store raises; the messages are put back, none is acknowledged.
     """
     try:
-        counts, told = await ingest(arrivals, store=store, at=at, notary=notary, receipts=receipts)
+        counts, told = await ingest(
+            arrivals, store=store, at=at, notary=notary, receipts=receipts, sources=sources
+        )
     except BaseException:
+        if sources is not None:
+            sources.forget(at)
         subscription.put_back(arrivals)
         raise
     subscription.ack(arrivals)
@@ -251,21 +274,46 @@ async def ingest_batch(  # noqa: PLR0913 - a batch meets everything here
     return counts
 
 
-async def _hear(arrivals: Sequence[Arrival], *, store: Store, notary: Notary) -> list[Heard]:
+def _strange(
+    arrivals: Sequence[Arrival], sources: Sources, at: datetime
+) -> dict[int, list[Telegram | Refusal]]:
+    """Return what foreign hardware says, by the place of its message; ours is never asked."""
+    strange = {}
+    for place, arrival in enumerate(arrivals):
+        if not arrival.topic.startswith(OURS):
+            said = sources.hear(arrival, at=at)
+            if said is not None:
+                strange[place] = said
+    return strange
+
+
+async def _hear(
+    arrivals: Sequence[Arrival],
+    strange: Mapping[int, Sequence[Telegram | Refusal]],
+    *,
+    store: Store,
+    notary: Notary,
+) -> list[Heard]:
     """Decode messages, and check the signatures of those that are signed."""
-    said: list[Telegram | Refusal | Sealed] = []
-    for arrival in arrivals:
+    said: list[tuple[Arrival, Telegram | Refusal | Sealed]] = []
+    for place, arrival in enumerate(arrivals):
+        if place in strange:
+            said += [(arrival, one) for one in strange[place]]
+            continue
         meter_id = signer_of(arrival.topic)
         said.append(
-            decode(arrival.topic, arrival.payload)
-            if meter_id is None
-            else unseal(meter_id, arrival.payload)
+            (
+                arrival,
+                decode(arrival.topic, arrival.payload)
+                if meter_id is None
+                else unseal(meter_id, arrival.payload),
+            )
         )
-    sealed = [message for message in said if isinstance(message, Sealed)]
+    sealed = [message for _, message in said if isinstance(message, Sealed)]
     checked = iter(await _check(sealed, store=store, notary=notary) if sealed else ())
     return [
         Heard(arrival=arrival, said=next(checked) if isinstance(message, Sealed) else message)
-        for arrival, message in zip(arrivals, said, strict=True)
+        for arrival, message in said
     ]
 
 

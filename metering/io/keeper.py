@@ -21,7 +21,7 @@ class Keeper:
 
     ``up`` is called with a link that stands, ``down`` when it is lost, before the next is made.
     ``generation`` numbers the links from 1; attempts that failed count. ``terms``
-    may be changed and hold from the next link on.
+    may be changed: their topics hold for a link that is being made, the rest from the next one on.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class Keeper:
         backoff = BACKOFF_SECONDS_FIRST
         while not self._closing.is_set():
             self.generation += 1
-            link = self._make_link(self.terms, partial(self._deliver, self.generation))
+            terms = self.terms
+            link = self._make_link(terms, partial(self._deliver, self.generation))
             try:
                 await link.open()
             except (LinkError, OSError) as error:
@@ -64,6 +65,10 @@ class Keeper:
                 )
             else:
                 backoff = BACKOFF_SECONDS_FIRST
+                if self.terms is not terms:
+                    # Somebody asked for other topics while this link was being made.
+                    link.unsubscribe(self.terms.dropped)
+                    link.subscribe([one for one in self.terms.topics if one not in terms.topics])
                 await self._stand(link)
             finally:
                 link.abandon()

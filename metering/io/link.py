@@ -24,6 +24,9 @@ ANSWER_SECONDS_MAX: Final = 5.0
 # seldom waits. The broker may allow fewer.
 PUBLISHING_MAX: Final = 8000
 
+# Topics in one SUBSCRIBE: even the longest, in four bytes a letter, fit a broker's smallest packet.
+TOPICS_PER_PACKET: Final = 50
+
 # What takes a message: its topic, payload, whether it is a retained one, the broker's number for
 # it on this connection, its QoS. No object is made for it, that would cost more than to decode it.
 Deliver: TypeAlias = Callable[[str, bytes, bool, int, int], None]

@@ -22,6 +22,7 @@ from metering.io.link import (
     PACKET_BYTES_MAX,
     PUBLISHING_MAX,
     SESSION_EXPIRY_SECONDS,
+    TOPICS_PER_PACKET,
     Deliver,
     LinkError,
     Message,
@@ -158,8 +159,6 @@ class CodecLink(asyncio.Protocol):
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Ask for topics, see ``Link``."""
-        if not topics:
-            return
         filters = [
             mqtt5.TopicFilter(
                 topic,
@@ -169,12 +168,15 @@ class CodecLink(asyncio.Protocol):
             )
             for topic in topics
         ]
-        self._write(mqtt5.SubscribePacket(self._next_mid(), filters).write())
+        for at in range(0, len(filters), TOPICS_PER_PACKET):
+            part = filters[at : at + TOPICS_PER_PACKET]
+            self._write(mqtt5.SubscribePacket(self._next_mid(), part).write())
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
         """Ask for topics no more, see ``Link``."""
-        if topics:
-            self._write(mqtt5.UnsubscribePacket(self._next_mid(), list(topics)).write())
+        for at in range(0, len(topics), TOPICS_PER_PACKET):
+            part = list(topics[at : at + TOPICS_PER_PACKET])
+            self._write(mqtt5.UnsubscribePacket(self._next_mid(), part).write())
 
     async def close(self) -> None:
         """Let the broker hear us to the end, see ``Link``."""

@@ -24,6 +24,7 @@ from metering.io.link import (
     PACKET_BYTES_MAX,
     PUBLISHING_MAX,
     SESSION_EXPIRY_SECONDS,
+    TOPICS_PER_PACKET,
     Deliver,
     LinkError,
     Message,
@@ -143,13 +144,14 @@ class PahoLink:
     def subscribe(self, topics: Sequence[str]) -> None:
         """Ask for topics, see ``Link``."""
         options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-        if topics:
-            self._paho.subscribe([(topic, options) for topic in topics])
+        for at in range(0, len(topics), TOPICS_PER_PACKET):
+            part = topics[at : at + TOPICS_PER_PACKET]
+            self._paho.subscribe([(topic, options) for topic in part])
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
         """Ask for topics no more, see ``Link``."""
-        if topics:
-            self._paho.unsubscribe(list(topics))
+        for at in range(0, len(topics), TOPICS_PER_PACKET):
+            self._paho.unsubscribe(list(topics[at : at + TOPICS_PER_PACKET]))
 
     async def close(self) -> None:
         """Let the broker hear us to the end, see ``Link``."""

@@ -58,6 +58,10 @@ POLICIES: Final = {
     "claim_meter": "operator",
     "confirm_start": "operator",
     "survey_meters": "operator",
+    "list_sources": "operator",
+    "add_source": "operator",
+    "remove_source": "operator",
+    "try_source": "operator",
     "list_held_readings": "operator",
     "accept_reading": "operator",
     "replace_reading": "operator",
@@ -71,6 +75,7 @@ THINGS: Final = {
     "epoch": "1",
     "read_at": "2026-02-01T00:00:00Z",
     "case_id": "00000000-0000-4000-8000-000000000001",
+    "source_id": "00000000-0000-4000-8000-000000000002",
     "bill_no": "2026-01",
     "mandate_id": "M-1",
     "code": "household",
@@ -80,6 +85,10 @@ THINGS: Final = {
 KEY: Final = """
     INSERT INTO device_key (meter_id, key_epoch, algorithm, public_key, kid, origin, added_at)
     VALUES ('AQ-000001', 1, 'EdDSA', sha256('key'), 'AQ-00001', 'device', '2026-01-01Z')
+"""
+SOURCE: Final = """
+    INSERT INTO source VALUES ('AQ-000001', '00000000-0000-4000-8000-000000000002', 'toy', 'a', '',
+        1, 1, 0, 'm3', 'UTC', 60, 'a test', '2026-01-01Z')
 """
 QUERIES: Final = {"list_debits": "?state=noticed", "return_from_bank": "?link=" + "0" * 40}
 # Every answer that a caller who was let in may get: done, or a value that does not fit.
@@ -171,6 +180,7 @@ class TestPolicies:
         """An operator may look at bills, never at mandates or change what a resident allows."""
         await bill(api)
         await api.owner.execute(KEY)
+        await api.owner.execute(SOURCE)
 
         assert wrong(await statuses(api, api.operator), "operator") == {}
 

@@ -88,6 +88,9 @@ class Peer:
         self._receipts: asyncio.Queue[Line] = asyncio.Queue()
         self._lines: list[Line] = []
         self._server: asyncio.Server | None = None
+        # Whether somebody has asked to subscribe, and whether he is answered.
+        self.asked, self.answering = asyncio.Event(), asyncio.Event()
+        self.answering.set()
 
     @property
     def url(self) -> str:
@@ -125,6 +128,8 @@ class Peer:
             return
         while not line.opening or line.opening[-1][0] != SUBSCRIBE:
             line.opening.append(await line.packet())
+        self.asked.set()
+        await self.answering.wait()
         asked = line.opening[-1]
         answer = asked[2:4] + b"\x00" + self._grant * asked.count(b"gas/")
         await line.say(b"\x90" + number(len(answer)) + answer)
@@ -493,6 +498,39 @@ class TestTopics:
         assert b"gas/a" not in asked
         assert b"gas/b" in asked
         assert b"gas/c" in asked
+
+    async def test_may_change_while_the_connection_is_made(self, backend: Backend) -> None:
+        """Otherwise they would be asked for when it is lost, which may be in a year."""
+        async with Peer(WELCOME) as peer:
+            peer.answering.clear()
+            async with Subscription(
+                peer.url, client_id="wire-test", backend=backend, topics=("gas/a",)
+            ) as listening:
+                await asyncio.wait_for(peer.asked.wait(), 10)
+                listening.unsubscribe(["gas/a"])
+                listening.subscribe(["gas/b"])
+                peer.answering.set()
+
+                uplinks, receipts = await peer.uplinks(), await peer.receipts()
+                dropped, asked = await uplinks.packet(), await uplinks.packet()
+                uplinks.hang_up()
+                receipts.hang_up()
+
+        assert (dropped[0], asked[0]) == (UNSUBSCRIBE, SUBSCRIBE)
+        assert (b"gas/a" in dropped, b"gas/b" in asked) == (True, True)
+
+    async def test_are_asked_for_in_small_packets(self, backend: Backend) -> None:
+        """A broker that takes packets of 65 KiB must not throw us out for a town's sources."""
+        async with met(backend) as (listening, _, uplinks, _):
+            topics = [f"gas/{n:03}/{'x' * 250}" for n in range(120)]
+            listening.subscribe(topics)
+            asked = [await uplinks.packet() for _ in range(3)]
+            listening.unsubscribe(topics)
+            dropped = [await uplinks.packet() for _ in range(3)]
+
+        assert [packet[0] for packet in asked + dropped] == [SUBSCRIBE] * 3 + [UNSUBSCRIBE] * 3
+        for packets in (asked, dropped):
+            assert [packet.count(b"gas/") for packet in packets] == [50, 50, 20]
 
 
 class RecordingTransport(asyncio.Transport):

@@ -23,6 +23,7 @@ FACTS = [
     "degree_day",
     "reading_finding",
     "period_finding",
+    "source",
 ]
 
 
@@ -64,6 +65,8 @@ class TestRights:
             ("degree_day", "degree_days_tenths"),
             ("reading_finding", "outcome"),
             ("period_finding", "outcome"),
+            ("source", "topic"),
+            ("source", "meter_id"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

@@ -32,6 +32,7 @@ GROUPS = {
         "declared_gap",
         "reading_finding",
         "period_finding",
+        "source",
     },
     "account_id": {
         "account",
