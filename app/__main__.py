@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final
 import structlog
 import typer
 
-from app import config, logs, meter_cli, source_cli, tokens, verbs, wiring
+from app import config, intake, logs, meter_cli, source_cli, tokens, verbs, wiring
 from app import doctor as examination
 from app.bench.cli import bench
 from app.broker_cli import broker
@@ -184,7 +184,7 @@ def ingest(*, state: State = None, once: Once = False, as_json: Json = False) ->
 
     async def work(house: House, stopping: asyncio.Event) -> int:
         if once:
-            say(await verbs.ingest_waiting(house, stopping), as_json=as_json)
+            say(await intake.ingest_waiting(house, stopping), as_json=as_json)
         else:
             await verbs.ingest_loop(house, stopping)
         return DONE

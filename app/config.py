@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     signing_key: Path | None = None
     # "off" tells no meter anything: only where nobody reads receipts, and for measuring.
     receipts: Literal["on", "off"] = "on"
+    # Into how many shares the meters are cut, so that several processes can read them side by side.
+    ingest_shares: Literal[1, 2, 4, 8, 16, 32, 64] = 1
     # For rehearsals: a file that says what time it is, moved by somebody else; unset: real time.
     clock_file: Path | None = None
     # Programs of PostgreSQL (a folder) and Mosquitto (a file), when they stand in a strange place.
@@ -86,6 +88,11 @@ class Settings(BaseSettings):
             except json.JSONDecodeError as error:
                 raise ValueError("is not a JSON list") from error
         return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("ingest_shares", mode="before")
+    @classmethod
+    def _count(cls, value: object) -> object:
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
 
     @field_validator("mqtt_urls")
     @classmethod

@@ -5,7 +5,6 @@ hour.
 """
 
 import asyncio
-import gc
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -15,9 +14,9 @@ from typing import Any, Final
 import structlog
 
 from app.broker_tls import broker_tls
-from app.run import BACKOFF_S_MAX, is_away, loop, pause
-from app.sources import source_watch
-from app.wiring import House, bank, notary, served, subscription
+from app.intake import ingest_until
+from app.run import loop
+from app.wiring import House, bank, notary, served
 from billing.audit import audit
 from billing.collect import collect
 from billing.follow import follow
@@ -26,15 +25,11 @@ from billing.io.debits import Debits
 from billing.io.store import BillingStore
 from billing.period import Period
 from billing.reconcile import due_periods, reconcile
-from metering.ingest import BATCH_MAX, IngestCounts, Sources, ingest_batch
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
-from metering.io.notary import Notary
 from metering.io.safe import SafeStore
-from metering.io.store import Store
 from metering.republish import republish
 from metering.survey import Days, Window
-from metering.telegram import Arrival
 from metering.validate import validate
 
 log = structlog.get_logger()
@@ -62,131 +57,6 @@ FINDINGS_LOGGED_MAX: Final = 20
 
 # "ingest --once" ends when the broker has had nothing for us for so long.
 IDLE_S: Final = 2.0
-
-
-async def ingest_until(house: House, url: str, stopping: asyncio.Event) -> None:
-    """Take telegrams from one broker until ``stopping`` is set; what was taken is finished.
-
-    Raises:
-        Exception: a mistake of ours; what the world does only postpones.
-    """
-    # A batch makes many small objects that all go at once, and no circles worth looking for.
-    gc.set_threshold(GC_OBJECTS, GC_ROUNDS, GC_ROUNDS)
-    store = Store(house.pool)
-    async with (
-        notary(house.settings) as witness,
-        subscription(url, house.settings) as session,
-        asyncio.TaskGroup() as group,
-    ):
-
-        async def connected() -> bool:
-            return session.connected
-
-        house.checks[f"broker-{house.servers.mqtt_urls.index(url) + 1}"] = connected
-        for _ in range(WRITERS):
-            group.create_task(_write(house, session, store, witness, stopping))
-        group.create_task(_listen(house, url, store, witness, stopping))
-
-
-async def _listen(
-    house: House, url: str, store: Store, witness: Notary, stopping: asyncio.Event
-) -> None:
-    """Take what other makers' hardware publishes at one broker, once a source was entered."""
-    watch = source_watch(house)
-    if not await watch.begin(house.clock, stopping):
-        return
-    async with watch.session(url, house.settings) as session, asyncio.TaskGroup() as group:
-        group.create_task(watch.follow(session, house.clock, stopping))
-        group.create_task(_write(house, session, store, witness, stopping, watch.board))
-
-
-async def _write(  # noqa: PLR0913, PLR0917 - what a writer works with
-    house: House,
-    session: Subscription,
-    store: Store,
-    witness: Notary,
-    stopping: asyncio.Event,
-    sources: Sources | None = None,
-) -> None:
-    failures = 0
-    while not stopping.is_set():
-        arrivals = await _next(session, stopping)
-        if not arrivals:
-            continue
-        try:
-            await ingest_batch(
-                arrivals,
-                subscription=session,
-                store=store,
-                at=house.clock.now(),
-                notary=witness,
-                receipts=house.settings.receipts == "on",
-                sources=sources,
-            )
-        except Exception as error:
-            if not is_away(error):
-                raise
-            failures += 1
-            log.warning("step.postponed", step="ingest", kind=type(error).__name__)
-            # The messages were put back; reading pauses by itself when too many wait.
-            await pause(min(2.0 ** (failures - 1), BACKOFF_S_MAX), stopping)
-        else:
-            failures = 0
-
-
-async def _next(
-    session: Subscription, stopping: asyncio.Event, *, within_s: float | None = None
-) -> list[Arrival]:
-    """Return the next messages; none when told to stop, or when the time is up."""
-    batch = asyncio.create_task(session.get_batch(BATCH_MAX))
-    told = asyncio.create_task(stopping.wait())
-    try:
-        await asyncio.wait({batch, told}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        told.cancel()
-        batch.cancel()
-        # A batch that came in the same instant is not cancelled any more: it is ours.
-        await asyncio.wait({batch, told})
-    return [] if batch.cancelled() else batch.result()
-
-
-async def ingest_waiting(house: House, stopping: asyncio.Event) -> dict[str, Any]:
-    """Store what the brokers have for us now, and return the counts."""
-    store, total = Store(house.pool), IngestCounts()
-    watch = source_watch(house)
-    await watch.look(house.clock.now())
-    for url in house.servers.mqtt_urls:
-        async with notary(house.settings) as witness:
-            async with subscription(url, house.settings) as session:
-                total += await _drain(house, session, store, witness, stopping)
-            if watch.board.topics:
-                async with watch.session(url, house.settings) as session:
-                    total += await _drain(house, session, store, witness, stopping, watch.board)
-    return asdict(total)
-
-
-async def _drain(  # noqa: PLR0913, PLR0917 - what a writer works with
-    house: House,
-    session: Subscription,
-    store: Store,
-    witness: Notary,
-    stopping: asyncio.Event,
-    sources: Sources | None = None,
-) -> IngestCounts:
-    """Store what waits in one session."""
-    total = IngestCounts()
-    await asyncio.wait_for(session.wait_connected(), 30)
-    while arrivals := await _next(session, stopping, within_s=IDLE_S):
-        total += await ingest_batch(
-            arrivals,
-            subscription=session,
-            store=store,
-            at=house.clock.now(),
-            notary=witness,
-            receipts=house.settings.receipts == "on",
-            sources=sources,
-        )
-    return total
 
 
 async def reconcile_at(house: House, at: datetime, period: Period | None = None) -> dict[str, Any]:
@@ -288,7 +158,7 @@ async def serve(house: House, stopping: asyncio.Event) -> None:
         client = await stack.enter_async_context(bank(house.settings))
         await stack.enter_async_context(served(house, client))
         jobs: list[Coroutine[Any, Any, None]] = [house.servers.keep(stopping)]
-        jobs += [ingest_until(house, url, stopping) for url in house.servers.mqtt_urls]
+        jobs += [ingest_until(house, stopping)]
         jobs += [reconcile_loop(house, stopping), audit_loop(house, client, stopping)]
         if client is not None:
             jobs.append(collect_loop(house, client, stopping))
@@ -341,7 +211,7 @@ async def audit_loop(house: House, client: BankClient | None, stopping: asyncio.
 async def ingest_loop(house: House, stopping: asyncio.Event) -> None:
     """Take telegrams from every broker, again and again."""
     jobs: list[Coroutine[Any, Any, None]] = [house.servers.keep(stopping)]
-    jobs += [ingest_until(house, url, stopping) for url in house.servers.mqtt_urls]
+    jobs += [ingest_until(house, stopping)]
     await together(jobs, stopping)
 
 

@@ -24,6 +24,7 @@ from app.web import WebDeps, build_app
 from billing.io.bank import BankClient
 from metering.io.mqtt import Subscription
 from metering.io.notary import Notary
+from metering.lease import Share
 
 log = structlog.get_logger()
 
@@ -158,13 +159,23 @@ async def migrate_now(settings: Settings, *, only_show: bool) -> dict[str, str]:
             raise refused(error) from error
 
 
-def subscription(url: str, settings: Settings) -> Subscription:
-    """Return the one session at a broker through which telegrams come.
+def session_name(share: Share) -> str:
+    """Return the name under which a broker keeps a share's session, whoever reads it."""
+    return CLIENT_ID if share.of == 1 else f"{CLIENT_ID}-{share.name}"
+
+
+def subscription(url: str, settings: Settings, share: Share) -> Subscription:
+    """Return the session at a broker through which the telegrams of a share come.
 
     Raises:
         SettingsError: our certificate for the brokers cannot be used.
     """
-    return Subscription(url, client_id=CLIENT_ID, tls_context=broker_tls(settings))
+    return Subscription(
+        url,
+        client_id=session_name(share),
+        topics=share.topics,
+        tls_context=broker_tls(settings),
+    )
 
 
 @asynccontextmanager

@@ -6,17 +6,17 @@ says it once more, and it is found repeated. Receipts come last because they may
 room at the broker, and nothing else should wait with them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from metering.ack import Ack
 from metering.batch import settle
-from metering.outcome import Heard, Known, Outcome
+from metering.outcome import Heard, Outcome
+from metering.port import Clock, Notary, Sources, Store, Subscription
 from metering.receipt import Receipt, build
 from metering.signed import Key, Sealed, signer_of, unproven, unseal, verify
 from metering.telegram import UNSIGNED, Arrival, Refusal, RefusalReason, Telegram, decode
@@ -39,79 +39,6 @@ class BusyError(Exception):
     """Another worker got in between; the batch was rolled back and may be tried again."""
 
 
-class Batch(Protocol):
-    """One open transaction of the store."""
-
-    async def holds(self, foreseen: Known) -> bool:
-        """Lock the meters against other workers, and say whether what was foreseen is true."""
-
-    async def load(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known:
-        """Lock the meters against other workers, and return what is known about them."""
-
-    async def keep(self, outcome: Outcome, *, at: datetime) -> None:
-        """Write telegrams, readings and refused messages."""
-
-
-class Store(Protocol):
-    """Where telegrams go."""
-
-    def foresee(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known | None:
-        """Return what will be known once the batches under way are stored; None if unforeseeable.
-
-        Whoever decides by it says so with ``expect``, and opens his batch before anybody else does.
-        """
-
-    def expect(self, foreseen: Known, outcome: Outcome) -> None:
-        """Remember a decision that is still to be stored; the next one builds on it."""
-
-    def batch(
-        self, telegrams: Sequence[Telegram], *, foreseen: bool
-    ) -> AbstractAsyncContextManager[Batch]:
-        """Open a transaction that commits when left, with room for these telegrams' months.
-
-        Transactions come in the order of these calls, one after another.
-
-        Raises:
-            NotStorableError: something in the batch cannot be stored.
-            BusyError: somebody else got in between.
-        """
-
-    async def keys(self, meter_ids: Iterable[str]) -> Mapping[str, Sequence[Key]]:
-        """Return the keys of meters, whatever stands against them."""
-
-    def forget_months(self) -> None:
-        """Look again which months the database has room for."""
-
-
-class Subscription(Protocol):
-    """Where telegrams come from, and receipts go to."""
-
-    async def get_batch(self, limit: int) -> list[Arrival]:
-        """Wait for at least one message and return up to ``limit``, in order of arrival."""
-
-    def ack(self, arrivals: Iterable[Arrival]) -> None:
-        """Tell the broker that these messages are safe with us."""
-
-    def put_back(self, arrivals: Sequence[Arrival]) -> None:
-        """Take messages back that were not stored; they are the next to be handed out."""
-
-    async def publish_many(self, messages: Sequence[tuple[str, bytes, bool]]) -> int:
-        """Hand (topic, payload, retain) to the broker in order; return how many were.
-
-        Fewer than all means that the connection was lost.
-        """
-
-
-class Notary(Protocol):
-    """Checks what meters signed, and signs what they are told."""
-
-    async def verify(self, pairs: Sequence[tuple[Sealed, Key]]) -> list[bool]:
-        """Say of each telegram whether this key signed it."""
-
-    async def sign(self, acks: Sequence[Ack], *, at: datetime) -> list[Receipt]:
-        """Return the messages that tell signing meters what is safe."""
-
-
 class _Bystander:
     """Checks signatures on the spot, and tells nobody anything: it has no key to sign with."""
 
@@ -123,23 +50,6 @@ class _Bystander:
 
 
 BYSTANDER: Final[Notary] = _Bystander()
-
-
-class Sources(Protocol):
-    """Other makers' hardware: what it publishes, made telegrams of the meters it is mapped to."""
-
-    def hear(self, arrival: Arrival, *, at: datetime) -> list[Telegram | Refusal] | None:
-        """Return what a message says; None when nobody listens to its topic."""
-
-    def forget(self, at: datetime) -> None:
-        """Take back what was heard at an instant, because it was not stored."""
-
-
-class Clock(Protocol):
-    """What time it is."""
-
-    def now(self) -> datetime:
-        """Return the present instant, aware, in UTC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

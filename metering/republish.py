@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import structlog
 
 from metering.ack import Ack
-from metering.ingest import Notary
+from metering.port import Notary
 from metering.receipt import Answer, Receipt, Result, build
 from metering.telegram import UNSIGNED
 

@@ -643,13 +643,20 @@ CREATE TABLE bucket (
 
 INSERT INTO bucket (bucket) SELECT generate_series(0, 63);
 
--- Which process reads which bucket at which broker. A lease that ran out belongs to nobody.
-CREATE TABLE bucket_lease (
-    broker      text        NOT NULL CHECK (length(broker) BETWEEN 1 AND 200),
-    bucket      integer     NOT NULL CHECK (bucket BETWEEN 0 AND 63),
-    holder      text        NOT NULL CHECK (length(holder) BETWEEN 1 AND 100),
-    lease_until timestamptz NOT NULL,
-    PRIMARY KEY (broker, bucket)
+-- A process that reads, or would like to.
+CREATE TABLE ingest_worker (
+    worker text        PRIMARY KEY CHECK (length(worker) BETWEEN 1 AND 200),
+    until  timestamptz NOT NULL
+);
+
+-- Which process reads which share of the buckets at which broker. A lease that ran out is nobody's.
+CREATE TABLE ingest_lease (
+    broker text        NOT NULL CHECK (length(broker) BETWEEN 1 AND 200),
+    share  text        NOT NULL CHECK (share ~ '^[0-9a-z-]{1,32}$'),
+    worker text        NOT NULL CHECK (length(worker) BETWEEN 1 AND 200),
+    since  timestamptz NOT NULL,
+    until  timestamptz NOT NULL,
+    PRIMARY KEY (broker, share)
 );
 
 -- What the service may do. It owns nothing, and it cannot change or remove a fact. --------------
@@ -668,7 +675,8 @@ GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
 REVOKE INSERT ON ledger_account, vat_rate, bucket, trusted_reading FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;
 GRANT UPDATE (version) ON bucket TO aqkol_service;
-GRANT UPDATE (holder, lease_until), DELETE ON bucket_lease TO aqkol_service;
+GRANT UPDATE (until), DELETE ON ingest_worker TO aqkol_service;
+GRANT UPDATE (worker, since, until), DELETE ON ingest_lease TO aqkol_service;
 GRANT UPDATE (valid_until, frozen_at, revoked_at) ON device_key TO aqkol_service;
 GRANT UPDATE (claim_digest, tries_left, issued_at, claimed_at) ON meter_claim TO aqkol_service;
 GRANT UPDATE (closed_at, closed_by, outcome) ON meter_case TO aqkol_service;

@@ -11,7 +11,7 @@ import aiomqtt
 import asyncpg
 import pytest
 
-from app import config, sources, verbs
+from app import config, intake, sources
 from app.run import SteppedClock
 from app.servers.embedded import Servers
 from app.wiring import House
@@ -34,7 +34,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Know the family of the tests, and look for changes without a pause."""
     monkeypatch.setitem(FAMILIES, "toy", read)
     monkeypatch.setattr(sources, "EVERY", timedelta(milliseconds=10))
-    monkeypatch.setattr(verbs, "IDLE_S", 0.3)
+    monkeypatch.setattr(intake, "IDLE_S", 0.3)
 
 
 @pytest.fixture
@@ -55,8 +55,7 @@ async def house(
 async def ingesting(house: House) -> AsyncIterator[None]:
     """Run ingest as a process does, and stop it in an orderly way."""
     stopping = asyncio.Event()
-    [url] = house.servers.mqtt_urls
-    running = asyncio.create_task(verbs.ingest_until(house, url, stopping))
+    running = asyncio.create_task(intake.ingest_until(house, stopping))
     try:
         yield
     finally:
@@ -216,11 +215,11 @@ class TestIngest:
     ) -> None:
         """``ingest --once`` takes what waits, ours and strangers'."""
         await entered(house)
-        await verbs.ingest_waiting(house, asyncio.Event())
+        await intake.ingest_waiting(house, asyncio.Event())
         async with gateway(house) as publish:
             await publish(NOON)
 
-        counts = await verbs.ingest_waiting(house, asyncio.Event())
+        counts = await intake.ingest_waiting(house, asyncio.Event())
 
         assert (counts["telegrams"], counts["stored"], counts["ignored"]) == (1, 1, 0)
         assert await stored(owner) == [("AQ-1", 5000, "adapted")]

@@ -15,6 +15,8 @@ PACKAGES = ("app", "billing", "metering", "simulators", "sql")
 
 # One step of the business each; everything else at a package's root is a noun.
 VERBS = {
+    # Not a step, but what the steps need from outside.
+    "metering/port.py",
     "metering/ingest.py",
     "metering/republish.py",
     "metering/validate.py",

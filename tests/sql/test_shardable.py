@@ -12,7 +12,8 @@ LOCAL = {
     "bank_event",
     "bank_cursor",
     "bucket",
-    "bucket_lease",
+    "ingest_worker",
+    "ingest_lease",
     "schema_migrations",
 }
 GROUPS = {
