@@ -26,13 +26,14 @@ from billing.io.debits import Debits
 from billing.io.store import BillingStore
 from billing.period import Period
 from billing.reconcile import due_periods, reconcile
-from metering.ingest import BATCH_MAX, IngestCounts, Sources, ingest_batch
+from metering.ingest import BATCH_MAX, IngestCounts, ingest_batch
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
 from metering.io.notary import Notary
 from metering.io.safe import SafeStore
 from metering.io.store import Store
 from metering.republish import republish
+from metering.source import Switchboard
 from metering.survey import Days, Window
 from metering.telegram import Arrival
 from metering.validate import validate
@@ -106,7 +107,7 @@ async def _write(  # noqa: PLR0913, PLR0917 - what a writer works with
     store: Store,
     witness: Notary,
     stopping: asyncio.Event,
-    sources: Sources | None = None,
+    sources: Switchboard | None = None,
 ) -> None:
     failures = 0
     while not stopping.is_set():
@@ -171,7 +172,7 @@ async def _drain(  # noqa: PLR0913, PLR0917 - what a writer works with
     store: Store,
     witness: Notary,
     stopping: asyncio.Event,
-    sources: Sources | None = None,
+    sources: Switchboard | None = None,
 ) -> IngestCounts:
     """Store what waits in one session."""
     total = IngestCounts()
