@@ -43,6 +43,14 @@ def config(  # noqa: PLR0913 - options
     ingest: Annotated[
         list[str] | None, typer.Option(help="Name in the certificate of an ingest; repeatable.")
     ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="Filter of other makers' hardware that ingest hears; repeatable."),
+    ] = None,
+    gateway: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FILTER: who may publish there; repeatable."),
+    ] = None,
     revocations: Annotated[
         bool, typer.Option("--crl/--no-crl", help="Refuse revoked certificates.")
     ] = True,
@@ -59,6 +67,8 @@ def config(  # noqa: PLR0913 - options
             services_address=services_address,
             services_port=services_port,
             ingests=tuple(ingest or ("aqkol-ingest",)),
+            sources=tuple(source or ()),
+            gateways=tuple(_gateway(text) for text in gateway or ()),
             revocations=revocations,
             version=_version(mosquitto),
         )
@@ -86,7 +96,7 @@ def write(plan: Plan, out: Path, psk_meters: Path | None) -> None:
         keys = {name: old.get(name) or secrets.token_bytes(NEW_KEY_BYTES) for name in names}
     out.mkdir(parents=True, exist_ok=True)
     (out / "mosquitto.conf").write_text(broker_config.conf(plan), encoding="ascii")
-    (out / "acl").write_text(broker_config.acl(plan), encoding="ascii")
+    (out / "acl").write_text(broker_config.acl(plan), encoding="utf-8")
     if psk_meters is not None:
         _write_secret(out / "psk", broker_config.psk(keys))
 
@@ -98,6 +108,11 @@ def _write_secret(path: Path, text: str) -> None:
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     new.replace(path)
+
+
+def _gateway(text: str) -> tuple[str, str]:
+    name, _, topic = text.partition("=")
+    return name, topic
 
 
 def _version(text: str) -> tuple[int, int]:

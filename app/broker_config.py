@@ -13,9 +13,12 @@ from typing import Final
 
 from metering.meter import METER_ID
 from metering.telegram import PAYLOAD_BYTES_MAX
+from metering.topic import FilterError, checked, overlap
 
 # Lower case, so that no meter's name can ever be a service's.
 SERVICE: Final = re.compile(r"aqkol-[a-z0-9-]{1,40}")
+# A gateway of other makers' hardware: in lower case, so that it is no meter either.
+GATEWAY: Final = re.compile(r"(?!aqkol-)[a-z][a-z0-9-]{0,39}")
 # It ends up in a line of a configuration: no space, no line break, no way out of the folder.
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._-]+)+")
 _ADDRESS: Final = re.compile(r"[0-9A-Fa-f.:]{2,45}")
@@ -48,7 +51,9 @@ class Plan:
     """Where a broker listens, where its files will lie, and who the services are.
 
     ``psk_port`` None means no door for shared keys. ``revocations`` False means no list of revoked
-    certificates: then only our own registry of keys refuses a stolen meter.
+    certificates: then only our own registry of keys refuses a stolen meter. ``sources`` are filters
+    that ingest may hear besides our own topics; each of ``gateways`` has a certificate from the
+    meters' authority, and a filter that it may publish to.
     """
 
     folder: PurePosixPath = FOLDER
@@ -60,6 +65,8 @@ class Plan:
     services_port: int = 8884
     ingests: tuple[str, ...] = ("aqkol-ingest",)
     admins: tuple[str, ...] = ("aqkol-admin",)
+    sources: tuple[str, ...] = ()
+    gateways: tuple[tuple[str, str], ...] = ()
     revocations: bool = True
     version: tuple[int, int] = (2, 0)
 
@@ -81,6 +88,19 @@ class Plan:
         for name in names:
             if SERVICE.fullmatch(name) is None:
                 raise BrokerConfigError("a service is named aqkol- and a-z, 0-9 or -")
+        self._check_strangers()
+
+    def _check_strangers(self) -> None:
+        for topic in (*self.sources, *(topic for _, topic in self.gateways)):
+            try:
+                checked(topic)
+            except FilterError as error:
+                raise BrokerConfigError(f"{topic!a} cannot be a source's: {error}") from None
+        for name, topic in self.gateways:
+            if GATEWAY.fullmatch(name) is None:
+                raise BrokerConfigError("a gateway is named a-z, 0-9 or -, and not aqkol-")
+            if not any(overlap(topic, source) for source in self.sources):
+                raise BrokerConfigError(f"no source hears {topic!a} of the gateway {name}")
 
 
 def meter_name(text: str) -> str:
@@ -167,7 +187,11 @@ def acl(plan: Plan) -> str:
         lines += ["", "# Takes every telegram in and answers; can pretend to be no meter."]
         lines += [f"user {name}", "topic read gas/v1/+/+/up", "topic read gas/v1/+/+/up/json"]
         lines += ["topic write gas/v1/+/+/down/receipt", "topic write gas/v1/+/+/down/ack"]
+        lines += [f"topic read {topic}" for topic in plan.sources]
         lines += _examined()
+    for name, topic in plan.gateways:
+        lines += ["", "# Other makers' hardware: speaks where nobody signs, hears nothing."]
+        lines += [f"user {name}", f"topic write {topic}"]
     for name in plan.admins:
         lines += ["", "# Looks after the broker; reads no telegram and writes no receipt."]
         lines += [f"user {name}", "topic read $SYS/#", *_examined()[:1]]

@@ -22,7 +22,7 @@ from metering.io.mqtt import Subscription
 from metering.io.notary import Notary
 from metering.io.store import Store
 from metering.lease import SOURCES, share_named, shares
-from metering.port import Sources
+from metering.source import Switchboard
 from metering.telegram import Arrival
 
 log = structlog.get_logger()
@@ -45,7 +45,7 @@ class _Intake:
     witness: Notary
 
     async def take(
-        self, arrivals: list[Arrival], session: Subscription, sources: Sources | None = None
+        self, arrivals: list[Arrival], session: Subscription, sources: Switchboard | None = None
     ) -> IngestCounts:
         """Store what came."""
         return await ingest_batch(
@@ -59,7 +59,7 @@ class _Intake:
         )
 
     async def write(
-        self, session: Subscription, stopping: asyncio.Event, sources: Sources | None = None
+        self, session: Subscription, stopping: asyncio.Event, sources: Switchboard | None = None
     ) -> None:
         """Store what comes until ``stopping`` is set; what the world does only postpones."""
         failures = 0
@@ -80,7 +80,7 @@ class _Intake:
                 failures = 0
 
     async def drain(
-        self, session: Subscription, stopping: asyncio.Event, sources: Sources | None = None
+        self, session: Subscription, stopping: asyncio.Event, sources: Switchboard | None = None
     ) -> IngestCounts:
         """Store what waits in a session."""
         total = IngestCounts()

@@ -16,17 +16,16 @@ import structlog
 from metering.ack import Ack
 from metering.batch import settle
 from metering.outcome import Heard, Outcome
-from metering.port import Clock, Notary, Sources, Store, Subscription
+from metering.port import Clock, Notary, Store, Subscription
 from metering.receipt import Receipt, build
 from metering.signed import Key, Sealed, signer_of, unproven, unseal, verify
+from metering.source import Switchboard
 from metering.telegram import UNSIGNED, Arrival, Refusal, RefusalReason, Telegram, decode
 
 # One commit of this size costs about a tenth of a second; more only makes meters wait.
 BATCH_MAX: Final = 2000
 # Another worker on the same meters, or a deadlock, is rare and over at once.
 TRIES_MAX: Final = 3
-# What begins like this is never a source's.
-OURS: Final = "gas/v1/"
 
 log = structlog.get_logger()
 
@@ -89,7 +88,7 @@ async def ingest(  # noqa: PLR0913 - a batch meets everything here
     at: datetime,
     notary: Notary = BYSTANDER,
     receipts: bool = True,
-    sources: Sources | None = None,
+    sources: Switchboard | None = None,
 ) -> tuple[IngestCounts, list[Receipt]]:
     """Store one batch of messages and return its counts and the receipts to publish.
 
@@ -100,7 +99,7 @@ async def ingest(  # noqa: PLR0913 - a batch meets everything here
     Raises:
         Exception: whatever the store raises when the database is away.
     """
-    strange = _strange(arrivals, sources, at) if sources is not None else {}
+    strange = sources.overhear(arrivals, at=at) if sources is not None else {}
     heard = await _hear(arrivals, strange, store=store, notary=notary)
     try:
         outcomes = [await _keep_together(heard, store=store, at=at)] if heard else []
@@ -158,7 +157,7 @@ async def ingest_batch(  # noqa: PLR0913 - a batch meets everything here
     at: datetime,
     notary: Notary = BYSTANDER,
     receipts: bool = True,
-    sources: Sources | None = None,
+    sources: Switchboard | None = None,
 ) -> IngestCounts:
     """Store one batch that was already taken, acknowledge it, publish its receipts.
 
@@ -182,19 +181,6 @@ async def ingest_batch(  # noqa: PLR0913 - a batch meets everything here
         "telegrams.ingested", **{part.name: getattr(counts, part.name) for part in fields(counts)}
     )
     return counts
-
-
-def _strange(
-    arrivals: Sequence[Arrival], sources: Sources, at: datetime
-) -> dict[int, list[Telegram | Refusal]]:
-    """Return what foreign hardware says, by the place of its message; ours is never asked."""
-    strange = {}
-    for place, arrival in enumerate(arrivals):
-        if not arrival.topic.startswith(OURS):
-            said = sources.hear(arrival, at=at)
-            if said is not None:
-                strange[place] = said
-    return strange
 
 
 async def _hear(

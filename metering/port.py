@@ -9,7 +9,7 @@ from metering.ack import Ack
 from metering.outcome import Known, Outcome
 from metering.receipt import Receipt
 from metering.signed import Key, Sealed
-from metering.telegram import Arrival, Refusal, Telegram
+from metering.telegram import Arrival, Telegram
 
 
 class Batch(Protocol):
@@ -83,16 +83,6 @@ class Notary(Protocol):
 
     async def sign(self, acks: Sequence[Ack], *, at: datetime) -> list[Receipt]:
         """Return the messages that tell signing meters what is safe."""
-
-
-class Sources(Protocol):
-    """Other makers' hardware: what it publishes, made telegrams of the meters it is mapped to."""
-
-    def hear(self, arrival: Arrival, *, at: datetime) -> list[Telegram | Refusal] | None:
-        """Return what a message says; None when nobody listens to its topic."""
-
-    def forget(self, at: datetime) -> None:
-        """Take back what was heard at an instant, because it was not stored."""
 
 
 class Clock(Protocol):

@@ -24,6 +24,8 @@ DM3_PER_COUNT_MAX: Final = 1_000_000
 DENOMINATOR_MAX: Final = 1_000_000
 # A month: whoever wants fewer readings than that has no use for a source.
 EVERY_S_MAX: Final = 31 * 24 * 3600
+# What begins like this is our own meters', whatever a source says.
+UPLINK: Final = "gas/v1/"
 # Topics come back over and over; strangers may invent new ones, which must not cost memory.
 TOPICS_KEPT: Final = 4096
 
@@ -102,6 +104,18 @@ class Switchboard:
     def topics(self) -> tuple[str, ...]:
         """Every filter to subscribe to, once."""
         return tuple(sorted({*self._exact, *self._wide}))
+
+    def overhear(
+        self, arrivals: Sequence[Arrival], *, at: datetime
+    ) -> dict[int, list[Telegram | Refusal]]:
+        """Return what ``hear`` says, by the place of each message that a source hears."""
+        strange = {}
+        for place, arrival in enumerate(arrivals):
+            if not arrival.topic.startswith(UPLINK):
+                said = self.hear(arrival, at=at)
+                if said is not None:
+                    strange[place] = said
+        return strange
 
     def hear(self, arrival: Arrival, *, at: datetime) -> list[Telegram | Refusal] | None:
         """Return what a message says about each device that a source knows; it never raises.

@@ -106,6 +106,16 @@ class TestTheConfiguration:
             {"ingests": ()},
             {"ingests": ("aqkol-x\ntopic #",)},
             {"admins": ("aqkol-ingest",)},
+            {"sources": ("gate/7\ntopic read #",)},
+            {"sources": ("#",)},
+            {"sources": ("gas/v1/+/+/up",)},
+            {"sources": ("$SYS/#",)},
+            {"sources": ("gate/#",), "gateways": (("gate-7", "gas/v1/36/AQ-1/up"),)},
+            {"sources": ("gate/#",), "gateways": (("gate-7", ""),)},
+            {"sources": ("gate/#",), "gateways": (("gate-7", "door/7"),)},
+            {"sources": ("gate/#",), "gateways": (("AQ-1", "gate/7"),)},
+            {"sources": ("gate/#",), "gateways": (("aqkol-ingest", "gate/7"),)},
+            {"sources": ("gate/#",), "gateways": (("g\ntopic #", "gate/7"),)},
         ],
     )
     def test_cannot_be_talked_into_another_line(self, wrong: dict[str, object]) -> None:
@@ -141,6 +151,21 @@ class TestTheTopics:
             "topic readwrite aqkol/doctor/+",
         ]
 
+    def test_lets_other_makers_hardware_in_where_it_is_told(self) -> None:
+        """Ingest hears what sources may have; a gateway speaks on its own topic only."""
+        plan = Plan(sources=("gate/#", "дом/газ"), gateways=(("gate-7", "gate/7/up"),))
+        lines = broker_config.acl(plan).splitlines()
+
+        added = [line for line in lines if line not in broker_config.acl(Plan()).splitlines()]
+        assert [line for line in added if not line.startswith("#")] == [
+            "topic read gate/#",
+            "topic read дом/газ",
+            "user gate-7",
+            "topic write gate/7/up",
+        ]
+        assert lines.index("user aqkol-ingest") < lines.index("topic read gate/#")
+        assert lines.index("topic read gate/#") < lines.index("user gate-7")
+
 
 class TestTheCommand:
     """``aqkol broker config`` ..."""
@@ -154,6 +179,17 @@ class TestTheCommand:
         for name in ("server.pem", "server.key", "meters-ca.pem", "services-ca.pem",
                      "meters-crl.pem", "services-crl.pem"):  # fmt: skip
             assert name in result.output
+
+    def test_lets_gateways_in(self, tmp_path: Path) -> None:
+        """As it is typed."""
+        words = ["broker", "config", "--out", str(tmp_path), "--source", "дом/+/газ"]
+        result = CliRunner().invoke(cli, [*words, "--gateway", "gate-7=дом/7/газ"])
+
+        assert result.exit_code == 0, result.output
+        lines = (tmp_path / "acl").read_text(encoding="utf-8").splitlines()
+        assert "topic read дом/+/газ" in lines
+        assert lines[lines.index("user gate-7") + 1] == "topic write дом/7/газ"
+        assert CliRunner().invoke(cli, [*words, "--gateway", "gate-7"]).exit_code == 2
 
     def test_gives_each_meter_a_key_and_leaves_it_alone(self, tmp_path: Path) -> None:
         """A key that changed would silence the meter that holds the old one."""

@@ -131,6 +131,8 @@ class Town:
             meters_port=free_port(),
             psk_port=free_port(),
             services_port=free_port(),
+            sources=("gate/#", "дом/газ"),
+            gateways=(("gate-7", "gate/7/up"), ("gate-8", "дом/газ")),
         )
         self.keys = {"AQ-3": bytes(range(32))}
         server = self._web.ca.issue_cert("localhost", HOST)
@@ -138,7 +140,7 @@ class Town:
         if os.geteuid() == 0:
             text += "user root\n"
         home.joinpath("mosquitto.conf").write_text(text)
-        home.joinpath("acl").write_text(acl(broker_config.acl(self.plan)))
+        home.joinpath("acl").write_text(acl(broker_config.acl(self.plan)), encoding="utf-8")
         home.joinpath("psk").write_text(broker_config.psk(self.keys))
         home.joinpath("server.pem").write_bytes(server.cert_chain_pems[0].bytes())
         home.joinpath("server.key").write_bytes(server.private_key_pem.bytes())

@@ -286,6 +286,39 @@ class TestD06WildcardSubscribe:
             assert meter.topics() == [up("AQ-2")]
 
 
+class TestForeignHardware:
+    """A gateway of another maker, which signs nothing ..."""
+
+    def test_is_heard_by_ingest_and_by_nobody_else(self, town: Town) -> None:
+        """On its own topic; a meter may not speak there, nor may ingest."""
+        with (
+            town.service() as service,
+            town.meter("gate-7") as gateway,
+            town.meter("gate-8") as other,
+            town.meter("AQ-1") as meter,
+        ):
+            for client in (service, gateway, other, meter):
+                client.subscribe("gate/#")
+                client.subscribe("дом/газ")
+            assert gateway.publish("gate/7/up") == 0
+            assert other.publish("дом/газ") == 0
+
+            assert service.topics() == ["gate/7/up", "дом/газ"]
+            assert gateway.topics() + other.topics() + meter.topics() == []
+        assert denied(town, "AQ-1", "gate/7/up")
+        assert denied(town, "gate-8", "gate/7/up")
+        assert denied(town, "gate-7", "gate/8/up")
+
+    def test_speaks_for_no_meter(self, town: Town) -> None:
+        """Neither as one nor to one."""
+        for topic in (up("AQ-1"), down("AQ-1"), up("gate-8"), "$SYS/broker/version"):
+            assert denied(town, "gate-7", topic)
+
+    def test_would_speak_for_a_meter_without_the_lock(self, no_topics: Town) -> None:
+        """Planted: the list of topics allows everything."""
+        assert not denied(no_topics, "gate-7", up("AQ-1"))
+
+
 class TestD07BrokersOwnTopics:
     """A meter that turns to the broker itself ..."""
 

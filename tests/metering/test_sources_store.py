@@ -1,8 +1,9 @@
 """Sources against a real database: who may enter what, and what becomes of adapted readings."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -11,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from metering.adapter import Source
 from metering.device import kid_of
-from metering.ingest import IngestCounts, ingest
+from metering.ingest import IngestCounts, ingest, ingest_batch
+from metering.io.mqtt import Handle, Subscription
 from metering.io.registry import MeterUnknownError
 from metering.io.sources import LiveSources, SourceBook, SourceClaimedError, SourceUnknownError
 from metering.io.store import Store
@@ -100,6 +102,23 @@ class TestBook:
 
         await book.remove(UUID(source.source_id), by="a test", at=AT)
         await entered(book, **change)
+
+    async def test_lets_only_one_of_many_hear_a_device(
+        self, book: SourceBook, owner: asyncpg.Connection
+    ) -> None:
+        """Two operators at once; no constraint can see over the wall between two meters."""
+        meters = ["AQ-2", "AQ-3", "AQ-4", "AQ-5"]
+        for meter_id in meters:
+            await hang(owner, meter_id)
+
+        results = await asyncio.gather(
+            *(book.add(replace(ONE, meter_id=one), by="a test", at=AT) for one in meters),
+            return_exceptions=True,
+        )
+
+        assert sorted(type(result).__name__ for result in results) == [
+            "SourceClaimedError", "SourceClaimedError", "SourceClaimedError", "tuple",
+        ]  # fmt: skip
 
     async def test_refuses_what_cannot_work(self, book: SourceBook) -> None:
         """Checked before the database is asked."""
@@ -212,7 +231,8 @@ async def insert(owner: asyncpg.Connection, topic: str, device: str) -> None:
 
 
 def on(topic: str, payload: str, *, retained: bool = False) -> Arrival:
-    return Arrival(topic=topic, payload=payload.encode(), retained=retained, handle=None)
+    handle = Handle(1, 1, 1, 1, len(payload))
+    return Arrival(topic=topic, payload=payload.encode(), retained=retained, handle=handle)
 
 
 async def take(
@@ -324,6 +344,29 @@ class TestAdapted:
 
         assert counts == IngestCounts(telegrams=2, stored=1, refused=1, readings=1)
         assert await refused(owner) == [("AQ-1", "bad_shape", "not three words", 1)]
+
+    async def test_is_taken_again_when_it_was_not_stored(
+        self, store: Store, board: Switchboard, owner: asyncpg.Connection
+    ) -> None:
+        """The database was away; what comes again is not the second of its hour."""
+        message = on("home/one", "- - 5")
+
+        class Away(Store):
+            def batch(self, telegrams: object) -> NoReturn:
+                raise ConnectionResetError(telegrams)
+
+        with pytest.raises(ConnectionResetError):
+            await ingest_batch(
+                [message],
+                subscription=Subscription("mqtt://127.0.0.1:1", client_id="a-test", topics=()),
+                store=Away(None),  # type: ignore[arg-type] # it gets no further
+                at=AT,
+                sources=board,
+            )
+
+        assert await take(store, board, message) == IngestCounts(telegrams=1, stored=1, readings=1)
+        assert await take(store, board, message) == IngestCounts(telegrams=1, ignored=1)
+        assert await stored(owner) == [("AQ-1", 5000, "adapted")]
 
     async def test_is_ignored_when_it_is_about_nobody_we_know(
         self, store: Store, book: SourceBook, owner: asyncpg.Connection

@@ -162,6 +162,24 @@ DEFECTS = {
         wrong="                pass\n            return caller",
         tests=("tests/app/test_policies.py",),
     ),
+    "a stranger's mapping reads our own meters": Defect(
+        file="metering/source.py",
+        right="if not arrival.topic.startswith(UPLINK):",
+        wrong="if True:",
+        tests=("tests/metering/test_sources_store.py::TestAdapted",),
+    ),
+    "a gateway that packs an old register anew makes a conflict": Defect(
+        file="metering/adapter.py",
+        right='second << DIGEST_BITS | int.from_bytes(digest[:4], "big") >> (32 - DIGEST_BITS)',
+        wrong="second",
+        tests=("tests/metering/test_sources_store.py::TestAdapted",),
+    ),
+    "what was not stored is not taken again within its hour": Defect(
+        file="metering/ingest.py",
+        right="            sources.forget(at)",
+        wrong="            pass",
+        tests=("tests/metering/test_sources_store.py::TestAdapted",),
+    ),
 }
 
 
