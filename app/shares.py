@@ -6,7 +6,7 @@ database's; of our own we only ask how long ago something was.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,7 +19,7 @@ from app.public import Check
 from app.run import is_away, pause
 from metering.io.leases import Lease, Leases
 from metering.io.mqtt import Subscription
-from metering.lease import BEAT, LEASE, SOURCES, Key, moves
+from metering.lease import BEAT, LEASE, SOURCES, Key, moves, share_named
 
 log = structlog.get_logger()
 
@@ -66,6 +66,7 @@ class Shares:
         self._leases = leases
         self._urls = {place(url): url for url in urls}
         self._names = [*names, SOURCES]
+        self._cut = len(names)
         self._read, self._empty = read, empty
         self._readers: dict[Key, Reader] = {}
         self._looked = False
@@ -114,24 +115,38 @@ class Shares:
         await self._stop([key for key, reader in self._readers.items() if reader.until < late])
 
     async def _look(self, group: asyncio.TaskGroup, began: float) -> None:
-        there = await self._leases.beat()
+        there = await self._leases.beat(self._cut)
         known = await self._leases.all()
-        ended = {one for one in there | {lease.worker for lease in known} if worker.gone(one)}
+        ended = {one for one in {*there, *(lease.worker for lease in known)} if worker.gone(one)}
         if ended:
             await self._leases.end(ended)
             known = await self._leases.all()
-        await self._move(group, known, there - ended, began)
+        living = {one: cut for one, cut in there.items() if one not in ended}
+        await self._move(group, known, living, began)
 
     async def _move(
-        self, group: asyncio.TaskGroup, known: Sequence[Lease], there: set[str], began: float
+        self,
+        group: asyncio.TaskGroup,
+        known: Sequence[Lease],
+        there: Mapping[str, int],
+        began: float,
     ) -> None:
-        """Do what the picture asks of us."""
+        """Do what the picture asks of us.
+
+        Only processes with the same cut share the work; what another cut has left behind is read
+        out once nobody of that cut is there.
+        """
+        same = {one for one, cut in there.items() if cut == self._cut}
+        given_up = await self._give_up()
+        known = [one for one in known if (one.broker, one.share) not in given_up]
         holders = {(one.broker, one.share): one.worker for one in known if one.live}
         ours = [(broker, name) for name in self._names for broker in self._urls]
         left = [
             (one.broker, one.share)
             for one in known
-            if one.broker in self._urls and one.share not in self._names
+            if one.broker in self._urls
+            and one.share not in self._names
+            and share_named(one.share).of not in there.values()
         ]
         groups = (
             [key for key in ours if key[1] != SOURCES],
@@ -142,11 +157,10 @@ class Shares:
         given: list[Key] = []
         me = self._leases.worker
         for names in groups:
-            next_moves = moves(me, names=names, holders=holders, workers=there)
+            next_moves = moves(me, names=names, holders=holders, workers=same)
             mine = {key for key in names if holders.get(key) == me}
             wanted |= (mine | set(next_moves.take)) - set(next_moves.give)
             given += next_moves.give
-        await self._give_up()
         await self._stop([key for key in self._readers if key not in wanted])
         for broker, name in given:
             await self._leases.give(broker, name)
@@ -183,11 +197,13 @@ class Shares:
         if slow:
             await asyncio.wait(slow)
 
-    async def _give_up(self) -> None:
-        """Forget the shares that were read out for good."""
-        for key in [key for key, reader in self._readers.items() if reader.done]:
+    async def _give_up(self) -> set[Key]:
+        """Forget the shares that were read out for good, and return them."""
+        done = {key for key, reader in self._readers.items() if reader.done}
+        for key in done:
             await self._leases.give_up(*key)
             del self._readers[key]
+        return done
 
     async def _give_all(self) -> None:
         """Give back what we hold, so that the next one need not wait."""

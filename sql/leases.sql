@@ -1,14 +1,14 @@
 -- Who reads which share at which broker. The database's clock decides, so that no machine's does.
 
--- name: beat(worker, lease_s)!
--- Say that a process is there.
-INSERT INTO ingest_worker (worker, until)
-VALUES (:worker, clock_timestamp() + make_interval(secs => :lease_s))
+-- name: beat(worker, cut, lease_s)!
+-- Say that a process is there, and into how many shares it cuts the meters.
+INSERT INTO ingest_worker (worker, cut, until)
+VALUES (:worker, :cut, clock_timestamp() + make_interval(secs => :lease_s))
 ON CONFLICT (worker) DO UPDATE SET until = EXCLUDED.until;
 
 -- name: list_workers()
 -- List the processes that are there.
-SELECT worker FROM ingest_worker WHERE until > clock_timestamp();
+SELECT worker, cut FROM ingest_worker WHERE until > clock_timestamp();
 
 -- name: list_leases()
 -- List every share that was ever read and not given up, who reads it, and since when.

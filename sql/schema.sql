@@ -643,9 +643,10 @@ CREATE TABLE bucket (
 
 INSERT INTO bucket (bucket) SELECT generate_series(0, 63);
 
--- A process that reads, or would like to.
+-- A process that reads, or would like to, and into how many shares it cuts the meters.
 CREATE TABLE ingest_worker (
     worker text        PRIMARY KEY CHECK (length(worker) BETWEEN 1 AND 200),
+    cut    integer     NOT NULL CHECK (cut BETWEEN 1 AND 64),
     until  timestamptz NOT NULL
 );
 

@@ -31,11 +31,11 @@ class Leases:
     pool: asyncpg.Pool
     worker: str
 
-    async def beat(self) -> set[str]:
-        """Say that we are there; return everybody who is."""
+    async def beat(self, cut: int) -> dict[str, int]:
+        """Say that we are there; return everybody who is, with the number of shares he knows."""
         async with self.pool.acquire() as connection:
-            await _Q.beat(connection, worker=self.worker, lease_s=_LEASE_S)
-            return {row["worker"] async for row in _Q.list_workers(connection)}
+            await _Q.beat(connection, worker=self.worker, cut=cut, lease_s=_LEASE_S)
+            return {row["worker"]: row["cut"] async for row in _Q.list_workers(connection)}
 
     async def all(self) -> list[Lease]:
         """Return the lease of every share that was ever read and not given up."""

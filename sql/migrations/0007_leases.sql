@@ -3,9 +3,10 @@
 -- Nothing ever used it: a share is not one bucket, and a process without any must be seen too.
 DROP TABLE bucket_lease;
 
--- A process that reads, or would like to.
+-- A process that reads, or would like to, and into how many shares it cuts the meters.
 CREATE TABLE ingest_worker (
     worker text        PRIMARY KEY CHECK (length(worker) BETWEEN 1 AND 200),
+    cut    integer     NOT NULL CHECK (cut BETWEEN 1 AND 64),
     until  timestamptz NOT NULL
 );
 
