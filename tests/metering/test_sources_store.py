@@ -352,8 +352,8 @@ class TestAdapted:
         message = on("home/one", "- - 5")
 
         class Away(Store):
-            def batch(self, telegrams: object) -> NoReturn:
-                raise ConnectionResetError(telegrams)
+            def batch(self, *_: object, **_more: object) -> NoReturn:
+                raise ConnectionResetError
 
         with pytest.raises(ConnectionResetError):
             await ingest_batch(
