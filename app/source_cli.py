@@ -31,7 +31,7 @@ Device = Annotated[
 ]
 Weight = Annotated[str, typer.Option(help="dm3 of one count, such as 10, 0.1 or 1/3.")]
 Offset = Annotated[int, typer.Option(help="What the dial showed when the count was 0.")]
-Unit = Annotated[str, typer.Option(help="Unit of a bare number: m3, dm3 or l.")]
+Unit = Annotated[str, typer.Option(help="Unit of a bare number: m3, dm3, l or count.")]
 Zone = Annotated[str, typer.Option(help="Time zone of a local time, such as Asia/Almaty.")]
 EveryS = Annotated[
     int, typer.Option("--every-s", help="Least seconds between messages without a time.")
