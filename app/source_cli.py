@@ -10,6 +10,7 @@ import typer
 
 from app.wiring import House
 from metering.adapter import Source
+from metering.family import FAMILIES, about
 from metering.io.registry import MeterUnknownError
 from metering.io.route import PAGE_MAX
 from metering.io.sources import Entry, SourceBook, SourceClaimedError, SourceUnknownError
@@ -23,7 +24,7 @@ ENTERED_BY: Final = "aqkol source"
 _NO_SOURCE: Final = UUID(int=0)
 _MISTAKES: Final = (MeterUnknownError, SourceClaimedError, SourceUnknownError, ValueError)
 
-Family = Annotated[str, typer.Argument(help="The hardware's family; docs/adapters.md lists them.")]
+Family = Annotated[str, typer.Argument(help="The hardware's family; see the command families.")]
 Topic = Annotated[str, typer.Argument(help="An MQTT filter, such as tele/gate/SNS/123.")]
 MeterName = Annotated[str, typer.Argument(help="The meter's id, such as AQ-000123.")]
 Device = Annotated[
@@ -106,6 +107,14 @@ def list_all(
         return found
 
     _do(work, state=state, as_json=as_json)
+
+
+@source.command()
+def families(*, as_json: Json = False) -> None:
+    """List the families of hardware that can be read."""
+    from app import __main__ as shell  # noqa: PLC0415 - it lists our commands among its own
+
+    shell.say({name: about(read) for name, read in sorted(FAMILIES.items())}, as_json=as_json)
 
 
 @source.command()
