@@ -87,6 +87,21 @@ ROWS: Final = [
         source("chirpstack_pulses", RADIO, f"{EUI}/channels.a", **LITRES), RADIO,
         radio(object={"channels": {"a": 300}}), ELEVEN, 3_007,
     ),
+    (
+        source("rtlamr", "rtlamr", "44826100"), "rtlamr",
+        (b'{"Time":"2026-03-01T11:00:00.730309536Z","Offset":0,"Length":0,"Type":"SCM","Message":'
+        b'{"ID":44826100,"Type":12,"TamperPhy":1,"TamperEnc":0,"Consumption":548140}}'),
+        ELEVEN, 548_140,
+    ),
+    # A birth: sent then; the metric gas/idx, alias 7, taken then, UInt64 1234567; seq 0.
+    (
+        source("sparkplug", "spBv1.0/town/+/gate/meter", "gas/idx", unit="dm3"),
+        "spBv1.0/town/DBIRTH/gate/meter",
+        bytes.fromhex(
+            "0880b7b8c8ca3312180a076761732f69647810071880b7b8c8ca3320085887ad4b1800"
+        ),
+        ELEVEN, 1_234_567,
+    ),
 ]  # fmt: skip
 
 
