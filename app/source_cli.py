@@ -10,6 +10,7 @@ import typer
 
 from app.wiring import House
 from metering.adapter import Source
+from metering.family import FAMILIES, about
 from metering.io.registry import MeterUnknownError
 from metering.io.route import PAGE_MAX
 from metering.io.sources import Entry, SourceBook, SourceClaimedError, SourceUnknownError
@@ -23,7 +24,7 @@ ENTERED_BY: Final = "aqkol source"
 _NO_SOURCE: Final = UUID(int=0)
 _MISTAKES: Final = (MeterUnknownError, SourceClaimedError, SourceUnknownError, ValueError)
 
-Family = Annotated[str, typer.Argument(help="The hardware's family; docs/adapters.md lists them.")]
+Family = Annotated[str, typer.Argument(help="The hardware's family; see the command families.")]
 Topic = Annotated[str, typer.Argument(help="An MQTT filter, such as tele/gate/SNS/123.")]
 MeterName = Annotated[str, typer.Argument(help="The meter's id, such as AQ-000123.")]
 Device = Annotated[
@@ -31,7 +32,7 @@ Device = Annotated[
 ]
 Weight = Annotated[str, typer.Option(help="dm3 of one count, such as 10, 0.1 or 1/3.")]
 Offset = Annotated[int, typer.Option(help="What the dial showed when the count was 0.")]
-Unit = Annotated[str, typer.Option(help="Unit of a bare number: m3, dm3 or l.")]
+Unit = Annotated[str, typer.Option(help="Unit of a bare number: m3, dm3, l or count.")]
 Zone = Annotated[str, typer.Option(help="Time zone of a local time, such as Asia/Almaty.")]
 EveryS = Annotated[
     int, typer.Option("--every-s", help="Least seconds between messages without a time.")
@@ -106,6 +107,14 @@ def list_all(
         return found
 
     _do(work, state=state, as_json=as_json)
+
+
+@source.command()
+def families(*, as_json: Json = False) -> None:
+    """List the families of hardware that can be read."""
+    from app import __main__ as shell  # noqa: PLC0415 - it lists our commands among its own
+
+    shell.say({name: about(read) for name, read in sorted(FAMILIES.items())}, as_json=as_json)
 
 
 @source.command()

@@ -41,9 +41,9 @@ class Source:
     ``topic`` is an MQTT filter. ``device`` is the identity inside the payload, as the family spells
     it (a DevEUI, an id, a unique id); empty where the topic alone says whose it is. A register is
     ``offset_dm3 + count * dm3_per_count`` for families that count pulses, and the payload's own
-    volume otherwise. ``unit`` is that of a bare number, ``zone`` (IANA) that of a local time.
-    ``every_s`` is the least time between two messages taken from a source that has no times of its
-    own.
+    volume otherwise. ``unit`` is that of a bare number (``count`` for pulses), ``zone`` (IANA) that
+    of a local time. ``every_s`` is the least time between two messages taken from a source that has
+    no times of its own.
     """
 
     source_id: str

@@ -2,7 +2,7 @@
 
 import zoneinfo
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -24,6 +24,12 @@ DM3_PER_COUNT_MAX: Final = 1_000_000
 DENOMINATOR_MAX: Final = 1_000_000
 # A month: whoever wants fewer readings than that has no use for a source.
 EVERY_S_MAX: Final = 31 * 24 * 3600
+# Units of a bare number: a volume, or counts that ``dm3_per_count`` gives their weight.
+UNITS: Final = (*DM3_OF_UNIT, "count")
+# A payload that is read alike at another hour has a time of its own.
+ANOTHER_HOUR: Final = timedelta(hours=25)
+# Some say their register every second, with a time: no bill needs more than one a minute.
+BETWEEN_READINGS_MIN: Final = timedelta(minutes=1)
 # What begins like this is our own meters', whatever a source says.
 UPLINK: Final = "gas/v1/"
 # Topics come back over and over; strangers may invent new ones, which must not cost memory.
@@ -56,8 +62,8 @@ def check_source(source: Source, families: Iterable[str]) -> None:
         raise SourceError("dm3_per_count is above 0 and at most 1000000, in millionths")
     if abs(source.offset_dm3) > REGISTER_DM3_MAX:
         raise SourceError("no dial has an offset like this")
-    if source.unit not in DM3_OF_UNIT:
-        raise SourceError(f"the units are {', '.join(DM3_OF_UNIT)}; energy is no register")
+    if source.unit not in UNITS:
+        raise SourceError(f"the units are {', '.join(UNITS)}; energy is no register")
     if not 0 < source.every_s <= EVERY_S_MAX:
         raise SourceError(f"every_s is between 1 and {EVERY_S_MAX}")
     try:
@@ -72,21 +78,33 @@ def rival(source: Source, others: Iterable[Source]) -> Source | None:
     A source without a device takes whatever comes on its topic, so it tolerates no other there.
     """
     for other in others:
-        same = other.device == source.device or not other.device or not source.device
+        same = (
+            other.device.casefold() == source.device.casefold()
+            or not other.device
+            or not source.device
+        )
         if same and overlap(other.topic, source.topic):
             return other
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """When a message of a source was last taken, and the time of its last reading."""
+
+    at: datetime
+    read_at: datetime
+
+
 @dataclass(slots=True, kw_only=True)
 class Switchboard:
-    """The live sources of this process, and when those without times of their own last spoke."""
+    """The live sources of this process, and what each of them said last."""
 
     families: Mapping[str, Read]
     _exact: dict[str, tuple[Source, ...]] = field(default_factory=dict)
     _wide: dict[str, tuple[Source, ...]] = field(default_factory=dict)
     _heard: dict[str, tuple[Source, ...]] = field(default_factory=dict)
-    _taken: dict[str, datetime] = field(default_factory=dict)
+    _taken: dict[str, _Taken] = field(default_factory=dict)
 
     def connect(self, sources: Sequence[Source]) -> None:
         """Listen for these sources from now on, and for no others."""
@@ -98,7 +116,7 @@ class Switchboard:
         self._exact, self._wide = exact, wide
         self._heard = {}
         ids = {source.source_id for source in sources}
-        self._taken = {source_id: at for source_id, at in self._taken.items() if source_id in ids}
+        self._taken = {one: taken for one, taken in self._taken.items() if one in ids}
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -121,7 +139,7 @@ class Switchboard:
         """Return what a message says about each device that a source knows; it never raises.
 
         None means that no source hears its topic; an empty list that it says nothing to keep: it is
-        about devices nobody mapped, or comes too soon after the last from one without times.
+        about devices nobody mapped, or comes too soon after the last.
         """
         sources = self._of(arrival.topic)
         if not sources:
@@ -135,13 +153,13 @@ class Switchboard:
             said = adapt(source, message, self.families[source.family])
             if isinstance(said, Refusal):
                 refused.append(said)
-            elif said is not None and self._is_due(source, said, at):
+            elif said is not None and self._is_due(source, said, message):
                 told.append(said)
         return told + _kept(refused)
 
     def forget(self, at: datetime) -> None:
         """Take back what was taken at an instant: its batch was not stored, and comes again."""
-        self._taken = {source_id: last for source_id, last in self._taken.items() if last != at}
+        self._taken = {one: taken for one, taken in self._taken.items() if taken.at != at}
 
     def _of(self, topic: str) -> tuple[Source, ...]:
         found = self._heard.get(topic)
@@ -155,14 +173,20 @@ class Switchboard:
             self._heard[topic] = found
         return found
 
-    def _is_due(self, source: Source, telegram: Telegram, at: datetime) -> bool:
-        """Say whether to take a telegram now; one with times of its own is always taken."""
-        if any(reading.read_at != at for reading in telegram.readings):
-            return True
+    def _is_due(self, source: Source, telegram: Telegram, message: Message) -> bool:
+        """Say whether to take a telegram now; one that brings an old reading always is."""
+        at, read_at = message.received_at, telegram.readings[-1].read_at
         last = self._taken.get(source.source_id)
-        if last is not None and last <= at < last + timedelta(seconds=source.every_s):
-            return False
-        self._taken[source.source_id] = at
+        if last is not None:
+            earlier = replace(message, received_at=at - ANOTHER_HOUR)
+            if adapt(source, earlier, self.families[source.family]) != telegram:
+                too_soon = last.at <= at < last.at + timedelta(seconds=source.every_s)
+            else:
+                soon = timedelta(0) < read_at - last.read_at < BETWEEN_READINGS_MIN
+                too_soon = soon and len(telegram.readings) == 1
+            if too_soon:
+                return False
+        self._taken[source.source_id] = _Taken(at, read_at)
         return True
 
 

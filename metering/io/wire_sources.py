@@ -61,7 +61,7 @@ class NewSource(Wire):
     ] = 1
     dm3_denominator: Annotated[int, Field(ge=1, le=DENOMINATOR_MAX)] = 1
     offset_dm3: Annotated[int, Field(ge=-REGISTER_DM3_MAX, le=REGISTER_DM3_MAX)] = 0
-    unit: Literal["m3", "dm3", "l"] = "m3"
+    unit: Literal["m3", "dm3", "l", "count"] = "m3"
     zone: Annotated[
         str, Field(min_length=1, max_length=ZONE_CHARS_MAX, examples=["Asia/Almaty"])
     ] = "UTC"

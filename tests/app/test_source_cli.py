@@ -50,6 +50,10 @@ class TestSource:
         assert run(aqkol, "source", "list") == {}
         assert list(run(aqkol, "source", "list", "--removed")) == [source_id]
 
+    def test_name_the_families(self, aqkol: CliRunner) -> None:
+        """In their own words."""
+        assert run(aqkol, "source", "families")["toy"].startswith("A family made up for the tests")
+
     def test_try_a_payload_from_a_file(self, aqkol: CliRunner, tmp_path: Path) -> None:
         """Before anything is entered, and for a meter that need not be there yet."""
         file = tmp_path / "payload"

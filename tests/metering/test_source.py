@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from metering.adapter import Source
+from metering.adapter import Message, Sample, Samples, Source
 from metering.source import SourceError, Switchboard, check_source, rival
 from metering.telegram import Arrival, Refusal, RefusalReason, Telegram
 from tests.metering.toy_family import read
@@ -83,8 +83,41 @@ class TestSwitchboard:
             return len(said)
 
         assert [taken(0), taken(1), taken(3599), taken(3600), taken(3601)] == [1, 0, 0, 1, 0]
-        # Its own times are for the store to compare.
-        assert taken(3602, f"- {AT.isoformat()} 1") == 1
+
+    def test_know_who_has_no_time_by_reading_twice(self) -> None:
+        """Families round the time of arrival, or count an age from it: neither is its own."""
+
+        def aged(message: Message, source: Source) -> Samples | None:
+            age = timedelta(seconds=int(message.payload))
+            read_at = message.received_at.replace(microsecond=0) - age
+            return Samples(samples=[Sample(read_at=read_at, register_dm3=source.offset_dm3)])
+
+        switchboard = Switchboard(families={"toy": aged})
+        switchboard.connect([ONE])
+        now = AT + timedelta(microseconds=7)
+
+        said = [
+            switchboard.hear(on("home/one", payload), at=now + HOUR * hour)
+            for payload, hour in (("0", 0), ("0", 0.5), ("90", 0.9), ("90", 1))
+        ]
+
+        assert [len(one or ()) for one in said] == [1, 0, 0, 1]
+
+    def test_take_one_with_times_whenever_it_says_something(self) -> None:
+        """An hourly radio may be a second early, and a live one speaks every second."""
+        switchboard = board(ONE)
+
+        def taken(*times: str) -> int:
+            payload = ";".join(f"- 2026-03-01T{time}Z 1" for time in times)
+            said = switchboard.hear(on("home/one", payload), at=AT)
+            assert said is not None
+            return len(said)
+
+        assert [taken("10:00:00"), taken("10:59:59")] == [1, 1]
+        # The same again is for the store to know, as is what is older, or comes in a bundle.
+        assert [taken("10:59:59"), taken("09:00:00"), taken("10:59:59")] == [1, 1, 1]
+        assert [taken("11:00:58"), taken("11:00:30", "11:00:58")] == [0, 1]
+        assert [taken("11:01:57"), taken("11:01:58")] == [0, 1]
 
     def test_take_again_what_was_not_stored(self) -> None:
         """The database was away, the message comes again, and it is not the second of its hour."""
@@ -212,6 +245,7 @@ class TestCheck:
             {"dm3_per_count": Fraction(1_000_000)},
             {"offset_dm3": -(10**15)},
             {"unit": "l", "zone": "Asia/Almaty"},
+            {"unit": "count"},
             {"every_s": 1},
         ],
         ids=str,
@@ -230,6 +264,7 @@ class TestCheck:
         wide = replace(ONE, source_id="w", topic="gate/+/up", device="A", meter_id="AQ-2")
 
         assert rival(replace(ONE, topic="gate/7/up", device="A"), [wide]) == wide
+        assert rival(replace(ONE, topic="gate/7/up", device="a"), [wide]) == wide
         assert rival(replace(ONE, topic="gate/7/up"), [wide]) == wide
         assert rival(replace(ONE, topic="gate/7/up", device="B"), [wide]) is None
         assert rival(replace(ONE, topic="gate/7/down", device="A"), [wide]) is None
