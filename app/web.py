@@ -34,12 +34,15 @@ from billing.io.debits import Debits
 from billing.io.store import BillingStore
 from billing.io.views import Views
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
+from billing.period import Calendar
 from billing.reconcile import PeriodNotOverError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
 from metering.device import StateError
+from metering.gaps import BadSpanError
 from metering.io.api import MeteringApi, SupplyPointUnknownError
 from metering.io.api_desk import DeskApi
 from metering.io.api_devices import DeviceApi
+from metering.io.api_gaps import GapApi
 from metering.io.desk import (
     BreaksTheLineError,
     CaseClosedError,
@@ -60,6 +63,7 @@ from metering.io.devices import (
     RotationRefusedError,
     WitnessDiffersError,
 )
+from metering.io.gaps import GapOverlapsError, Gaps, GapUnknownError, GapWithdrawnError
 from metering.io.registry import (
     AlreadyMeasuredError,
     ClosingImplausibleError,
@@ -119,6 +123,14 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     CaseClosedError: problem_type(
         409, "case-closed", "The case was closed already, but differently"
     ),
+    GapUnknownError: problems.NOT_FOUND,
+    GapOverlapsError: problem_type(
+        409, "gap-overlaps", "Some of these days are declared already, otherwise"
+    ),
+    GapWithdrawnError: problem_type(
+        409, "gap-withdrawn", "The gap was withdrawn already, for another reason"
+    ),
+    BadSpanError: problem_type(422, "bad-span", "These are no days, or too many"),
     BreaksTheLineError: problem_type(
         422, "breaks-the-line", "The register does not fit between its trusted neighbours"
     ),
@@ -207,6 +219,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
     """Return every route of the service, bound to what it works with."""
     accounts = AccountStore(pool=deps.pool)
     store = BillingStore(deps.pool)
+    gaps = Gaps(pool=deps.pool, calendar=Calendar(zone=deps.zone))
     document: dict[str, Any] = {}
     apis = (
         AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
@@ -221,6 +234,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         DeskApi(desk=Desk(pool=deps.pool)),
+        GapApi(gaps=gaps),
         PublicApi(
             checks=deps.checks,
             metrics=deps.metrics,

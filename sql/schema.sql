@@ -160,6 +160,7 @@ CREATE TABLE reading (
 ) PARTITION BY RANGE (read_at);
 -- What waits for a person, the newest first; the believed ones need no place in it.
 CREATE INDEX reading_held ON reading (read_at DESC, meter_id DESC) WHERE verdict = 'suspect';
+CREATE INDEX reading_held_meter ON reading (meter_id, read_at) WHERE verdict = 'suspect';
 
 -- Open the monthly partition that holds an instant. It runs with its owner's rights, because the
 -- service may not create tables; it creates nothing else.
@@ -335,8 +336,14 @@ CREATE TABLE declared_gap (
     because     text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
     declared_by text        NOT NULL CHECK (length(declared_by) BETWEEN 1 AND 100),
     declared_at timestamptz NOT NULL,
-    PRIMARY KEY (meter_id, from_day)
+    -- The days of a gap that was withdrawn can be declared again, so it has a name of its own.
+    gap_id      uuid        NOT NULL DEFAULT gen_random_uuid(),
+    reason      text        NOT NULL DEFAULT 'other' CHECK (
+        reason IN ('workshop', 'shut_off', 'no_network', 'no_power', 'other')
+    ),
+    PRIMARY KEY (meter_id, gap_id)
 );
+CREATE INDEX declared_gap_days ON declared_gap (meter_id, from_day);
 
 -- A rule's word on one reading: beside it, never in it. The digest of what was found makes a repeat
 -- harmless and a changed word another row.
@@ -365,6 +372,17 @@ CREATE TABLE period_finding (
     found_at     timestamptz NOT NULL,
     PRIMARY KEY (meter_id, installed_at, period_start, code, digest),
     FOREIGN KEY (meter_id, installed_at) REFERENCES installation
+);
+
+-- A gap that was declared by mistake, or ended otherwise: it explains no day any more, and stays.
+CREATE TABLE gap_withdrawal (
+    meter_id     text        NOT NULL,
+    gap_id       uuid        NOT NULL,
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    withdrawn_by text        NOT NULL CHECK (length(withdrawn_by) BETWEEN 1 AND 100),
+    withdrawn_at timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, gap_id),
+    FOREIGN KEY (meter_id, gap_id) REFERENCES declared_gap
 );
 
 -- Group account_id --------------------------------------------------------------------------------

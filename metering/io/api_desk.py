@@ -1,7 +1,7 @@
 """The operator's desk over HTTP: meters at a glance, held readings, cases."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from metering.io.desk import (
@@ -107,7 +107,7 @@ class DeskApi:
                 call.path.read_at,
                 register_dm3=None,
                 because=call.body.because,
-                decided_by=_signature(call),
+                decided_by=call.signature,
                 at=call.at,
             )
         )
@@ -132,7 +132,7 @@ class DeskApi:
                 call.path.read_at,
                 register_dm3=call.body.register_dm3,
                 because=call.body.because,
-                decided_by=_signature(call),
+                decided_by=call.signature,
                 at=call.at,
             )
         )
@@ -169,15 +169,10 @@ class DeskApi:
             call.path.meter_id,
             call.path.case_id,
             outcome=call.body.outcome,
-            closed_by=_signature(call),
+            closed_by=call.signature,
             at=call.at,
         )
         return Answer(body=CaseShown.model_validate(case, from_attributes=True), fresh=fresh)
-
-
-def _signature(call: Call[Any, Any, Any]) -> str:
-    assert call.caller is not None, "these routes are operators'"
-    return call.caller.label
 
 
 def _decided(decision: Decision, fresh: bool) -> Answer[DecisionShown]:  # noqa: FBT001 - a pair

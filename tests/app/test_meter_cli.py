@@ -15,6 +15,7 @@ OLD = Identity.of(seed="cli", meter_id="AQ-1")
 NEW = Identity.of(seed="cli", meter_id="AQ-1", key_epoch=2)
 OTHER = Identity.of(seed="cli", meter_id="AQ-2")
 HEAD = "meter_id,dial_dm3,step_dm3,qmax_dm3_h,compensated,algorithm,public_key\n"
+NOBODY = "00000000-0000-4000-8000-000000000000"
 FIGURES = ("--dial-dm3", "100000000", "--step-dm3", "10", "--qmax-dm3-h", "6000", "--compensated")
 
 
@@ -92,9 +93,28 @@ class TestMeter:
         assert result.exit_code == 2
         assert result.stderr.startswith("aqkol: ")
 
+    def test_map_its_days_and_declare_a_gap(self, aqkol: CliRunner) -> None:
+        """What a clerk does over HTTP can be done by hand, with a name and a reason."""
+        said(aqkol, "add", "AQ-1", *FIGURES, "--public-key", OLD.public.hex())
+        days = ("--from", "2026-01-03", "--to", "2026-01-05")
+        why = ("--because", "ten years old", "--by", "Olga")
+        made = said(aqkol, "declare-gap", "AQ-1", *days, "--reason", "workshop", *why)
+        assert (made["declared_by"], made["new"]) == ("Olga", True)
+        mapped = said(aqkol, "gaps", "AQ-1", *days)
+
+        assert mapped["days"] == {"2026-01-03": "not_installed", "2026-01-04": "not_installed"}
+        assert mapped["missing_days"] == 0
+        assert list(dict(mapped["declared"])) == [made["gap_id"]]  # type: ignore[call-overload]
+        back = said(aqkol, "withdraw-gap", "AQ-1", str(made["gap_id"]), *why)
+        assert back["withdrawn_by"] == "Olga"
+
     @pytest.mark.parametrize(
         "words",
         [
+            ["gaps", "AQ-404"],
+            ["gaps", "AQ-404", "--from", "2026-01-03", "--to", "2026-01-03"],
+            ["withdraw-gap", "AQ-1", NOBODY, "--because", "x", "--by", "Olga"],
+            ["withdraw-gap", "AQ-1", NOBODY, "--because", "a\nb", "--by", "Olga"],
             ["show", "AQ-404"],
             ["show", "AQ\u0000"],
             ["revoke", "AQ-404", "1"],

@@ -30,6 +30,7 @@ GROUPS = {
         "replay_window",
         "reading_decision",
         "declared_gap",
+        "gap_withdrawal",
         "reading_finding",
         "period_finding",
     },

@@ -1,0 +1,28 @@
+-- migrate:up
+
+-- A gap is named by itself, so that its days can be declared again after it was withdrawn, and has one
+-- of a few reasons beside its text.
+ALTER TABLE declared_gap
+    ADD COLUMN gap_id uuid NOT NULL DEFAULT gen_random_uuid(),
+    ADD COLUMN reason text NOT NULL DEFAULT 'other' CHECK (
+        reason IN ('workshop', 'shut_off', 'no_network', 'no_power', 'other')
+    ),
+    DROP CONSTRAINT declared_gap_pkey,
+    ADD PRIMARY KEY (meter_id, gap_id);
+CREATE INDEX declared_gap_days ON declared_gap (meter_id, from_day);
+
+-- A gap that was declared by mistake, or ended otherwise: it explains no day any more, and stays.
+CREATE TABLE gap_withdrawal (
+    meter_id     text        NOT NULL,
+    gap_id       uuid        NOT NULL,
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    withdrawn_by text        NOT NULL CHECK (length(withdrawn_by) BETWEEN 1 AND 100),
+    withdrawn_at timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, gap_id),
+    FOREIGN KEY (meter_id, gap_id) REFERENCES declared_gap
+);
+
+-- What of one meter waits for a person.
+CREATE INDEX reading_held_meter ON reading (meter_id, read_at) WHERE verdict = 'suspect';
+
+GRANT SELECT, INSERT ON gap_withdrawal TO aqkol_service;
