@@ -233,7 +233,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         BillingApi(store=store, zone=deps.zone),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
-        DeskApi(desk=Desk(pool=deps.pool)),
+        DeskApi(desk=Desk(pool=deps.pool, gaps=gaps)),
         GapApi(gaps=gaps),
         PublicApi(
             checks=deps.checks,

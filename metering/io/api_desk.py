@@ -16,7 +16,6 @@ from metering.io.desk import (
 )
 from metering.io.registry import LAST_INSTANT, AlreadyMeasuredError, NotInstalledError
 from metering.io.route import Answer, Call, Nothing, Policy, route
-from metering.io.wire import MeterQuery
 from metering.io.wire_desk import (
     CasePage,
     CasePath,
@@ -32,6 +31,7 @@ from metering.io.wire_desk import (
     NewClosing,
     NewReplacement,
     SurveyPage,
+    SurveyQuery,
 )
 
 _DECIDING: Final = (
@@ -58,12 +58,20 @@ class DeskApi:
         summary="Survey the meters",
         tag="desk",
     )
-    async def survey_meters(self, call: Call[Nothing, MeterQuery, Nothing]) -> SurveyPage:
-        """List meters with their last contact and what of them waits for a person."""
-        meters = await self.desk.survey(after=call.query.after or "", page=call.query.limit)
+    async def survey_meters(self, call: Call[Nothing, SurveyQuery, Nothing]) -> SurveyPage:
+        """List meters with their last contact and what of them waits for a person.
+
+        With gaps=true a page may hold fewer than asked for; go on while next is not null.
+        """
+        meters, following = await self.desk.survey(
+            after=call.query.after or "",
+            page=call.query.limit,
+            gaps_only=call.query.gaps,
+            at=call.at,
+        )
         return SurveyPage(
             meters=[MeterSurveyedShown.model_validate(it, from_attributes=True) for it in meters],
-            next=meters[-1].meter_id if len(meters) == call.query.limit else None,
+            next=following,
         )
 
     @route(
