@@ -7,14 +7,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app import gap_cli
-from app.meter_work import DONE, Json, MeterName, State, do, name_of
+from app import custody_cli, gap_cli
+from app.meter_work import DONE, Algorithm, Json, MeterName, PublicHex, State, do, key_of, name_of
 from app.wiring import House
-from metering.device import EDDSA, PENDING, KeyUnusableError, PublicKey
+from metering.device import EDDSA, PENDING, PublicKey
+from metering.io.device_rows import DeviceKey, KeyKnownError
 from metering.io.devices import (
-    DeviceKey,
     Devices,
-    KeyKnownError,
     MeterKnownError,
 )
 from metering.meter import Meter
@@ -23,19 +22,21 @@ from metering.signed import EPOCH_MAX
 # What PostgreSQL holds for a dial's step and a meter's flow, and for its dial.
 INT_MAX: Final = 2**31 - 1
 DIAL_DM3_MAX: Final = 10**15
+# Who did it, in a device's history, where nobody was asked for a name.
+BY_HAND: Final = "aqkol meter"
 COLUMNS: Final = (
     "meter_id", "dial_dm3", "step_dm3", "qmax_dm3_h", "compensated", "algorithm", "public_key",
 )  # fmt: skip
 BOOLEANS: Final = {"true": True, "false": False}
 
 Epoch = Annotated[int, typer.Argument(min=1, max=EPOCH_MAX, help="Epoch of the key.")]
-PublicHex = Annotated[str, typer.Option("--public-key", help="The key's bytes in hexadecimal.")]
-Algorithm = Annotated[str, typer.Option(help="EdDSA or ES256.")]
 
 meter = typer.Typer(help="Make meters known, and look after their keys.", no_args_is_help=True)
-meter.command()(gap_cli.gaps)
-meter.command()(gap_cli.declare_gap)
-meter.command()(gap_cli.withdraw_gap)
+for _command in (
+    gap_cli.gaps, gap_cli.declare_gap, gap_cli.withdraw_gap, custody_cli.freeze,
+    custody_cli.remove, custody_cli.vouch, custody_cli.reissue, custody_cli.history,
+):  # fmt: skip
+    meter.command()(_command)
 
 
 @meter.command()
@@ -61,8 +62,8 @@ def add(  # noqa: PLR0913 - options
             qmax_dm3_h=qmax_dm3_h,
             compensated=compensated,
         )
-        key = _key(algorithm, public_key)
-        code = await _devices(house).provision(wanted, key, at=house.clock.now())
+        key = key_of(algorithm, public_key)
+        code = await _devices(house).provision(wanted, key, by=BY_HAND, at=house.clock.now())
         return _made(meter_id, key, code)
 
     do(work, state=state, as_json=as_json)
@@ -94,10 +95,10 @@ def rotate(  # noqa: PLR0913 - options
     """Give a meter its next key, which the one before has signed."""
 
     async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
-        key = _key(algorithm, public_key)
+        key = key_of(algorithm, public_key)
         signed = bytes.fromhex(signature)
         fresh = await _devices(house).rotate(
-            name_of(meter_id), epoch, key, signed, at=house.clock.now()
+            name_of(meter_id), epoch, key, signed, by=BY_HAND, at=house.clock.now()
         )
         return {"meter_id": meter_id, "key_epoch": epoch, "kid": key.kid.hex(), "new": fresh}
 
@@ -111,7 +112,9 @@ def revoke(
     """Believe nothing more that a key signs, from the next telegram on."""
 
     async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
-        key = await _devices(house).revoke(name_of(meter_id), epoch, at=house.clock.now())
+        key = await _devices(house).revoke(
+            name_of(meter_id), epoch, by=BY_HAND, at=house.clock.now()
+        )
         return {"meter_id": meter_id, "key_epoch": epoch, **_shown(key)}
 
     do(work, state=state, as_json=as_json)
@@ -188,7 +191,7 @@ def _row(row: dict[str, str]) -> tuple[Meter, PublicKey]:
         qmax_dm3_h=_whole(row["qmax_dm3_h"], INT_MAX),
         compensated=BOOLEANS[row["compensated"]],
     )
-    return wanted, _key(row["algorithm"], row["public_key"])
+    return wanted, key_of(row["algorithm"], row["public_key"])
 
 
 def _whole(text: str, most: int) -> int:
@@ -196,14 +199,6 @@ def _whole(text: str, most: int) -> int:
     if not 0 < number <= most:
         raise ValueError(f"{number} is not between 1 and {most}")
     return number
-
-
-def _key(algorithm: str, public_key: str) -> PublicKey:
-    try:
-        raw = bytes.fromhex(public_key)
-    except ValueError:
-        raise KeyUnusableError("a public key is written in hexadecimal") from None
-    return PublicKey(algorithm=algorithm, public_key=raw)
 
 
 def _made(meter_id: str, key: PublicKey, code: str) -> dict[str, Any]:

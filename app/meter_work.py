@@ -7,9 +7,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.wiring import House
-from metering.device import StateError
+from metering.device import KeyUnusableError, PublicKey, StateError
+from metering.io.custody import ClaimSettledError, NotRevokedError, StillInstalledError
+from metering.io.device_rows import KeyKnownError
 from metering.io.devices import (
-    KeyKnownError,
     KeyUnknownError,
     MeterKnownError,
     RotationRefusedError,
@@ -22,6 +23,8 @@ DONE: Final = 0
 UNUSABLE: Final = 2
 
 MeterName = Annotated[str, typer.Argument(help="The meter's id, such as AQ-000123.")]
+PublicHex = Annotated[str, typer.Option("--public-key", help="The key's bytes in hexadecimal.")]
+Algorithm = Annotated[str, typer.Option(help="EdDSA or ES256.")]
 State = Annotated[
     Path | None, typer.Option("--state", help="Folder of the embedded servers (AQKOL_STATE).")
 ]
@@ -34,6 +37,9 @@ REASON_MAX: Final = 500
 
 # What was asked wrongly, and is the asker's to mend.
 _MISTAKES: Final = (
+    ClaimSettledError,
+    NotRevokedError,
+    StillInstalledError,
     GapOverlapsError,
     GapUnknownError,
     GapWithdrawnError,
@@ -71,6 +77,19 @@ def name_of(meter_id: str) -> str:
     if METER_ID.fullmatch(meter_id) is None:
         raise MeterUnknownError("no meter can have this id")
     return meter_id
+
+
+def key_of(algorithm: str, public_key: str) -> PublicKey:
+    """Return a public key, checked to be one.
+
+    Raises:
+        KeyUnusableError: it is none that only one can sign for.
+    """
+    try:
+        raw = bytes.fromhex(public_key)
+    except ValueError:
+        raise KeyUnusableError("a public key is written in hexadecimal") from None
+    return PublicKey(algorithm=algorithm, public_key=raw)
 
 
 def written(text: str, most: int) -> str:

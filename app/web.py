@@ -40,9 +40,16 @@ from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownE
 from metering.device import StateError
 from metering.gaps import BadSpanError
 from metering.io.api import MeteringApi, SupplyPointUnknownError
+from metering.io.api_custody import CustodyApi
 from metering.io.api_desk import DeskApi
 from metering.io.api_devices import DeviceApi
 from metering.io.api_gaps import GapApi
+from metering.io.custody import (
+    ClaimSettledError,
+    Custody,
+    NotRevokedError,
+    StillInstalledError,
+)
 from metering.io.desk import (
     BreaksTheLineError,
     CaseClosedError,
@@ -52,11 +59,11 @@ from metering.io.desk import (
     NotHeldError,
     ReadingUnknownError,
 )
+from metering.io.device_rows import KeyKnownError
 from metering.io.devices import (
     ClaimLockedError,
     ClaimRefusedError,
     Devices,
-    KeyKnownError,
     KeyUnknownError,
     MeterKnownError,
     NotClaimedError,
@@ -97,6 +104,13 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     ),
     ClaimRefusedError: problem_type(409, "claim-refused", "This is not the code of the meter"),
     ClaimLockedError: problem_type(409, "claim-locked", "Too many wrong codes were tried"),
+    ClaimSettledError: problem_type(
+        409, "claim-settled", "The meter was claimed, or never had a code"
+    ),
+    NotRevokedError: problem_type(
+        409, "not-revoked", "A key of the meter may still speak, or none was revoked"
+    ),
+    StillInstalledError: problem_type(409, "still-installed", "The meter hangs somewhere"),
     NotClaimedError: problem_type(409, "not-claimed", "The meter has not been claimed"),
     WitnessDiffersError: problem_type(
         409, "witness-differs", "This witness saw another register before"
@@ -233,6 +247,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         BillingApi(store=store, zone=deps.zone),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
+        CustodyApi(custody=Custody(pool=deps.pool)),
         DeskApi(desk=Desk(pool=deps.pool, gaps=gaps)),
         GapApi(gaps=gaps),
         PublicApi(

@@ -245,7 +245,9 @@ CREATE TABLE device_key (
         length(public_key) = CASE algorithm WHEN 'EdDSA' THEN 32 ELSE 65 END
     ),
     kid         bytea       NOT NULL CHECK (length(kid) = 8),
-    origin      text        NOT NULL CHECK (origin IN ('device', 'imported', 'rotation')),
+    origin      text        NOT NULL CHECK (
+        origin IN ('device', 'imported', 'rotation', 'vouched')
+    ),
     added_at    timestamptz NOT NULL,
     valid_until timestamptz,
     frozen_at   timestamptz,
@@ -383,6 +385,21 @@ CREATE TABLE gap_withdrawal (
     withdrawn_at timestamptz NOT NULL,
     PRIMARY KEY (meter_id, gap_id),
     FOREIGN KEY (meter_id, gap_id) REFERENCES declared_gap
+);
+
+-- What was done to a device, by whom and why; two things can happen at one instant, so the order is
+-- that of writing. NULL is nobody at a desk.
+CREATE TABLE device_event (
+    meter_id    text        NOT NULL REFERENCES meter,
+    event_no    bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
+    event       text        NOT NULL CHECK (event IN (
+        'provisioned', 'claimed', 'claim_refused', 'code_reissued', 'activated', 'frozen', 'thawed',
+        'removed', 'key_rotated', 'key_revoked', 'key_vouched'
+    )),
+    detail      text        NOT NULL CHECK (length(detail) <= 500),
+    done_by     text        CHECK (length(done_by) BETWEEN 1 AND 100),
+    happened_at timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, event_no)
 );
 
 -- Group account_id --------------------------------------------------------------------------------

@@ -11,8 +11,7 @@ import structlog
 
 import sql
 from metering.device import StateError
-from metering.io import devices
-from metering.io.devices import Devices
+from metering.io import custody
 from metering.io.gaps import Gaps
 from metering.io.registry import AlreadyMeasuredError, MeterUnknownError, NotInstalledError
 from metering.io.store import lock_buckets
@@ -255,10 +254,10 @@ class Desk:
     ) -> bool:
         """Close a case that stops a meter, if it is one."""
         try:
-            await Devices(pool=self.pool).unfreeze(
+            await custody.Custody(pool=self.pool).unfreeze(
                 meter_id, case_id, closed_by=closed_by, outcome=outcome, at=at
             )
-        except (devices.CaseUnknownError, MeterUnknownError, StateError):
+        except (custody.CaseUnknownError, MeterUnknownError, StateError):
             # An ordinary case, or a meter that will never speak again: closed like any other.
             return False
         return True

@@ -1,13 +1,15 @@
 """What devices, their keys and their claims look like on the wire of the API."""
 
 from typing import Annotated, Final, Literal, Self
+from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from metering.device import PublicKey
-from metering.io.devices import DeviceKey
+from metering.device import Event, PublicKey
+from metering.io.device_rows import DeviceKey
 from metering.io.route import Instant, MeterId, Wire
 from metering.io.wire import NewMeter, RegisterDm3
+from metering.io.wire_desk import Sentence
 from metering.signed import EPOCH_MAX
 
 KeyEpoch = Annotated[int, Field(ge=1, le=EPOCH_MAX)]
@@ -108,6 +110,44 @@ class StateShown(Wire):
 
     meter_id: MeterId
     state: str
+
+
+class NewReason(Wire):
+    """Why a person does this."""
+
+    because: Sentence
+
+
+class NewVouchedKey(NewKey, NewReason):
+    """A key that an operator vouches for, and why."""
+
+
+class FrozenShown(StateShown):
+    """A meter that was stopped, and the case whose outcome lets it go."""
+
+    case_id: UUID
+
+
+class CodeMade(StateShown):
+    """The new claim code of a meter, shown this once."""
+
+    claim_code: str
+
+
+class NoteShown(Wire):
+    """One line of a device's history; by is null where nobody at a desk did it."""
+
+    event: Event
+    at: Instant
+    by: str | None
+    detail: str
+
+
+class History(Wire):
+    """What was done to a device, the newest first."""
+
+    meter_id: MeterId
+    events: list[NoteShown]
 
 
 class KeyPath(Wire):

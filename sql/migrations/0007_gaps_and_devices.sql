@@ -25,4 +25,25 @@ CREATE TABLE gap_withdrawal (
 -- What of one meter waits for a person.
 CREATE INDEX reading_held_meter ON reading (meter_id, read_at) WHERE verdict = 'suspect';
 
-GRANT SELECT, INSERT ON gap_withdrawal TO aqkol_service;
+-- A key that an operator vouches for, since the one before was revoked and may sign none.
+ALTER TABLE device_key DROP CONSTRAINT device_key_origin_check;
+ALTER TABLE device_key ADD CONSTRAINT device_key_origin_check CHECK (
+    origin IN ('device', 'imported', 'rotation', 'vouched')
+);
+
+-- What was done to a device, by whom and why; two things can happen at one instant, so the order is
+-- that of writing. NULL is nobody at a desk.
+CREATE TABLE device_event (
+    meter_id    text        NOT NULL REFERENCES meter,
+    event_no    bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
+    event       text        NOT NULL CHECK (event IN (
+        'provisioned', 'claimed', 'claim_refused', 'code_reissued', 'activated', 'frozen', 'thawed',
+        'removed', 'key_rotated', 'key_revoked', 'key_vouched'
+    )),
+    detail      text        NOT NULL CHECK (length(detail) <= 500),
+    done_by     text        CHECK (length(done_by) BETWEEN 1 AND 100),
+    happened_at timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, event_no)
+);
+
+GRANT SELECT, INSERT ON gap_withdrawal, device_event TO aqkol_service;

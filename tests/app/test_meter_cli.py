@@ -93,6 +93,27 @@ class TestMeter:
         assert result.exit_code == 2
         assert result.stderr.startswith("aqkol: ")
 
+    def test_overrule_it_with_a_name_and_a_reason(self, aqkol: CliRunner) -> None:
+        """Whatever an operator may do over HTTP, and the history of all of it."""
+        why = ("--because", "board changed", "--by", "Olga")
+        made = said(aqkol, "add", "AQ-1", *FIGURES, "--public-key", OLD.public.hex())
+        code = said(aqkol, "reissue", "AQ-1", *why)
+        assert code["claim_code"] != made["claim_code"]
+        said(aqkol, "revoke", "AQ-1", "1")
+        vouched = said(aqkol, "vouch", "AQ-1", "--public-key", NEW.public.hex(), *why)
+        assert (vouched["key_epoch"], vouched["new"]) == (2, True)
+        assert said(aqkol, "remove", "AQ-1", *why)["state"] == "removed"
+
+        told = said(aqkol, "history", "AQ-1")["events"]
+        assert isinstance(told, dict)
+        assert [(one["event"], one["by"]) for one in told.values()] == [
+            ("removed", "Olga"),
+            ("key_vouched", "Olga"),
+            ("key_revoked", "aqkol meter"),
+            ("code_reissued", "Olga"),
+            ("provisioned", "aqkol meter"),
+        ]
+
     def test_map_its_days_and_declare_a_gap(self, aqkol: CliRunner) -> None:
         """What a clerk does over HTTP can be done by hand, with a name and a reason."""
         said(aqkol, "add", "AQ-1", *FIGURES, "--public-key", OLD.public.hex())
@@ -112,6 +133,11 @@ class TestMeter:
         "words",
         [
             ["gaps", "AQ-404"],
+            ["freeze", "AQ-404", "--because", "x", "--by", "Olga"],
+            ["remove", "AQ-404", "--because", "x", "--by", "O" * 101],
+            ["reissue", "AQ-404", "--because", "", "--by", "Olga"],
+            ["vouch", "AQ-1", "--public-key", "00" * 32, "--because", "x", "--by", "Olga"],
+            ["history", "AQ-404"],
             ["gaps", "AQ-404", "--from", "2026-01-03", "--to", "2026-01-03"],
             ["withdraw-gap", "AQ-1", NOBODY, "--because", "x", "--by", "Olga"],
             ["withdraw-gap", "AQ-1", NOBODY, "--because", "a\nb", "--by", "Olga"],

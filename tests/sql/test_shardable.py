@@ -31,6 +31,7 @@ GROUPS = {
         "reading_decision",
         "declared_gap",
         "gap_withdrawal",
+        "device_event",
         "reading_finding",
         "period_finding",
     },
