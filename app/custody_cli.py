@@ -1,6 +1,9 @@
 """What people do about a device by hand: freeze, remove, vouch, reissue; and its history."""
 
-from typing import Any
+import re
+from typing import Annotated, Any
+
+import typer
 
 from app.meter_work import (
     NAME_MAX,
@@ -20,6 +23,7 @@ from app.meter_work import (
 from app.wiring import House
 from metering.device import EDDSA, FROZEN, PENDING, REMOVED
 from metering.io.custody import Custody
+from metering.io.firmware import Firmwares
 
 
 def freeze(
@@ -108,6 +112,40 @@ def history(meter_id: MeterName, *, state: State = None, as_json: Json = False) 
             for place, one in enumerate(notes)
         }
         return {"meter_id": meter_id, "events": told}
+
+    do(work, state=state, as_json=as_json)
+
+
+def firmware(  # noqa: PLR0913 - options
+    meter_type: Annotated[str, typer.Argument(help="Type of meter, such as ultrasonic.")],
+    sha256: Annotated[str, typer.Argument(help="SHA-256 of the firmware, 64 hex digits.")],
+    *,
+    approved: Annotated[bool, typer.Option("--approve/--withdraw")],
+    because: Because,
+    by: By,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether meters of a type may run a firmware; those that claim another become cases."""
+
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        if re.fullmatch(r"[a-z0-9_]{1,32}", meter_type) is None:
+            raise ValueError("a type of meter is up to 32 small letters, digits and underscores")
+        word, fresh = await Firmwares(pool=house.pool).say(
+            meter_type,
+            bytes.fromhex(sha256),
+            approved=approved,
+            because=written(because, REASON_MAX),
+            said_by=written(by, NAME_MAX),
+            at=house.clock.now(),
+        )
+        return {
+            "meter_type": meter_type,
+            "firmware_sha256": word.firmware_digest.hex(),
+            "approved": word.approved,
+            "revision": word.revision,
+            "new": fresh,
+        }
 
     do(work, state=state, as_json=as_json)
 

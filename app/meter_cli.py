@@ -35,6 +35,7 @@ meter = typer.Typer(help="Make meters known, and look after their keys.", no_arg
 for _command in (
     gap_cli.gaps, gap_cli.declare_gap, gap_cli.withdraw_gap, custody_cli.freeze,
     custody_cli.remove, custody_cli.vouch, custody_cli.reissue, custody_cli.history,
+    custody_cli.firmware,
 ):  # fmt: skip
     meter.command()(_command)
 

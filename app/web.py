@@ -43,6 +43,7 @@ from metering.io.api import MeteringApi, SupplyPointUnknownError
 from metering.io.api_custody import CustodyApi
 from metering.io.api_desk import DeskApi
 from metering.io.api_devices import DeviceApi
+from metering.io.api_firmware import FirmwareApi
 from metering.io.api_gaps import GapApi
 from metering.io.custody import (
     ClaimSettledError,
@@ -70,6 +71,7 @@ from metering.io.devices import (
     RotationRefusedError,
     WitnessDiffersError,
 )
+from metering.io.firmware import Firmwares
 from metering.io.gaps import GapOverlapsError, Gaps, GapUnknownError, GapWithdrawnError
 from metering.io.registry import (
     AlreadyMeasuredError,
@@ -248,6 +250,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         CustodyApi(custody=Custody(pool=deps.pool)),
+        FirmwareApi(firmwares=Firmwares(pool=deps.pool)),
         DeskApi(desk=Desk(pool=deps.pool, gaps=gaps)),
         GapApi(gaps=gaps),
         PublicApi(

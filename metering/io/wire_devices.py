@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from metering.device import Event, PublicKey
+from metering.firmware import FirmwareWord
 from metering.io.device_rows import DeviceKey
 from metering.io.route import Instant, MeterId, Wire
 from metering.io.wire import NewMeter, RegisterDm3
@@ -23,6 +24,10 @@ PublicKeyHex = Annotated[
 ]
 SignatureHex = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 DigestHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the photo")]
+MeterTypeName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$", examples=["diaphragm"])]
+FirmwareHex = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the whole firmware")
+]
 # Sixteen letters in four groups, and a little room for what people type between them.
 CODE_PATTERN: Final = r"^[0-9A-Za-z -]{16,24}$"
 
@@ -150,6 +155,38 @@ class History(Wire):
     events: list[NoteShown]
 
 
+class NewFirmwareWord(NewReason):
+    """Whether meters of a type may run a firmware, which is named by its SHA-256."""
+
+    meter_type: MeterTypeName
+    firmware_sha256: FirmwareHex
+    approved: bool
+
+
+class FirmwareQuery(Wire):
+    """Of which type of meter; left out, of all."""
+
+    meter_type: MeterTypeName | None = None
+
+
+class FirmwareShown(Wire):
+    """A word on a firmware; the highest revision counts."""
+
+    meter_type: str
+    firmware_sha256: str
+    revision: int
+    approved: bool
+    because: str
+    said_by: str
+    said_at: Instant
+
+
+class FirmwareList(Wire):
+    """Words on firmware, the newest first."""
+
+    firmwares: list[FirmwareShown]
+
+
 class KeyPath(Wire):
     """One key of one meter."""
 
@@ -169,4 +206,17 @@ def key_shown(key: DeviceKey) -> KeyShown:
         valid_until=key.valid_until,
         frozen_at=key.frozen_at,
         revoked_at=key.revoked_at,
+    )
+
+
+def firmware_shown(word: FirmwareWord) -> FirmwareShown:
+    """Show a word on a firmware."""
+    return FirmwareShown(
+        meter_type=word.meter_type,
+        firmware_sha256=word.firmware_digest.hex(),
+        revision=word.revision,
+        approved=word.approved,
+        because=word.because,
+        said_by=word.said_by,
+        said_at=word.said_at,
     )

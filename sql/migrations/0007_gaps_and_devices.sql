@@ -46,4 +46,17 @@ CREATE TABLE device_event (
     PRIMARY KEY (meter_id, event_no)
 );
 
-GRANT SELECT, INSERT ON gap_withdrawal, device_event TO aqkol_service;
+-- The town's word on one firmware (its SHA-256) of one type of meter: approved, or not any more. A later
+-- word is another revision, so that every old case can be explained.
+CREATE TABLE firmware_word (
+    meter_type      text        NOT NULL CHECK (meter_type ~ '^[a-z0-9_]{1,32}$'),
+    firmware_digest bytea       NOT NULL CHECK (length(firmware_digest) = 32),
+    revision        integer     NOT NULL CHECK (revision > 0),
+    approved        boolean     NOT NULL,
+    because         text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    said_by         text        NOT NULL CHECK (length(said_by) BETWEEN 1 AND 100),
+    said_at         timestamptz NOT NULL,
+    PRIMARY KEY (meter_type, firmware_digest, revision)
+);
+
+GRANT SELECT, INSERT ON gap_withdrawal, device_event, firmware_word TO aqkol_service;

@@ -242,3 +242,35 @@ class TestDevices:
             await custody(api, "keys", {"public_key": NEW.public.hex(), "because": "x"}),
         ):
             assert kind(answer) == (404, "not-found")
+
+
+class TestFirmware:
+    """The list of approved firmware ..."""
+
+    async def test_is_written_word_by_word(self, api: Api) -> None:
+        """Each word has a name and a reason; the latest counts."""
+        word = {
+            "meter_type": "ultrasonic",
+            "firmware_sha256": "ab" * 32,
+            "approved": True,
+            "because": "tested",
+        }
+
+        async def say(**change: object) -> tuple[int, Any]:
+            return await api.call(
+                "POST", "/v1/firmwares", token=api.operator, json={**word, **change}
+            )
+
+        status, said = await say()
+        assert (status, said) == (
+            201,
+            {**word, "revision": 1, "said_by": "a test", "said_at": "2026-02-10T12:00:00Z"},
+        )
+        assert await say() == (200, said)
+        status, back = await say(approved=False, because="leaks")
+        assert (status, back["revision"]) == (201, 2)
+        for query, count in (("", 2), ("?meter_type=ultrasonic", 2), ("?meter_type=pulse", 0)):
+            _, found = await api.call("GET", f"/v1/firmwares{query}", token=api.operator)
+            assert len(found["firmwares"]) == count
+        assert kind(await say(firmware_sha256="ab" * 16)) == (422, "invalid")
+        assert kind(await say(meter_type="Ultra sonic")) == (422, "invalid")

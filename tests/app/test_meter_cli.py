@@ -114,6 +114,16 @@ class TestMeter:
             ("provisioned", "aqkol meter"),
         ]
 
+    def test_approve_a_firmware_and_take_it_back(self, aqkol: CliRunner) -> None:
+        """Each word with a name and a reason; the same again is none."""
+        why = ("--because", "tested", "--by", "Olga")
+        first = said(aqkol, "firmware", "pulse", "ab" * 32, "--approve", *why)
+        again = said(aqkol, "firmware", "pulse", "ab" * 32, "--approve", *why)
+        back = said(aqkol, "firmware", "pulse", "ab" * 32, "--withdraw", *why)
+
+        assert [one["new"] for one in (first, again, back)] == [True, False, True]
+        assert (back["approved"], back["revision"]) == (False, 2)
+
     def test_map_its_days_and_declare_a_gap(self, aqkol: CliRunner) -> None:
         """What a clerk does over HTTP can be done by hand, with a name and a reason."""
         said(aqkol, "add", "AQ-1", *FIGURES, "--public-key", OLD.public.hex())
@@ -138,6 +148,9 @@ class TestMeter:
             ["reissue", "AQ-404", "--because", "", "--by", "Olga"],
             ["vouch", "AQ-1", "--public-key", "00" * 32, "--because", "x", "--by", "Olga"],
             ["history", "AQ-404"],
+            ["firmware", "pulse", "ab", "--approve", "--because", "x", "--by", "Olga"],
+            ["firmware", "pulse", "zz" * 32, "--approve", "--because", "x", "--by", "Olga"],
+            ["firmware", "Pulse", "ab" * 32, "--approve", "--because", "x", "--by", "Olga"],
             ["gaps", "AQ-404", "--from", "2026-01-03", "--to", "2026-01-03"],
             ["withdraw-gap", "AQ-1", NOBODY, "--because", "x", "--by", "Olga"],
             ["withdraw-gap", "AQ-1", NOBODY, "--because", "a\nb", "--by", "Olga"],

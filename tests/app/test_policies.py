@@ -63,6 +63,8 @@ POLICIES: Final = {
     "vouch_for_key": "operator",
     "reissue_code": "operator",
     "list_history": "operator",
+    "say_firmware": "operator",
+    "list_firmware": "operator",
     "map_gaps": "operator",
     "declare_gap": "operator",
     "withdraw_gap": "operator",

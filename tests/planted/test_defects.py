@@ -82,19 +82,19 @@ DEFECTS = {
         file="metering/batch.py",
         right="if told == telegram.digest:",
         wrong="if True:",
-        tests=("tests/metering/test_ingest_signed.py::TestTwoStories",),
+        tests=("tests/metering/test_ingest_signed.py::TestD20TwoStories",),
     ),
     "a meter that signs falls back to unsigned telegrams": Defect(
         file="metering/bar.py",
         right="return _UNSIGNED if head.keys and",
         wrong="return _UNSIGNED if False and",
-        tests=("tests/metering/test_ingest_signed.py::TestAForgery",),
+        tests=("tests/metering/test_ingest_signed.py::TestD14D15Forgery",),
     ),
     "a telegram that nothing proves is acknowledged": Defect(
         file="metering/signed.py",
         right="return replace(refusal(reason, detail, meter_id), answerable=False)",
         wrong="return replace(refusal(reason, detail, meter_id), counter=0, key_epoch=1)",
-        tests=("tests/metering/test_ingest_signed.py::TestAForgery",),
+        tests=("tests/metering/test_ingest_signed.py::TestD14D15Forgery",),
     ),
     "a dial that passes zero forgets its turn": Defect(
         file="metering/verdict.py",

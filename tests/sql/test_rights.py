@@ -23,6 +23,7 @@ FACTS = [
     "device_event",
     "rule_override",
     "degree_day",
+    "firmware_word",
     "reading_finding",
     "period_finding",
 ]
@@ -67,6 +68,7 @@ class TestRights:
             ("device_event", "done_by"),
             ("rule_override", "figures"),
             ("degree_day", "degree_days_tenths"),
+            ("firmware_word", "approved"),
             ("reading_finding", "outcome"),
             ("period_finding", "outcome"),
         ],
