@@ -90,6 +90,36 @@ DEFECTS = {
         wrong="return _UNSIGNED if False and",
         tests=("tests/metering/test_ingest_signed.py::TestD14D15Forgery",),
     ),
+    "an operator gives a meter that speaks a second voice": Defect(
+        file="metering/io/custody.py",
+        right="if not all(old.ended(at) for old in keys):",
+        wrong="if not keys:",
+        tests=("tests/metering/test_custody.py::TestVouchedKey",),
+    ),
+    "a reissued claim code leaves the old one good": Defect(
+        file="sql/devices.sql",
+        right="SET claim_digest = :claim_digest, tries_left",
+        wrong="SET claim_digest = coalesce(claim_digest, :claim_digest), tries_left",
+        tests=("tests/metering/test_custody.py::TestReissuedCode",),
+    ),
+    "unknown firmware hides behind what a meter said before": Defect(
+        file="metering/firmware.py",
+        right="heads[telegram.meter_id].firmware != telegram.firmware",
+        wrong="heads[telegram.meter_id].firmware is None",
+        tests=("tests/metering/test_firmware.py::TestD26UnknownFirmware",),
+    ),
+    "two clerks both close a case": Defect(
+        file="sql/desk.sql",
+        right="WHERE meter_id = :meter_id AND case_id = :case_id AND closed_at IS NULL",
+        wrong="WHERE meter_id = :meter_id AND case_id = :case_id",
+        tests=("tests/app/test_desk_race.py::TestTwoClerksAndACase",),
+    ),
+    "a withdrawn gap goes on hiding missing days": Defect(
+        file="metering/gaps.py",
+        right="return self.withdrawn_at is None and self.from_day",
+        wrong="return self.from_day",
+        tests=("tests/metering/test_gaps.py::TestADay",),
+    ),
     "a telegram that nothing proves is acknowledged": Defect(
         file="metering/signed.py",
         right="return replace(refusal(reason, detail, meter_id), answerable=False)",
