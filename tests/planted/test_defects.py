@@ -68,8 +68,8 @@ DEFECTS = {
     ),
     "a signature is not bound to its meter": Defect(
         file="metering/signed.py",
-        right='CONTEXT + b"\\x00" + meter_id.encode("ascii")',
-        wrong='CONTEXT + b"\\x00"',
+        right='context + b"\\x00" + meter_id.encode("ascii")',
+        wrong='context + b"\\x00"',
         tests=("tests/metering/test_signed.py::TestAnHonestTelegram",),
     ),
     "a telegram speaks for another meter than its topic": Defect(
