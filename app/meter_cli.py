@@ -2,56 +2,42 @@
 
 import csv
 import io
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from app import custody_cli, gap_cli
+from app.meter_work import DONE, Algorithm, Json, MeterName, PublicHex, State, do, key_of, name_of
 from app.wiring import House
-from metering.device import EDDSA, PENDING, KeyUnusableError, PublicKey, StateError
+from metering.device import EDDSA, PENDING, PublicKey
+from metering.io.device_rows import DeviceKey, KeyKnownError
 from metering.io.devices import (
-    DeviceKey,
     Devices,
-    KeyKnownError,
-    KeyUnknownError,
     MeterKnownError,
-    RotationRefusedError,
 )
-from metering.io.registry import MeterUnknownError
-from metering.meter import METER_ID, Meter
+from metering.meter import Meter
 from metering.signed import EPOCH_MAX
 
-DONE: Final = 0
-UNUSABLE: Final = 2
 # What PostgreSQL holds for a dial's step and a meter's flow, and for its dial.
 INT_MAX: Final = 2**31 - 1
 DIAL_DM3_MAX: Final = 10**15
+# Who did it, in a device's history, where nobody was asked for a name.
+BY_HAND: Final = "aqkol meter"
 COLUMNS: Final = (
     "meter_id", "dial_dm3", "step_dm3", "qmax_dm3_h", "compensated", "algorithm", "public_key",
 )  # fmt: skip
 BOOLEANS: Final = {"true": True, "false": False}
 
-MeterName = Annotated[str, typer.Argument(help="The meter's id, such as AQ-000123.")]
 Epoch = Annotated[int, typer.Argument(min=1, max=EPOCH_MAX, help="Epoch of the key.")]
-PublicHex = Annotated[str, typer.Option("--public-key", help="The key's bytes in hexadecimal.")]
-Algorithm = Annotated[str, typer.Option(help="EdDSA or ES256.")]
-State = Annotated[
-    Path | None, typer.Option("--state", help="Folder of the embedded servers (AQKOL_STATE).")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 meter = typer.Typer(help="Make meters known, and look after their keys.", no_args_is_help=True)
-
-_MISTAKES: Final = (
-    KeyKnownError,
-    KeyUnknownError,
-    MeterKnownError,
-    MeterUnknownError,
-    RotationRefusedError,
-    StateError,
-    ValueError,
-)
+for _command in (
+    gap_cli.gaps, gap_cli.declare_gap, gap_cli.withdraw_gap, custody_cli.freeze,
+    custody_cli.remove, custody_cli.vouch, custody_cli.reissue, custody_cli.history,
+    custody_cli.firmware,
+):  # fmt: skip
+    meter.command()(_command)
 
 
 @meter.command()
@@ -69,7 +55,7 @@ def add(  # noqa: PLR0913 - options
 ) -> None:
     """Register a meter with the key it made; its claim code is printed this once."""
 
-    async def work(house: House, devices: Devices) -> Any:  # noqa: ANN401 - what is printed
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
         wanted = Meter(
             meter_id=meter_id,
             dial_dm3=dial_dm3,
@@ -77,23 +63,23 @@ def add(  # noqa: PLR0913 - options
             qmax_dm3_h=qmax_dm3_h,
             compensated=compensated,
         )
-        key = _key(algorithm, public_key)
-        code = await devices.provision(wanted, key, at=house.clock.now())
+        key = key_of(algorithm, public_key)
+        code = await _devices(house).provision(wanted, key, by=BY_HAND, at=house.clock.now())
         return _made(meter_id, key, code)
 
-    _do(work, state=state, as_json=as_json)
+    do(work, state=state, as_json=as_json)
 
 
 @meter.command()
 def show(meter_id: MeterName, *, state: State = None, as_json: Json = False) -> None:
     """Show a meter's state and every key it has or had."""
 
-    async def work(_house: House, devices: Devices) -> Any:  # noqa: ANN401 - what is printed
-        found, keys = await devices.keys(_name(meter_id))
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        found, keys = await _devices(house).keys(name_of(meter_id))
         shown = {f"epoch {key.key_epoch}": _shown(key) for key in keys}
         return {"meter_id": meter_id, "state": found, "keys": shown}
 
-    _do(work, state=state, as_json=as_json)
+    do(work, state=state, as_json=as_json)
 
 
 @meter.command()
@@ -109,13 +95,15 @@ def rotate(  # noqa: PLR0913 - options
 ) -> None:
     """Give a meter its next key, which the one before has signed."""
 
-    async def work(house: House, devices: Devices) -> Any:  # noqa: ANN401 - what is printed
-        key = _key(algorithm, public_key)
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        key = key_of(algorithm, public_key)
         signed = bytes.fromhex(signature)
-        fresh = await devices.rotate(_name(meter_id), epoch, key, signed, at=house.clock.now())
+        fresh = await _devices(house).rotate(
+            name_of(meter_id), epoch, key, signed, by=BY_HAND, at=house.clock.now()
+        )
         return {"meter_id": meter_id, "key_epoch": epoch, "kid": key.kid.hex(), "new": fresh}
 
-    _do(work, state=state, as_json=as_json)
+    do(work, state=state, as_json=as_json)
 
 
 @meter.command()
@@ -124,11 +112,13 @@ def revoke(
 ) -> None:
     """Believe nothing more that a key signs, from the next telegram on."""
 
-    async def work(house: House, devices: Devices) -> Any:  # noqa: ANN401 - what is printed
-        key = await devices.revoke(_name(meter_id), epoch, at=house.clock.now())
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        key = await _devices(house).revoke(
+            name_of(meter_id), epoch, by=BY_HAND, at=house.clock.now()
+        )
         return {"meter_id": meter_id, "key_epoch": epoch, **_shown(key)}
 
-    _do(work, state=state, as_json=as_json)
+    do(work, state=state, as_json=as_json)
 
 
 @meter.command("import")
@@ -140,18 +130,20 @@ def import_file(
 ) -> None:
     """Register the meters of a maker's list; a row that cannot be read stops all of it."""
 
-    async def work(house: House, devices: Devices) -> Any:  # noqa: ANN401 - what is printed
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
         made = {}
         for wanted, key in _rows(file):
             try:
-                code = await devices.provision(wanted, key, imported=True, at=house.clock.now())
+                code = await _devices(house).provision(
+                    wanted, key, imported=True, at=house.clock.now()
+                )
             except (MeterKnownError, KeyKnownError) as error:
                 made[wanted.meter_id] = {"refused": str(error)}
             else:
                 made[wanted.meter_id] = _made(wanted.meter_id, key, code)
         return made
 
-    _do(work, state=state, as_json=as_json)
+    do(work, state=state, as_json=as_json)
 
 
 @meter.command()
@@ -167,21 +159,8 @@ def republish(*, state: State = None, as_json: Json = False) -> None:
     shell.in_house(shell.settings_of(state=state), main, broker=True)
 
 
-def _do(
-    work: Callable[[House, Devices], Awaitable[Any]], *, state: Path | None, as_json: bool
-) -> None:
-    """Open the house, work, print; what was asked wrongly ends with a sentence."""
-    from app import __main__ as shell  # noqa: PLC0415 - it lists our commands among its own
-
-    async def main(house: House, _stopping: object) -> int:
-        try:
-            result = await work(house, Devices(pool=house.pool))
-        except _MISTAKES as error:
-            raise shell.leave(f"{error}.", UNUSABLE) from None
-        shell.say(result, as_json=as_json)
-        return DONE
-
-    shell.in_house(shell.settings_of(state=state), main)
+def _devices(house: House) -> Devices:
+    return Devices(pool=house.pool)
 
 
 def _rows(file: Path) -> list[tuple[Meter, PublicKey]]:
@@ -213,7 +192,7 @@ def _row(row: dict[str, str]) -> tuple[Meter, PublicKey]:
         qmax_dm3_h=_whole(row["qmax_dm3_h"], INT_MAX),
         compensated=BOOLEANS[row["compensated"]],
     )
-    return wanted, _key(row["algorithm"], row["public_key"])
+    return wanted, key_of(row["algorithm"], row["public_key"])
 
 
 def _whole(text: str, most: int) -> int:
@@ -221,20 +200,6 @@ def _whole(text: str, most: int) -> int:
     if not 0 < number <= most:
         raise ValueError(f"{number} is not between 1 and {most}")
     return number
-
-
-def _name(meter_id: str) -> str:
-    if METER_ID.fullmatch(meter_id) is None:
-        raise MeterUnknownError("no meter can have this id")
-    return meter_id
-
-
-def _key(algorithm: str, public_key: str) -> PublicKey:
-    try:
-        raw = bytes.fromhex(public_key)
-    except ValueError:
-        raise KeyUnusableError("a public key is written in hexadecimal") from None
-    return PublicKey(algorithm=algorithm, public_key=raw)
 
 
 def _made(meter_id: str, key: PublicKey, code: str) -> dict[str, Any]:

@@ -34,13 +34,24 @@ from billing.io.debits import Debits
 from billing.io.store import BillingStore
 from billing.io.views import Views
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
+from billing.period import Calendar
 from billing.reconcile import PeriodNotOverError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
 from metering.device import StateError
+from metering.gaps import BadSpanError
 from metering.io.api import MeteringApi, SupplyPointUnknownError
+from metering.io.api_custody import CustodyApi
 from metering.io.api_desk import DeskApi
 from metering.io.api_devices import DeviceApi
+from metering.io.api_firmware import FirmwareApi
+from metering.io.api_gaps import GapApi
 from metering.io.api_sources import SourceApi
+from metering.io.custody import (
+    ClaimSettledError,
+    Custody,
+    NotRevokedError,
+    StillInstalledError,
+)
 from metering.io.desk import (
     BreaksTheLineError,
     CaseClosedError,
@@ -50,17 +61,19 @@ from metering.io.desk import (
     NotHeldError,
     ReadingUnknownError,
 )
+from metering.io.device_rows import KeyKnownError
 from metering.io.devices import (
     ClaimLockedError,
     ClaimRefusedError,
     Devices,
-    KeyKnownError,
     KeyUnknownError,
     MeterKnownError,
     NotClaimedError,
     RotationRefusedError,
     WitnessDiffersError,
 )
+from metering.io.firmware import Firmwares
+from metering.io.gaps import GapOverlapsError, Gaps, GapUnknownError, GapWithdrawnError
 from metering.io.registry import (
     AlreadyMeasuredError,
     ClosingImplausibleError,
@@ -97,6 +110,13 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     ),
     ClaimRefusedError: problem_type(409, "claim-refused", "This is not the code of the meter"),
     ClaimLockedError: problem_type(409, "claim-locked", "Too many wrong codes were tried"),
+    ClaimSettledError: problem_type(
+        409, "claim-settled", "The meter was claimed, or never had a code"
+    ),
+    NotRevokedError: problem_type(
+        409, "not-revoked", "A key of the meter may still speak, or none was revoked"
+    ),
+    StillInstalledError: problem_type(409, "still-installed", "The meter hangs somewhere"),
     NotClaimedError: problem_type(409, "not-claimed", "The meter has not been claimed"),
     WitnessDiffersError: problem_type(
         409, "witness-differs", "This witness saw another register before"
@@ -129,6 +149,14 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     CaseClosedError: problem_type(
         409, "case-closed", "The case was closed already, but differently"
     ),
+    GapUnknownError: problems.NOT_FOUND,
+    GapOverlapsError: problem_type(
+        409, "gap-overlaps", "Some of these days are declared already, otherwise"
+    ),
+    GapWithdrawnError: problem_type(
+        409, "gap-withdrawn", "The gap was withdrawn already, for another reason"
+    ),
+    BadSpanError: problem_type(422, "bad-span", "These are no days, or too many"),
     BreaksTheLineError: problem_type(
         422, "breaks-the-line", "The register does not fit between its trusted neighbours"
     ),
@@ -217,6 +245,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
     """Return every route of the service, bound to what it works with."""
     accounts = AccountStore(pool=deps.pool)
     store = BillingStore(deps.pool)
+    gaps = Gaps(pool=deps.pool, calendar=Calendar(zone=deps.zone))
     document: dict[str, Any] = {}
     apis = (
         AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
@@ -230,8 +259,11 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         BillingApi(store=store, zone=deps.zone),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
-        DeskApi(desk=Desk(pool=deps.pool)),
         SourceApi(book=SourceBook(pool=deps.pool)),
+        CustodyApi(custody=Custody(pool=deps.pool)),
+        FirmwareApi(firmwares=Firmwares(pool=deps.pool)),
+        DeskApi(desk=Desk(pool=deps.pool, gaps=gaps)),
+        GapApi(gaps=gaps),
         PublicApi(
             checks=deps.checks,
             metrics=deps.metrics,

@@ -105,3 +105,18 @@ def local_day(at: datetime, zone: str) -> date:
     """Return the local day that an instant falls into."""
     assert at.utcoffset() is not None, "an instant carries a time zone"
     return at.astimezone(zone_of(zone)).date()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calendar:
+    """The days of one zone, for those who must not know its name."""
+
+    zone: str
+
+    def midnight(self, day: date) -> datetime:
+        """Return the instant, in UTC, at which a local day begins."""
+        return midnight(day, self.zone)
+
+    def day_of(self, at: datetime) -> date:
+        """Return the local day that an instant falls into."""
+        return local_day(at, self.zone)

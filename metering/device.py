@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
@@ -36,6 +37,23 @@ NEXT: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         REMOVED: frozenset(),
     }
 )
+
+
+class Event(StrEnum):
+    """What can happen to a device, as its history tells it."""
+
+    PROVISIONED = "provisioned"
+    CLAIMED = "claimed"
+    CLAIM_REFUSED = "claim_refused"
+    CODE_REISSUED = "code_reissued"
+    ACTIVATED = "activated"
+    FROZEN = "frozen"
+    THAWED = "thawed"
+    REMOVED = "removed"
+    KEY_ROTATED = "key_rotated"
+    KEY_REVOKED = "key_revoked"
+    KEY_VOUCHED = "key_vouched"
+
 
 EDDSA: Final = "EdDSA"
 ES256: Final = "ES256"

@@ -23,6 +23,7 @@ class Head:
     ``windows`` has one entry per signing key that was heard, ``counter_max`` is the highest counter
     of unsigned telegrams (-1 before any). ``last_read_at`` is the latest instant with a stored
     reading, trusted or not; ``mark`` the last trusted place on the line of the last installation.
+    ``firmware`` is what the meter claims to run and somebody has compared with the approved ones.
     """
 
     meter: Meter
@@ -33,6 +34,7 @@ class Head:
     counter_max: int = -1
     last_read_at: datetime | None = None
     mark: Mark | None = None
+    firmware: bytes | None = None
 
     def copy(self) -> "Head":
         """Return a head to work on, so that nothing is remembered that is not committed."""
@@ -45,6 +47,7 @@ class Head:
             self.counter_max,
             self.last_read_at,
             self.mark,
+            self.firmware,
         )
 
     @property

@@ -1,11 +1,13 @@
--- name: survey_meters(after, page)
--- List meters with their last contact, last reading, held readings and open cases.
+-- name: list_meter_ids(after, page)
+-- List the next meters in the order of their ids.
+SELECT meter_id FROM meter WHERE meter_id > :after ORDER BY meter_id LIMIT :page;
+
+-- name: survey_meters(meter_ids)
+-- Return these meters with their last contact, last reading, held readings and open cases.
 SELECT
     m.meter_id, m.state, t.received_at AS last_contact_at, t.flags, r.read_at AS last_read_at,
     r.register_dm3 AS last_register_dm3, h.held_readings, c.open_cases
-FROM (
-    SELECT meter_id, state FROM meter WHERE meter_id > :after ORDER BY meter_id LIMIT :page
-) m
+FROM meter m
 LEFT JOIN LATERAL (
     SELECT n.received_at, n.flags
     FROM (
@@ -42,24 +44,78 @@ CROSS JOIN LATERAL (
     FROM meter_case
     WHERE meter_id = m.meter_id AND closed_at IS NULL
 ) c
+WHERE m.meter_id = ANY (:meter_ids::text[])
 ORDER BY m.meter_id;
 
 -- name: list_held(before, before_meter, page)
--- List suspect readings that nobody has decided on, the newest first.
+-- List suspect readings that nobody has decided on, the newest first, each with the trusted registers
+-- of its stay on both sides. Readings and decisions are asked apart, so that each look-up ends at the
+-- first row of its index.
 SELECT
-    s.meter_id, s.read_at, s.register_dm3, s.reason, s.received_at, i.installed_at, i.removed_at,
-    i.opening_dm3, i.closing_dm3, i.closing_turns
-FROM reading s
-LEFT JOIN installation i
-    ON i.meter_id = s.meter_id AND i.installed_at <= s.read_at
-    AND (i.removed_at IS NULL OR s.read_at < i.removed_at)
-WHERE s.verdict = 'suspect' AND s.read_at <= :before
-    AND (s.read_at, s.meter_id) < (:before::timestamptz, :before_meter::text)
-    AND NOT EXISTS (
-        SELECT FROM reading_decision d WHERE d.meter_id = s.meter_id AND d.read_at = s.read_at
+    h.meter_id, h.read_at, h.register_dm3, h.reason, h.received_at, i.installed_at, i.removed_at,
+    i.opening_dm3, i.closing_dm3, i.closing_turns,
+    b.read_at AS before_read_at, b.register_dm3 AS before_dm3, b.turns AS before_turns,
+    a.read_at AS after_read_at, a.register_dm3 AS after_dm3, a.turns AS after_turns
+FROM (
+    SELECT s.meter_id, s.read_at, s.register_dm3, s.reason, s.received_at
+    FROM reading s
+    WHERE s.verdict = 'suspect' AND s.read_at <= :before
+        AND (s.read_at, s.meter_id) < (:before::timestamptz, :before_meter::text)
+        AND NOT EXISTS (
+            SELECT FROM reading_decision d
+            WHERE d.meter_id = s.meter_id AND d.read_at = s.read_at
+        )
+    ORDER BY s.read_at DESC, s.meter_id DESC
+    LIMIT :page
+) h
+LEFT JOIN LATERAL (
+    SELECT p.installed_at, p.removed_at, p.opening_dm3, p.closing_dm3, p.closing_turns,
+           coalesce(p.removed_at, 'infinity') AS until
+    FROM installation p
+    WHERE p.meter_id = h.meter_id AND p.installed_at <= h.read_at
+        AND (p.removed_at IS NULL OR h.read_at < p.removed_at)
+) i ON true
+LEFT JOIN LATERAL (
+    (
+        SELECT t.read_at, t.register_dm3, t.turns
+        FROM reading t
+        WHERE t.meter_id = h.meter_id AND t.verdict = 'billable'
+            AND t.read_at >= i.installed_at AND t.read_at < h.read_at
+        ORDER BY t.read_at DESC
+        LIMIT 1
     )
-ORDER BY s.read_at DESC, s.meter_id DESC
-LIMIT :page;
+    UNION ALL
+    (
+        SELECT d.read_at, d.register_dm3, d.turns
+        FROM reading_decision d
+        WHERE d.meter_id = h.meter_id AND d.read_at >= i.installed_at AND d.read_at < h.read_at
+        ORDER BY d.read_at DESC
+        LIMIT 1
+    )
+    ORDER BY read_at DESC
+    LIMIT 1
+) b ON true
+LEFT JOIN LATERAL (
+    (
+        SELECT t.read_at, t.register_dm3, t.turns
+        FROM reading t
+        WHERE t.meter_id = h.meter_id AND t.verdict = 'billable'
+            AND t.read_at > h.read_at AND t.read_at < i.until
+        ORDER BY t.read_at
+        LIMIT 1
+    )
+    UNION ALL
+    (
+        SELECT d.read_at, d.register_dm3, d.turns
+        FROM reading_decision d
+        WHERE d.meter_id = h.meter_id AND d.read_at > h.read_at AND d.read_at < i.until
+        ORDER BY d.read_at
+        LIMIT 1
+    )
+    ORDER BY read_at
+    LIMIT 1
+) a ON true
+ORDER BY h.read_at DESC, h.meter_id DESC;
 
 -- name: find_judged(meter_id, read_at)^
 -- Find a reading, how it was judged, and the stay of its meter that it belongs to.

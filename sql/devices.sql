@@ -40,10 +40,11 @@ ORDER BY key_epoch DESC;
 UPDATE device_key SET valid_until = :valid_until
 WHERE meter_id = :meter_id AND key_epoch = :key_epoch;
 
--- name: revoke_key(meter_id, key_epoch, at)!
--- Believe a key never again; when it was first said stays.
+-- name: revoke_key(meter_id, key_epoch, at)$
+-- Believe a key never again; when it was first said stays, and then nothing comes back.
 UPDATE device_key SET revoked_at = :at
-WHERE meter_id = :meter_id AND key_epoch = :key_epoch AND revoked_at IS NULL;
+WHERE meter_id = :meter_id AND key_epoch = :key_epoch AND revoked_at IS NULL
+RETURNING key_epoch;
 
 -- name: thaw_keys(meter_id)!
 -- Believe the frozen keys of a meter again.
@@ -67,6 +68,25 @@ RETURNING claim_digest;
 -- name: finish_claim(meter_id, at)!
 -- The code was right; it is good no more.
 UPDATE meter_claim SET claimed_at = :at WHERE meter_id = :meter_id;
+
+-- name: renew_claim(meter_id, claim_digest, tries, issued_at)$
+-- Void the code of a meter that nobody has claimed, and keep another; nothing comes back otherwise.
+UPDATE meter_claim SET claim_digest = :claim_digest, tries_left = :tries, issued_at = :issued_at
+WHERE meter_id = :meter_id AND claimed_at IS NULL
+RETURNING meter_id;
+
+-- name: note_event(meter_id, event, detail, done_by, happened_at)!
+-- Write down what was done to a device.
+INSERT INTO device_event (meter_id, event, detail, done_by, happened_at)
+VALUES (:meter_id, :event, :detail, :done_by, :happened_at);
+
+-- name: list_events(meter_id, page)
+-- List what was done to a device, the newest first.
+SELECT event, happened_at AS at, done_by AS by, detail
+FROM device_event
+WHERE meter_id = :meter_id
+ORDER BY event_no DESC
+LIMIT :page;
 
 -- name: find_stay(meter_id)^
 -- Find where a meter hangs now.

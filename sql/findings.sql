@@ -56,7 +56,9 @@ CROSS JOIN LATERAL (
     SELECT (g.from_day - 2)::timestamp AT TIME ZONE 'UTC' AS from_at,
            (g.to_day + 2)::timestamp AT TIME ZONE 'UTC' AS to_at
     FROM declared_gap g
-    WHERE g.meter_id = k.meter_id
+    WHERE g.meter_id = k.meter_id AND NOT EXISTS (
+        SELECT FROM gap_withdrawal w WHERE w.meter_id = g.meter_id AND w.gap_id = g.gap_id
+    )
 ) AS s
 WHERE s.from_at < :to_at::timestamptz AND s.to_at > :from_at::timestamptz;
 

@@ -74,6 +74,19 @@ CREATE TABLE degree_day (
     PRIMARY KEY (day, revision)
 );
 
+-- The town's word on one firmware (its SHA-256) of one type of meter: approved, or not any more. A later
+-- word is another revision, so that every old case can be explained.
+CREATE TABLE firmware_word (
+    meter_type      text        NOT NULL CHECK (meter_type ~ '^[a-z0-9_]{1,32}$'),
+    firmware_digest bytea       NOT NULL CHECK (length(firmware_digest) = 32),
+    revision        integer     NOT NULL CHECK (revision > 0),
+    approved        boolean     NOT NULL,
+    because         text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    said_by         text        NOT NULL CHECK (length(said_by) BETWEEN 1 AND 100),
+    said_at         timestamptz NOT NULL,
+    PRIMARY KEY (meter_type, firmware_digest, revision)
+);
+
 -- Group meter_id ----------------------------------------------------------------------------------
 
 -- A gas meter: what its dial can show and how fast gas can pass.
@@ -165,6 +178,7 @@ CREATE TABLE reading (
 ) PARTITION BY RANGE (read_at);
 -- What waits for a person, the newest first; the believed ones need no place in it.
 CREATE INDEX reading_held ON reading (read_at DESC, meter_id DESC) WHERE verdict = 'suspect';
+CREATE INDEX reading_held_meter ON reading (meter_id, read_at) WHERE verdict = 'suspect';
 
 -- Open the monthly partition that holds an instant. It runs with its owner's rights, because the
 -- service may not create tables; it creates nothing else.
@@ -249,7 +263,9 @@ CREATE TABLE device_key (
         length(public_key) = CASE algorithm WHEN 'EdDSA' THEN 32 ELSE 65 END
     ),
     kid         bytea       NOT NULL CHECK (length(kid) = 8),
-    origin      text        NOT NULL CHECK (origin IN ('device', 'imported', 'rotation')),
+    origin      text        NOT NULL CHECK (
+        origin IN ('device', 'imported', 'rotation', 'vouched')
+    ),
     added_at    timestamptz NOT NULL,
     valid_until timestamptz,
     frozen_at   timestamptz,
@@ -340,8 +356,14 @@ CREATE TABLE declared_gap (
     because     text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
     declared_by text        NOT NULL CHECK (length(declared_by) BETWEEN 1 AND 100),
     declared_at timestamptz NOT NULL,
-    PRIMARY KEY (meter_id, from_day)
+    -- The days of a gap that was withdrawn can be declared again, so it has a name of its own.
+    gap_id      uuid        NOT NULL DEFAULT gen_random_uuid(),
+    reason      text        NOT NULL DEFAULT 'other' CHECK (
+        reason IN ('workshop', 'shut_off', 'no_network', 'no_power', 'other')
+    ),
+    PRIMARY KEY (meter_id, gap_id)
 );
+CREATE INDEX declared_gap_days ON declared_gap (meter_id, from_day);
 
 -- A rule's word on one reading: beside it, never in it. The digest of what was found makes a repeat
 -- harmless and a changed word another row.
@@ -405,6 +427,32 @@ CREATE TABLE source (
 );
 -- One device is one meter's; across meters whoever enters one looks, holding a lock.
 CREATE UNIQUE INDEX source_live ON source (meter_id, topic, device) WHERE removed_at IS NULL;
+
+-- A gap that was declared by mistake, or ended otherwise: it explains no day any more, and stays.
+CREATE TABLE gap_withdrawal (
+    meter_id     text        NOT NULL,
+    gap_id       uuid        NOT NULL,
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    withdrawn_by text        NOT NULL CHECK (length(withdrawn_by) BETWEEN 1 AND 100),
+    withdrawn_at timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, gap_id),
+    FOREIGN KEY (meter_id, gap_id) REFERENCES declared_gap
+);
+
+-- What was done to a device, by whom and why; two things can happen at one instant, so the order is
+-- that of writing. NULL is nobody at a desk.
+CREATE TABLE device_event (
+    meter_id    text        NOT NULL REFERENCES meter,
+    event_no    bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
+    event       text        NOT NULL CHECK (event IN (
+        'provisioned', 'claimed', 'claim_refused', 'code_reissued', 'activated', 'frozen', 'thawed',
+        'removed', 'key_rotated', 'key_revoked', 'key_vouched'
+    )),
+    detail      text        NOT NULL CHECK (length(detail) <= 500),
+    done_by     text        CHECK (length(done_by) BETWEEN 1 AND 100),
+    happened_at timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, event_no)
+);
 
 -- Group account_id --------------------------------------------------------------------------------
 

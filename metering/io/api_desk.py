@@ -1,7 +1,7 @@
 """The operator's desk over HTTP: meters at a glance, held readings, cases."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from metering.io.desk import (
@@ -16,7 +16,6 @@ from metering.io.desk import (
 )
 from metering.io.registry import LAST_INSTANT, AlreadyMeasuredError, NotInstalledError
 from metering.io.route import Answer, Call, Nothing, Policy, route
-from metering.io.wire import MeterQuery
 from metering.io.wire_desk import (
     CasePage,
     CasePath,
@@ -32,6 +31,7 @@ from metering.io.wire_desk import (
     NewClosing,
     NewReplacement,
     SurveyPage,
+    SurveyQuery,
 )
 
 _DECIDING: Final = (
@@ -58,12 +58,20 @@ class DeskApi:
         summary="Survey the meters",
         tag="desk",
     )
-    async def survey_meters(self, call: Call[Nothing, MeterQuery, Nothing]) -> SurveyPage:
-        """List meters with their last contact and what of them waits for a person."""
-        meters = await self.desk.survey(after=call.query.after or "", page=call.query.limit)
+    async def survey_meters(self, call: Call[Nothing, SurveyQuery, Nothing]) -> SurveyPage:
+        """List meters with their last contact and what of them waits for a person.
+
+        With gaps=true a page may hold fewer than asked for; go on while next is not null.
+        """
+        meters, following = await self.desk.survey(
+            after=call.query.after or "",
+            page=call.query.limit,
+            gaps_only=call.query.gaps,
+            at=call.at,
+        )
         return SurveyPage(
             meters=[MeterSurveyedShown.model_validate(it, from_attributes=True) for it in meters],
-            next=meters[-1].meter_id if len(meters) == call.query.limit else None,
+            next=following,
         )
 
     @route(
@@ -107,7 +115,7 @@ class DeskApi:
                 call.path.read_at,
                 register_dm3=None,
                 because=call.body.because,
-                decided_by=_signature(call),
+                decided_by=call.signature,
                 at=call.at,
             )
         )
@@ -132,7 +140,7 @@ class DeskApi:
                 call.path.read_at,
                 register_dm3=call.body.register_dm3,
                 because=call.body.because,
-                decided_by=_signature(call),
+                decided_by=call.signature,
                 at=call.at,
             )
         )
@@ -169,15 +177,10 @@ class DeskApi:
             call.path.meter_id,
             call.path.case_id,
             outcome=call.body.outcome,
-            closed_by=_signature(call),
+            closed_by=call.signature,
             at=call.at,
         )
         return Answer(body=CaseShown.model_validate(case, from_attributes=True), fresh=fresh)
-
-
-def _signature(call: Call[Any, Any, Any]) -> str:
-    assert call.caller is not None, "these routes are operators'"
-    return call.caller.label
 
 
 def _decided(decision: Decision, fresh: bool) -> Answer[DecisionShown]:  # noqa: FBT001 - a pair

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from metering.device import PENDING, Sight, StateError
+from metering.io.device_rows import KeyKnownError
 from metering.io.devices import (
     ClaimLockedError,
     ClaimRefusedError,
     Devices,
-    KeyKnownError,
     KeyUnknownError,
     MeterKnownError,
     NotClaimedError,
@@ -57,7 +57,9 @@ class DeviceApi:
             qmax_dm3_h=body.qmax_dm3_h,
             compensated=body.compensated,
         )
-        code = await self.devices.provision(meter, body.key, imported=body.imported, at=call.at)
+        code = await self.devices.provision(
+            meter, body.key, imported=body.imported, by=call.signature, at=call.at
+        )
         return DeviceMade(
             meter_id=body.meter_id,
             state=PENDING,
@@ -95,6 +97,7 @@ class DeviceApi:
             call.body.key_epoch,
             call.body.key,
             bytes.fromhex(call.body.signature),
+            by=call.signature,
             at=call.at,
         )
         return Answer(body=await self._keys(call.path.meter_id), fresh=fresh)
@@ -109,7 +112,9 @@ class DeviceApi:
     )
     async def revoke_key(self, call: Call[KeyPath, Nothing, Nothing]) -> KeyShown:
         """Believe nothing more that this key signs, from the next telegram on."""
-        key = await self.devices.revoke(call.path.meter_id, call.path.epoch, at=call.at)
+        key = await self.devices.revoke(
+            call.path.meter_id, call.path.epoch, by=call.signature, at=call.at
+        )
         return key_shown(key)
 
     @route(
@@ -122,7 +127,7 @@ class DeviceApi:
     )
     async def claim_meter(self, call: Call[MeterPath, Nothing, NewClaim]) -> StateShown:
         """Take the code of the label; after five wrong ones no code is taken any more."""
-        await self.devices.claim(call.path.meter_id, call.body.code, at=call.at)
+        await self.devices.claim(call.path.meter_id, call.body.code, by=call.signature, at=call.at)
         state, _ = await self.devices.keys(call.path.meter_id)
         return StateShown(meter_id=call.path.meter_id, state=state)
 
@@ -147,7 +152,9 @@ class DeviceApi:
             register_dm3=call.body.register_dm3,
             photo_digest=bytes.fromhex(call.body.photo_digest),
         )
-        state = await self.devices.confirm_start(call.path.meter_id, sight, at=call.at)
+        state = await self.devices.confirm_start(
+            call.path.meter_id, sight, by=call.signature, at=call.at
+        )
         return StateShown(meter_id=call.path.meter_id, state=state)
 
     async def _keys(self, meter_id: str) -> Keys:

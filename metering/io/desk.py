@@ -11,8 +11,8 @@ import structlog
 
 import sql
 from metering.device import StateError
-from metering.io import devices
-from metering.io.devices import Devices
+from metering.io import custody
+from metering.io.gaps import Gaps
 from metering.io.registry import AlreadyMeasuredError, MeterUnknownError, NotInstalledError
 from metering.io.store import lock_buckets
 from metering.line import least_turns
@@ -21,6 +21,11 @@ from metering.reading import Mark
 
 _Q: Final = sql.queries("desk")
 _REGISTRY: Final = sql.queries("registry")
+
+# What a meter says when its battery ends, and how many meters one page with gaps may look at: a
+# town of ten thousand is gone through in ten pages.
+BATTERY_LOW: Final = "battery_low"
+GAPS_LOOKED_AT: Final = 1000
 
 log: Final = structlog.get_logger()
 
@@ -51,12 +56,18 @@ class CaseClosedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterSurveyed:
-    """A meter, when it last spoke and what of it waits for a person."""
+    """A meter, when it last spoke and what of it waits for a person.
+
+    ``flags`` are those of its newest telegram, ``battery_low`` one of them: no wire of ours carries
+    more of a battery. ``missing_days`` counts among the recent days.
+    """
 
     meter_id: str
     state: str
     last_contact_at: datetime | None
     flags: list[str] | None
+    battery_low: bool | None
+    missing_days: int
     last_read_at: datetime | None
     last_register_dm3: int | None
     held_readings: int
@@ -109,19 +120,35 @@ class Desk:
     """The operator's desk in PostgreSQL; works with the service's rights."""
 
     pool: asyncpg.Pool
+    gaps: Gaps
 
-    async def survey(self, *, after: str, page: int) -> list[MeterSurveyed]:
-        """Return a page of meters in the order of their ids."""
+    async def survey(
+        self, *, after: str, page: int, gaps_only: bool, at: datetime
+    ) -> tuple[list[MeterSurveyed], str | None]:
+        """Return a page of meters in the order of their ids, and where the next one begins.
+
+        ``gaps_only`` leaves out those without missing days. So many meters are looked at for a page
+        and no more: it may be short, or empty, and the next one still has some.
+        """
+        looked_at = GAPS_LOOKED_AT if gaps_only else page
         async with self.pool.acquire() as conn:
-            rows = _Q.survey_meters(conn, after=after, page=page)
-            return [MeterSurveyed(**row) async for row in rows]
+            ids = [
+                row["meter_id"]
+                async for row in _Q.list_meter_ids(conn, after=after, page=looked_at)
+            ]
+            missing = await self.gaps.missing(conn, ids, at=at)
+            shown = [meter_id for meter_id in ids if missing[meter_id] or not gaps_only][:page]
+            rows = _Q.survey_meters(conn, meter_ids=shown)
+            found = [_surveyed(row, missing[row["meter_id"]]) async for row in rows]
+        if len(shown) == page:
+            return found, shown[-1]
+        return found, ids[-1] if len(ids) == looked_at else None
 
     async def held(self, *, before: datetime, before_meter: str, page: int) -> list[HeldReading]:
         """Return a page of suspect readings without a decision, the newest first."""
         async with self.pool.acquire() as conn:
             found = _Q.list_held(conn, before=before, before_meter=before_meter, page=page)
-            rows = [row async for row in found]
-            return [await _held(conn, row) for row in rows]
+            return [_held(row) async for row in found]
 
     async def decide(  # noqa: PLR0913 - what is decided, on what, by whom and when
         self,
@@ -227,10 +254,10 @@ class Desk:
     ) -> bool:
         """Close a case that stops a meter, if it is one."""
         try:
-            await Devices(pool=self.pool).unfreeze(
+            await custody.Custody(pool=self.pool).unfreeze(
                 meter_id, case_id, closed_by=closed_by, outcome=outcome, at=at
             )
-        except (devices.CaseUnknownError, MeterUnknownError, StateError):
+        except (custody.CaseUnknownError, MeterUnknownError, StateError):
             # An ordinary case, or a meter that will never speak again: closed like any other.
             return False
         return True
@@ -250,17 +277,40 @@ async def _turns(
     )
     if measured is not None and measured > read_at:
         raise AlreadyMeasuredError("gas beyond that instant stands on a bill")
-    before, after = await _marks(conn, meter_id, read_at, row)
+    before, after = _ends(row)
+    neighbours = _Q.neighbours(
+        conn,
+        meter_id=meter_id,
+        installed_at=row["installed_at"],
+        removed_at=row["removed_at"],
+        read_at=read_at,
+    )
+    async for mark in neighbours:
+        if mark["read_at"] < read_at:
+            before = Mark(**mark)
+        else:
+            after = Mark(**mark)
     turns = least_turns(register_dm3, dial_dm3=row["dial_dm3"], before=before, after=after)
     if turns is None:
         raise BreaksTheLineError("no number of turns fits this register between its neighbours")
     return turns
 
 
-async def _held(conn: asyncpg.Connection, row: Mapping[str, Any]) -> HeldReading:
+def _surveyed(row: Mapping[str, Any], missing_days: int) -> MeterSurveyed:
+    flags = row["flags"]
+    return MeterSurveyed(
+        **row,
+        battery_low=None if flags is None else BATTERY_LOW in flags,
+        missing_days=missing_days,
+    )
+
+
+def _held(row: Mapping[str, Any]) -> HeldReading:
     before, after = None, None
     if row["installed_at"] is not None:
-        before, after = await _marks(conn, row["meter_id"], row["read_at"], row)
+        before, after = _ends(row)
+        before = _mark(row, "before") or before
+        after = _mark(row, "after") or after
     return HeldReading(
         meter_id=row["meter_id"],
         read_at=row["read_at"],
@@ -272,28 +322,25 @@ async def _held(conn: asyncpg.Connection, row: Mapping[str, Any]) -> HeldReading
     )
 
 
-async def _marks(
-    conn: asyncpg.Connection, meter_id: str, read_at: datetime, stay: Mapping[str, Any]
-) -> tuple[Mark, Mark | None]:
-    """Return the marks of a stay beside an instant; its ends stand where no reading does."""
-    before = Mark(read_at=stay["installed_at"], register_dm3=stay["opening_dm3"], turns=0)
-    after = None
-    if stay["removed_at"] is not None:
-        after = Mark(
-            read_at=stay["removed_at"],
-            register_dm3=stay["closing_dm3"],
-            turns=stay["closing_turns"],
-        )
-    rows = _Q.neighbours(
-        conn,
-        meter_id=meter_id,
-        installed_at=stay["installed_at"],
-        removed_at=stay["removed_at"],
-        read_at=read_at,
+def _mark(row: Mapping[str, Any], side: str) -> Mark | None:
+    """Return the trusted register on one side of a held one, where there is any."""
+    if row[f"{side}_read_at"] is None:
+        return None
+    return Mark(
+        read_at=row[f"{side}_read_at"],
+        register_dm3=row[f"{side}_dm3"],
+        turns=row[f"{side}_turns"],
     )
-    async for row in rows:
-        if row["read_at"] < read_at:
-            before = Mark(**row)
-        else:
-            after = Mark(**row)
-    return before, after
+
+
+def _ends(stay: Mapping[str, Any]) -> tuple[Mark, Mark | None]:
+    """Return the registers at the ends of a stay; they count where no reading stands between."""
+    opening = Mark(read_at=stay["installed_at"], register_dm3=stay["opening_dm3"], turns=0)
+    if stay["removed_at"] is None:
+        return opening, None
+    closing = Mark(
+        read_at=stay["removed_at"],
+        register_dm3=stay["closing_dm3"],
+        turns=stay["closing_turns"],
+    )
+    return opening, closing

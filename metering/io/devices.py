@@ -5,12 +5,9 @@ decided here counts from the next telegram on.
 """
 
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 import asyncpg
 import structlog
@@ -20,38 +17,39 @@ from metering.device import (
     ACTIVE,
     CLAIM_BYTES,
     CLAIM_TRIES,
-    FROZEN,
     OLD_KEY_GOOD_FOR,
     PENDING,
-    REMOVED,
+    Event,
     PublicKey,
     Sight,
     StateError,
     claim_code,
     claim_digest,
     is_claimed_by,
-    next_state,
     rotation_message,
 )
-from metering.io.registry import MeterUnknownError, NotInstalledError
-from metering.io.store import lock_buckets
-from metering.meter import Meter, bucket_number
+from metering.io.device_rows import (
+    DeviceKey,
+    Note,
+    add_key,
+    device_row,
+    holding,
+    keys_of,
+    move,
+    note,
+)
+from metering.io.registry import NotInstalledError
+from metering.meter import Meter
 
 _Q: Final = sql.queries("devices")
 
 DIFFERS: Final = "start_register_differs"
-# Cases that stop a meter or its key until a person has looked; the second is opened by ingest.
-STOPPING: Final = ("frozen", "equivocation")
 
 log: Final = structlog.get_logger()
 
 
 class MeterKnownError(Exception):
     """The id belongs to a meter already."""
-
-
-class KeyKnownError(Exception):
-    """A meter has, or once had, this key."""
 
 
 class KeyUnknownError(Exception):
@@ -78,34 +76,6 @@ class WitnessDiffersError(Exception):
     """This witness has said something else about the same stay."""
 
 
-class StillInstalledError(Exception):
-    """The meter hangs somewhere; first it must be taken down."""
-
-
-class CaseUnknownError(Exception):
-    """The meter has no such open case that stops it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceKey:
-    """A key of a meter with everything that happened to it."""
-
-    key_epoch: int
-    algorithm: str
-    public_key: bytes
-    kid: bytes
-    origin: str
-    added_at: datetime
-    valid_until: datetime | None
-    frozen_at: datetime | None
-    revoked_at: datetime | None
-
-    def speaks(self, at: datetime) -> bool:
-        """Say whether a telegram under this key would be believed at an instant."""
-        expired = self.valid_until is not None and at >= self.valid_until
-        return self.revoked_at is None and self.frozen_at is None and not expired
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Devices:
     """The devices of a town; works with the service's rights."""
@@ -113,7 +83,13 @@ class Devices:
     pool: asyncpg.Pool
 
     async def provision(
-        self, meter: Meter, key: PublicKey, *, imported: bool = False, at: datetime
+        self,
+        meter: Meter,
+        key: PublicKey,
+        *,
+        imported: bool = False,
+        by: str | None = None,
+        at: datetime,
     ) -> str:
         """Register a meter as pending with its first key; return its claim code, this once.
 
@@ -122,7 +98,7 @@ class Devices:
             KeyKnownError: another meter has this key.
         """
         code = claim_code(secrets.token_bytes(CLAIM_BYTES))
-        async with self._holding(meter.meter_id) as conn:
+        async with holding(self.pool, meter.meter_id) as conn:
             added = await _Q.add_device(
                 conn,
                 meter_id=meter.meter_id,
@@ -135,7 +111,7 @@ class Devices:
             if added is None:
                 raise MeterKnownError("a meter with this id is registered")
             origin = "imported" if imported else "device"
-            await _add_key(conn, meter.meter_id, 1, key, origin, at)
+            await add_key(conn, meter.meter_id, 1, key, origin, at)
             await _Q.add_claim(
                 conn,
                 meter_id=meter.meter_id,
@@ -143,6 +119,8 @@ class Devices:
                 tries=CLAIM_TRIES,
                 issued_at=at,
             )
+            made = Note(event=Event.PROVISIONED, at=at, by=by, detail=f"key made: {origin}")
+            await note(conn, meter.meter_id, made)
         log.info("device.provisioned", meter_id=meter.meter_id)
         return code
 
@@ -153,10 +131,10 @@ class Devices:
             MeterUnknownError: no meter has this id.
         """
         async with self.pool.acquire() as conn:
-            device = await _device(conn, meter_id)
-            return device["state"], await _keys(conn, meter_id)
+            device = await device_row(conn, meter_id)
+            return device["state"], await keys_of(conn, meter_id)
 
-    async def claim(self, meter_id: str, code: str, *, at: datetime) -> None:
+    async def claim(self, meter_id: str, code: str, *, by: str | None = None, at: datetime) -> None:
         """Prove with the code of the label to stand before the meter; a wrong code is counted.
 
         Raises:
@@ -164,13 +142,16 @@ class Devices:
             ClaimRefusedError: the code is wrong, was used, or the meter never had one.
             ClaimLockedError: it was wrong too often.
         """
-        async with self._holding(meter_id) as conn:
-            await _device(conn, meter_id)
+        async with holding(self.pool, meter_id) as conn:
+            await device_row(conn, meter_id)
             claim = await _Q.find_claim(conn, meter_id=meter_id)
             digest = await _Q.try_claim(conn, meter_id=meter_id)
             right = digest is not None and is_claimed_by(digest, meter_id, code)
             if right:
                 await _Q.finish_claim(conn, meter_id=meter_id, at=at)
+            if digest is not None:
+                told = Event.CLAIMED if right else Event.CLAIM_REFUSED
+                await note(conn, meter_id, Note(event=told, at=at, by=by))
         # Only here, so that the try that failed is committed.
         if right:
             log.info("device.claimed", meter_id=meter_id)
@@ -180,7 +161,9 @@ class Devices:
         log.warning("device.claim_refused", meter_id=meter_id)
         raise ClaimRefusedError("not the code of this meter, or used already")
 
-    async def confirm_start(self, meter_id: str, sight: Sight, *, at: datetime) -> str:
+    async def confirm_start(
+        self, meter_id: str, sight: Sight, *, by: str | None = None, at: datetime
+    ) -> str:
         """Write down what a witness saw, and return the state the meter is in then.
 
         It becomes active when installer and resident both spoke and neither is further than one
@@ -193,8 +176,8 @@ class Devices:
             NotInstalledError: it hangs nowhere.
             WitnessDiffersError: the same witness said something else before.
         """
-        async with self._holding(meter_id) as conn:
-            device = await _device(conn, meter_id)
+        async with holding(self.pool, meter_id) as conn:
+            device = await device_row(conn, meter_id)
             stay = await _Q.find_stay(conn, meter_id=meter_id)
             if stay is None:
                 raise NotInstalledError("the meter hangs nowhere")
@@ -225,11 +208,20 @@ class Devices:
                 detail = f"hung up with {stay['opening_dm3']} dm3, seen were {registers[:-1]}"
                 await _Q.ask_person(conn, meter_id=meter_id, kind=DIFFERS, detail=detail, at=at)
                 return PENDING
-            await _move(conn, meter_id, device["state"], ACTIVE)
+            await move(conn, meter_id, device["state"], ACTIVE)
+            seen_at = f"start register {stay['opening_dm3']} dm3"
+            await note(conn, meter_id, Note(event=Event.ACTIVATED, at=at, by=by, detail=seen_at))
         return ACTIVE
 
-    async def rotate(
-        self, meter_id: str, key_epoch: int, key: PublicKey, signature: bytes, *, at: datetime
+    async def rotate(  # noqa: PLR0913 - what is signed, by whom and when
+        self,
+        meter_id: str,
+        key_epoch: int,
+        key: PublicKey,
+        signature: bytes,
+        *,
+        by: str | None = None,
+        at: datetime,
     ) -> bool:
         """Give a meter its next key, signed by the one before; False when it was given before.
 
@@ -241,11 +233,11 @@ class Devices:
             KeyKnownError: a meter has, or had, the new key.
             RotationRefusedError: another epoch is next, or the old key did not sign or may not.
         """
-        async with self._holding(meter_id) as conn:
-            device = await _device(conn, meter_id)
+        async with holding(self.pool, meter_id) as conn:
+            device = await device_row(conn, meter_id)
             if device["state"] not in {PENDING, ACTIVE}:
                 raise StateError(f"a {device['state']} meter gets no new key")
-            keys = await _keys(conn, meter_id)
+            keys = await keys_of(conn, meter_id)
             if not keys:
                 raise RotationRefusedError("the meter has no key to sign a new one with")
             old = keys[0]
@@ -259,27 +251,34 @@ class Devices:
             message = rotation_message(meter_id, key_epoch, key.public_key)
             if not signer.has_signed(message, signature):
                 raise RotationRefusedError("the old key did not sign the new one")
-            await _add_key(conn, meter_id, key_epoch, key, "rotation", at)
+            await add_key(conn, meter_id, key_epoch, key, "rotation", at)
             await _Q.end_key(
                 conn,
                 meter_id=meter_id,
                 key_epoch=old.key_epoch,
                 valid_until=at + OLD_KEY_GOOD_FOR,
             )
+            rotated = Note(event=Event.KEY_ROTATED, at=at, by=by, detail=f"epoch {key_epoch}")
+            await note(conn, meter_id, rotated)
         log.info("device.key_rotated", meter_id=meter_id, key_epoch=key_epoch)
         return True
 
-    async def revoke(self, meter_id: str, key_epoch: int, *, at: datetime) -> DeviceKey:
+    async def revoke(
+        self, meter_id: str, key_epoch: int, *, by: str | None = None, at: datetime
+    ) -> DeviceKey:
         """Believe a key never again, from the next telegram on; twice does no harm.
 
         Raises:
             MeterUnknownError: no meter has this id.
             KeyUnknownError: it has no key of this epoch.
         """
-        async with self._holding(meter_id) as conn:
-            await _device(conn, meter_id)
-            await _Q.revoke_key(conn, meter_id=meter_id, key_epoch=key_epoch, at=at)
-            for key in await _keys(conn, meter_id):
+        async with holding(self.pool, meter_id) as conn:
+            await device_row(conn, meter_id)
+            fresh = await _Q.revoke_key(conn, meter_id=meter_id, key_epoch=key_epoch, at=at)
+            if fresh is not None:
+                revoked = Note(event=Event.KEY_REVOKED, at=at, by=by, detail=f"epoch {key_epoch}")
+                await note(conn, meter_id, revoked)
+            for key in await keys_of(conn, meter_id):
                 if key.key_epoch == key_epoch:
                     break
             else:
@@ -287,114 +286,9 @@ class Devices:
         log.warning("device.key_revoked", meter_id=meter_id, key_epoch=key_epoch)
         return key
 
-    async def freeze(self, meter_id: str, *, because: str, at: datetime) -> UUID:
-        """Believe a meter nothing until a person has looked; return the case for that person.
-
-        Raises:
-            MeterUnknownError: no meter has this id.
-            StateError: the meter is not active.
-        """
-        async with self._holding(meter_id) as conn:
-            device = await _device(conn, meter_id)
-            await _move(conn, meter_id, device["state"], FROZEN)
-            await _Q.ask_person(conn, meter_id=meter_id, kind=FROZEN, detail=because, at=at)
-            case_id = await _Q.find_open_case(conn, meter_id=meter_id, kinds=[FROZEN])
-        return UUID(str(case_id))
-
-    async def unfreeze(
-        self, meter_id: str, case_id: UUID, *, closed_by: str, outcome: str, at: datetime
-    ) -> str:
-        """Close a case that stops a meter; with the last of them it and its keys speak again.
-
-        A key that must stay silent is revoked first. Returns the state of the meter.
-
-        Raises:
-            MeterUnknownError: no meter has this id.
-            StateError: the meter was removed.
-            CaseUnknownError: no such open case stops this meter.
-        """
-        named: dict[str, Any] = {"meter_id": meter_id, "kinds": list(STOPPING)}
-        async with self._holding(meter_id) as conn:
-            state = str((await _device(conn, meter_id))["state"])
-            if state == REMOVED:
-                raise StateError("a removed meter stays removed")
-            closed = await _Q.answer_case(
-                conn, **named, case_id=case_id, closed_by=closed_by, outcome=outcome, at=at
-            )
-            if closed is None:
-                raise CaseUnknownError("no such open case stops this meter")
-            if await _Q.find_open_case(conn, **named) is not None:
-                return state
-            await _Q.thaw_keys(conn, meter_id=meter_id)
-            if state == FROZEN:
-                await _move(conn, meter_id, state, ACTIVE)
-                state = ACTIVE
-        return state
-
-    async def remove(self, meter_id: str) -> None:
-        """Take a meter out of service for good.
-
-        Raises:
-            MeterUnknownError: no meter has this id.
-            StateError: it was removed before.
-            StillInstalledError: it hangs somewhere.
-        """
-        async with self._holding(meter_id) as conn:
-            device = await _device(conn, meter_id)
-            if await _Q.find_stay(conn, meter_id=meter_id) is not None:
-                raise StillInstalledError("first the meter must be taken down")
-            await _move(conn, meter_id, device["state"], REMOVED)
-
-    @asynccontextmanager
-    async def _holding(self, meter_id: str) -> AsyncIterator[asyncpg.Connection]:
-        """Open a transaction in which nobody else judges or changes the meter."""
-        async with self.pool.acquire() as conn, conn.transaction():
-            await lock_buckets(conn, [bucket_number(meter_id)])
-            yield conn
-
-
-async def _device(conn: asyncpg.Connection, meter_id: str) -> asyncpg.Record:
-    row = await _Q.find_device(conn, meter_id=meter_id)
-    if row is None:
-        raise MeterUnknownError("no meter has this id")
-    return row
-
-
-async def _keys(conn: asyncpg.Connection, meter_id: str) -> list[DeviceKey]:
-    return [DeviceKey(**row) async for row in _Q.list_keys(conn, meter_id=meter_id)]
-
 
 async def _sights(
     conn: asyncpg.Connection, meter_id: str, installed_at: datetime
 ) -> dict[str, Sight]:
     rows = _Q.list_witnesses(conn, meter_id=meter_id, installed_at=installed_at)
     return {row["witness"]: Sight(**row) async for row in rows}
-
-
-async def _move(conn: asyncpg.Connection, meter_id: str, state: str, wanted: str) -> None:
-    await _Q.move_device(conn, meter_id=meter_id, state=next_state(state, wanted))
-    log.info("device.moved", meter_id=meter_id, state=wanted)
-
-
-async def _add_key(  # noqa: PLR0913, PLR0917 - the columns of a key
-    conn: asyncpg.Connection,
-    meter_id: str,
-    key_epoch: int,
-    key: PublicKey,
-    origin: str,
-    at: datetime,
-) -> None:
-    """Add a key that no meter has or had; two who bring the same wait for each other."""
-    await _Q.lock_kid(conn, kid=key.kid)
-    if await _Q.has_kid(conn, kid=key.kid):
-        raise KeyKnownError("a meter has, or had, this key")
-    await _Q.add_key(
-        conn,
-        meter_id=meter_id,
-        key_epoch=key_epoch,
-        algorithm=key.algorithm,
-        public_key=key.public_key,
-        kid=key.kid,
-        origin=origin,
-        added_at=at,
-    )

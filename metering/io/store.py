@@ -11,6 +11,7 @@ import asyncpg
 import sql
 from metering.head import Head, looked_up
 from metering.ingest import BusyError, NotStorableError
+from metering.io.attest import ask_about_firmware
 from metering.io.heads import Heads, read_heads, read_keys
 from metering.meter import bucket_number
 from metering.outcome import Evidence, Judged, Known, Outcome
@@ -253,6 +254,7 @@ class Batch:
         if outcome.readings:
             await self._add_readings(outcome.readings, at)
         await self._move_windows(outcome, at)
+        await ask_about_firmware(self._connection, outcome.telegrams, outcome.heads, at=at)
         for freeze in outcome.freezes:
             await _Q.freeze_key(
                 self._connection, meter_id=freeze.meter_id, key_epoch=freeze.key_epoch, at=at

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from metering.io.route import TEXT_PATTERN, Instant, MeterId, PageSize, Wire
-from metering.io.wire import MeterPath, RegisterDm3
+from metering.io.wire import MeterPath, MeterQuery, RegisterDm3
 
 Sentence = Annotated[str, Field(min_length=1, max_length=500, pattern=TEXT_PATTERN)]
 
@@ -18,10 +18,22 @@ class MeterSurveyedShown(Wire):
     state: str
     last_contact_at: Instant | None
     flags: Annotated[list[str] | None, Field(description="what its newest telegram warned of")]
+    battery_low: Annotated[
+        bool | None, Field(description="whether that was among it; null before it ever spoke")
+    ]
+    missing_days: Annotated[
+        int, Field(description="days without a register nobody explained, of the last 31")
+    ]
     last_read_at: Instant | None
     last_register_dm3: int | None
     held_readings: int
     open_cases: int
+
+
+class SurveyQuery(MeterQuery):
+    """Which page of the meters; with gaps, only of those that have missing days."""
+
+    gaps: bool = False
 
 
 class SurveyPage(Wire):

@@ -1,13 +1,16 @@
 """What devices, their keys and their claims look like on the wire of the API."""
 
 from typing import Annotated, Final, Literal, Self
+from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from metering.device import PublicKey
-from metering.io.devices import DeviceKey
+from metering.device import Event, PublicKey
+from metering.firmware import FirmwareWord
+from metering.io.device_rows import DeviceKey
 from metering.io.route import Instant, MeterId, Wire
 from metering.io.wire import NewMeter, RegisterDm3
+from metering.io.wire_desk import Sentence
 from metering.signed import EPOCH_MAX
 
 KeyEpoch = Annotated[int, Field(ge=1, le=EPOCH_MAX)]
@@ -21,6 +24,10 @@ PublicKeyHex = Annotated[
 ]
 SignatureHex = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 DigestHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the photo")]
+MeterTypeName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$", examples=["diaphragm"])]
+FirmwareHex = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the whole firmware")
+]
 # Sixteen letters in four groups, and a little room for what people type between them.
 CODE_PATTERN: Final = r"^[0-9A-Za-z -]{16,24}$"
 
@@ -110,6 +117,76 @@ class StateShown(Wire):
     state: str
 
 
+class NewReason(Wire):
+    """Why a person does this."""
+
+    because: Sentence
+
+
+class NewVouchedKey(NewKey, NewReason):
+    """A key that an operator vouches for, and why."""
+
+
+class FrozenShown(StateShown):
+    """A meter that was stopped, and the case whose outcome lets it go."""
+
+    case_id: UUID
+
+
+class CodeMade(StateShown):
+    """The new claim code of a meter, shown this once."""
+
+    claim_code: str
+
+
+class NoteShown(Wire):
+    """One line of a device's history; by is null where nobody at a desk did it."""
+
+    event: Event
+    at: Instant
+    by: str | None
+    detail: str
+
+
+class History(Wire):
+    """What was done to a device, the newest first."""
+
+    meter_id: MeterId
+    events: list[NoteShown]
+
+
+class NewFirmwareWord(NewReason):
+    """Whether meters of a type may run a firmware, which is named by its SHA-256."""
+
+    meter_type: MeterTypeName
+    firmware_sha256: FirmwareHex
+    approved: bool
+
+
+class FirmwareQuery(Wire):
+    """Of which type of meter; left out, of all."""
+
+    meter_type: MeterTypeName | None = None
+
+
+class FirmwareShown(Wire):
+    """A word on a firmware; the highest revision counts."""
+
+    meter_type: str
+    firmware_sha256: str
+    revision: int
+    approved: bool
+    because: str
+    said_by: str
+    said_at: Instant
+
+
+class FirmwareList(Wire):
+    """Words on firmware, the newest first."""
+
+    firmwares: list[FirmwareShown]
+
+
 class KeyPath(Wire):
     """One key of one meter."""
 
@@ -129,4 +206,17 @@ def key_shown(key: DeviceKey) -> KeyShown:
         valid_until=key.valid_until,
         frozen_at=key.frozen_at,
         revoked_at=key.revoked_at,
+    )
+
+
+def firmware_shown(word: FirmwareWord) -> FirmwareShown:
+    """Show a word on a firmware."""
+    return FirmwareShown(
+        meter_type=word.meter_type,
+        firmware_sha256=word.firmware_digest.hex(),
+        revision=word.revision,
+        approved=word.approved,
+        because=word.because,
+        said_by=word.said_by,
+        said_at=word.said_at,
     )

@@ -1,6 +1,6 @@
 """The operator's desk over HTTP: what waits for a person, and what the person says."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tests.app.api_town import Api, bill
@@ -37,6 +37,34 @@ async def close(api: Api, outcome: str, case_id: str = CASE) -> tuple[int, Any]:
     )
 
 
+async def overview(api: Api, query: str = "") -> Any:
+    status, page = await api.call("GET", f"/v1/meters/overview{query}", token=api.operator)
+    assert status == 200
+    return page
+
+
+async def heard(
+    api: Api,
+    epoch: int,
+    trust: str,
+    counter: int,
+    at: datetime,
+    flags: list[str],
+    meter_id: str = "AQ-000001",
+) -> None:
+    await api.owner.execute(
+        "INSERT INTO telegram (meter_id, counter, digest, received_at, readings, flags,"
+        " trust, key_epoch) VALUES ($1, $2, $3, $4, 1, $5, $6, $7)",
+        meter_id,
+        counter,
+        bytes(32),
+        at,
+        flags,
+        trust,
+        epoch,
+    )
+
+
 class TestHeldReadings:
     """A held reading ..."""
 
@@ -60,6 +88,41 @@ class TestHeldReadings:
                 "after": {"read_at": "2026-02-07T12:00:00Z", "register_dm3": 130_000, "turns": 0},
             }
         ]
+
+    async def test_is_shown_between_the_ends_of_its_own_stay(self, api: Api) -> None:
+        """Not between readings of the stay before or after; a decided one is a neighbour too."""
+        await api.owner.execute("DELETE FROM reading")
+        await api.owner.execute(
+            "UPDATE installation SET removed_at = $1, closing_dm3 = 150000, closing_turns = 0"
+            " WHERE meter_id = 'AQ-000001'",
+            LATER,
+        )
+        await api.owner.execute(
+            "INSERT INTO installation VALUES ('AQ-000001', $1, 'A-2', 'SP-1', 160000)",
+            LATER + timedelta(days=1),
+        )
+        await read(api, 900_000, NOON, None)
+        await read(api, 161_000, LATER + timedelta(days=2), 0)
+
+        [one] = (await held(api))["readings"]
+        assert (one["before"]["register_dm3"], one["after"]["register_dm3"]) == (20_000, 150_000)
+        await read(api, 800_000, NOON - timedelta(hours=2), None)
+        assert (await decide(api, "replace", "2026-02-05T10:00:00Z", register_dm3=140_000))[
+            0
+        ] == 201
+        [one] = (await held(api))["readings"]
+        assert one["before"] == {
+            "read_at": "2026-02-05T10:00:00Z",
+            "register_dm3": 140_000,
+            "turns": 0,
+        }
+
+    async def test_outside_of_every_stay_has_no_neighbours(self, api: Api) -> None:
+        """A meter that hung nowhere has no line a register could lie on."""
+        await read(api, 900_000, datetime(2025, 12, 1, tzinfo=UTC), None)
+
+        [one] = (await held(api))["readings"]
+        assert (one["before"], one["after"]) == (None, None)
 
     async def test_is_found_page_by_page(self, api: Api) -> None:
         """Two meters held at one instant: nothing twice, nothing left out, and an end."""
@@ -142,20 +205,8 @@ class TestOverview:
     async def test_shows_what_waits_for_a_person(self, api: Api) -> None:
         """The newest telegram of any epoch is the last contact; a decision empties the count."""
         await read(api, 900_000, NOON, None)
-        for epoch, trust, counter, at, flags in (
-            (0, "unsigned", 9, NOON, ["low_battery"]),
-            (-2, "uploaded", 5, LATER, ["tamper"]),
-        ):
-            await api.owner.execute(
-                "INSERT INTO telegram (meter_id, counter, digest, received_at, readings, flags,"
-                " trust, key_epoch) VALUES ('AQ-000001', $1, $2, $3, 1, $4, $5, $6)",
-                counter,
-                bytes(32),
-                at,
-                flags,
-                trust,
-                epoch,
-            )
+        await heard(api, 0, "unsigned", 9, NOON, ["tamper"])
+        await heard(api, -2, "uploaded", 5, LATER, ["battery_low"])
         status, page = await api.call("GET", "/v1/meters/overview?limit=1", token=api.operator)
 
         assert status == 200
@@ -165,13 +216,112 @@ class TestOverview:
                 "meter_id": "AQ-000001",
                 "state": "active",
                 "last_contact_at": "2026-02-07T12:00:00Z",
-                "flags": ["tamper"],
+                "flags": ["battery_low"],
+                "battery_low": True,
+                "missing_days": 29,
                 "last_read_at": "2026-02-05T12:00:00Z",
                 "last_register_dm3": 900_000,
                 "held_readings": 1,
                 "open_cases": 0,
             }
         ]
+
+    async def test_says_nothing_of_a_battery_that_never_spoke(self, api: Api) -> None:
+        """Null is not false: nobody knows."""
+        first, second = (await overview(api))["meters"]
+        assert (first["battery_low"], first["flags"], first["last_contact_at"]) == (None,) * 3
+
+        await heard(api, 0, "unsigned", 1, NOON, [], "AQ-000002")
+        first, second = (await overview(api))["meters"]
+        assert (first["battery_low"], second["battery_low"]) == (None, False)
+
+    async def test_counts_the_days_that_are_missing(self, api: Api) -> None:
+        """Of 31 days before today: the 1st of February was read, three were explained.
+
+        Yesterday ended at 19:00 UTC, and its twelve hours were over at 07:00 of the 10th.
+        """
+        status, _ = await api.call(
+            "POST",
+            "/v1/meters/AQ-000001/gaps",
+            token=api.operator,
+            json={
+                "from_day": "2026-01-20",
+                "to_day": "2026-01-23",
+                "reason": "no_network",
+                "because": "mast down",
+            },
+        )
+        assert status == 201
+        await read(api, 900_000, NOON, None)
+
+        first, second = (await overview(api))["meters"]
+        # 31 - 1 read - 3 declared - 1 suspect; 31 - 1 read.
+        assert (first["missing_days"], second["missing_days"]) == (26, 30)
+
+    async def test_counts_what_the_map_shows(self, api: Api) -> None:
+        """One definition of a missing day, wherever it is asked for; here of three meters."""
+        await read(api, 130_000, LATER, 0)
+        await read(api, 130_000, NOON, 0, "AQ-000002")
+        await read(api, 130_001, LATER, 0, "AQ-000002")
+        await api.owner.execute(
+            "INSERT INTO meter VALUES ('AQ-000003', 100000000, 1, 6000, false, $1, 'active',"
+            " 'pulse')",
+            NOON,
+        )
+        await api.owner.execute(
+            "INSERT INTO installation VALUES ('AQ-000003', $1, 'A-1', 'SP-1', 0)", NOON
+        )
+        for meter in (await overview(api))["meters"]:
+            _, mapped = await api.call(
+                "GET", f"/v1/meters/{meter['meter_id']}/gaps", token=api.operator
+            )
+            states = [day["state"] for day in mapped["days"]]
+            assert (meter["meter_id"], meter["missing_days"]) == (
+                meter["meter_id"],
+                states.count("missing"),
+            )
+            assert sum(run["days"] for run in mapped["missing"]) == meter["missing_days"] > 0
+
+    async def test_shows_only_meters_with_gaps_to_whoever_asks(self, api: Api) -> None:
+        """A meter that was read each day is not among them; pages go on where the last ended."""
+        for day in range(10, 42):
+            at = datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(days=day - 1)
+            await read(api, 130_000 + day, at, 0)
+        for number in (3, 4):
+            await api.owner.execute(
+                f"INSERT INTO meter VALUES ('AQ-00000{number}', 100000000, 1, 6000, false, $1)",
+                NOON,
+            )
+        await api.owner.execute(
+            "INSERT INTO installation VALUES ('AQ-000004', $1, 'A-1', 'SP-1', 0)", NOON
+        )
+
+        page = await overview(api, "?gaps=true&limit=1")
+        assert ([it["meter_id"] for it in page["meters"]], page["next"]) == (
+            ["AQ-000002"],
+            "AQ-000002",
+        )
+        page = await overview(api, "?gaps=true&limit=5&after=AQ-000002")
+        assert ([it["meter_id"] for it in page["meters"]], page["next"]) == (["AQ-000004"], None)
+        whole = await overview(api, "?gaps=false")
+        assert [it["missing_days"] for it in whole["meters"]] == [0, 30, 0, 4]
+        assert kind(
+            await api.call("GET", "/v1/meters/overview?gaps=maybe", token=api.operator)
+        ) == (422, "invalid")
+
+    async def test_looks_at_so_many_meters_for_a_page_and_says_where_it_stopped(
+        self, api: Api
+    ) -> None:
+        """Ten thousand healthy meters must not make one request that takes for ever."""
+        await api.owner.execute(
+            "INSERT INTO meter SELECT 'B-' || lpad(n::text, 4, '0'), 100000000, 1, 6000, false, $1"
+            " FROM generate_series(1, 1001) n",
+            NOON,
+        )
+
+        page = await overview(api, "?gaps=true&after=AQ-000002")
+        assert page == {"meters": [], "next": "B-1000"}
+        assert await overview(api, "?gaps=true&after=B-1000") == {"meters": [], "next": None}
 
 
 class TestCases:

@@ -39,6 +39,16 @@ async def see(api: Api, witness: str, register_dm3: int) -> tuple[int, Any]:
     )
 
 
+async def custody(api: Api, word: str, json: object) -> tuple[int, Any]:
+    return await api.call("POST", f"/v1/devices/{ID}/{word}", token=api.operator, json=json)
+
+
+async def history(api: Api, meter_id: str = ID) -> Any:
+    status, told = await api.call("GET", f"/v1/devices/{meter_id}/history", token=api.operator)
+    assert status == 200
+    return told["events"]
+
+
 def kind(answer: tuple[int, Any]) -> tuple[int, str]:
     status, problem = answer
     return status, problem["type"].removeprefix("/problems/")
@@ -136,6 +146,88 @@ class TestDevices:
 
         assert kind(answer) == (409, "rotation-refused")
 
+    async def test_is_frozen_and_let_go_by_an_outcome(self, api: Api) -> None:
+        """The answer names the case that a person has to close."""
+        path = "/v1/devices/AQ-000001/freeze"
+        because = {"because": "seal broken"}
+        status, frozen = await api.call("POST", path, token=api.operator, json=because)
+
+        assert (status, frozen["state"]) == (200, "frozen")
+        answer = await api.call("POST", path, token=api.operator, json=because)
+        assert kind(answer) == (409, "meter-state")
+        status, _ = await api.call(
+            "POST",
+            f"/v1/cases/AQ-000001/{frozen['case_id']}/close",
+            token=api.operator,
+            json={"outcome": "sealed anew"},
+        )
+        assert status == 201
+        told = await history(api, "AQ-000001")
+        assert [(one["event"], one["by"], one["detail"]) for one in told] == [
+            ("thawed", "a test", "sealed anew"),
+            ("frozen", "a test", "seal broken"),
+        ]
+
+    async def test_is_removed_once_it_hangs_nowhere(self, api: Api) -> None:
+        """For good: neither frozen, nor given a key, afterwards."""
+        because = {"because": "scrapped"}
+        answer = await api.call(
+            "POST", "/v1/devices/AQ-000001/remove", token=api.operator, json=because
+        )
+        assert kind(answer) == (409, "still-installed")
+        await provision(api)
+
+        assert await custody(api, "remove", because) == (200, {"meter_id": ID, "state": "removed"})
+        assert kind(await custody(api, "remove", because)) == (409, "meter-state")
+        assert kind(await custody(api, "freeze", because)) == (409, "meter-state")
+
+    async def test_gets_a_key_on_an_operators_word(self, api: Api) -> None:
+        """Only after its last one was revoked; it opens a case, and stands in the history."""
+        await provision(api)
+        wanted = {"public_key": NEW.public.hex(), "because": "board changed"}
+        assert kind(await custody(api, "keys", wanted)) == (409, "not-revoked")
+        await post(api, "keys/1/revoke")
+
+        status, key = await custody(api, "keys", wanted)
+        assert (status, key["key_epoch"], key["origin"]) == (201, 2, "vouched")
+        assert await custody(api, "keys", wanted) == (200, key)
+        _, cases = await api.call("GET", "/v1/cases", token=api.operator)
+        assert [case["kind"] for case in cases["cases"]] == ["key_vouched"]
+        assert [one["event"] for one in await history(api)] == [
+            "key_vouched",
+            "key_revoked",
+            "provisioned",
+        ]
+        assert kind(await custody(api, "keys", {**wanted, "public_key": "00" * 32})) == (
+            422,
+            "invalid",
+        )
+
+    async def test_gets_another_code_when_the_first_is_locked(self, api: Api) -> None:
+        """The old label is void, the new code is shown this once and in no history."""
+        _, made = await provision(api)
+        for _ in range(5):
+            await post(api, "claim", {"code": "0000-0000-0000-0000"})
+
+        status, renewed = await custody(api, "code", {"because": "label torn"})
+
+        assert status == 201
+        assert kind(await post(api, "claim", {"code": made["claim_code"]})) == (
+            409,
+            "claim-refused",
+        )
+        assert (await post(api, "claim", {"code": renewed["claim_code"]}))[0] == 200
+        assert kind(await custody(api, "code", {"because": "again"})) == (409, "claim-settled")
+        assert renewed["claim_code"] not in str(await history(api))
+
+    async def test_needs_a_reason(self, api: Api) -> None:
+        """Nobody overrules a device without saying why."""
+        await provision(api)
+
+        for word in ("freeze", "remove", "code", "keys"):
+            assert kind(await custody(api, word, {})) == (422, "invalid")
+            assert kind(await custody(api, word, {"because": ""})) == (422, "invalid")
+
     async def test_that_nobody_knows_is_not_there(self, api: Api) -> None:
         """Every route says so in the same way."""
         for answer in (
@@ -143,5 +235,42 @@ class TestDevices:
             await post(api, "keys", rotation(), "AQ-404"),
             await post(api, "keys/1/revoke", None, "AQ-404"),
             await post(api, "claim", {"code": "0000-0000-0000-0000"}, "AQ-404"),
+            await api.call("GET", "/v1/devices/AQ-404/history", token=api.operator),
+            await custody(api, "freeze", {"because": "x"}),
+            await custody(api, "remove", {"because": "x"}),
+            await custody(api, "code", {"because": "x"}),
+            await custody(api, "keys", {"public_key": NEW.public.hex(), "because": "x"}),
         ):
             assert kind(answer) == (404, "not-found")
+
+
+class TestFirmware:
+    """The list of approved firmware ..."""
+
+    async def test_is_written_word_by_word(self, api: Api) -> None:
+        """Each word has a name and a reason; the latest counts."""
+        word = {
+            "meter_type": "ultrasonic",
+            "firmware_sha256": "ab" * 32,
+            "approved": True,
+            "because": "tested",
+        }
+
+        async def say(**change: object) -> tuple[int, Any]:
+            return await api.call(
+                "POST", "/v1/firmwares", token=api.operator, json={**word, **change}
+            )
+
+        status, said = await say()
+        assert (status, said) == (
+            201,
+            {**word, "revision": 1, "said_by": "a test", "said_at": "2026-02-10T12:00:00Z"},
+        )
+        assert await say() == (200, said)
+        status, back = await say(approved=False, because="leaks")
+        assert (status, back["revision"]) == (201, 2)
+        for query, count in (("", 2), ("?meter_type=ultrasonic", 2), ("?meter_type=pulse", 0)):
+            _, found = await api.call("GET", f"/v1/firmwares{query}", token=api.operator)
+            assert len(found["firmwares"]) == count
+        assert kind(await say(firmware_sha256="ab" * 16)) == (422, "invalid")
+        assert kind(await say(meter_type="Ultra sonic")) == (422, "invalid")

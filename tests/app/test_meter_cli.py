@@ -15,6 +15,7 @@ OLD = Identity.of(seed="cli", meter_id="AQ-1")
 NEW = Identity.of(seed="cli", meter_id="AQ-1", key_epoch=2)
 OTHER = Identity.of(seed="cli", meter_id="AQ-2")
 HEAD = "meter_id,dial_dm3,step_dm3,qmax_dm3_h,compensated,algorithm,public_key\n"
+NOBODY = "00000000-0000-4000-8000-000000000000"
 FIGURES = ("--dial-dm3", "100000000", "--step-dm3", "10", "--qmax-dm3-h", "6000", "--compensated")
 
 
@@ -92,9 +93,67 @@ class TestMeter:
         assert result.exit_code == 2
         assert result.stderr.startswith("aqkol: ")
 
+    def test_overrule_it_with_a_name_and_a_reason(self, aqkol: CliRunner) -> None:
+        """Whatever an operator may do over HTTP, and the history of all of it."""
+        why = ("--because", "board changed", "--by", "Olga")
+        made = said(aqkol, "add", "AQ-1", *FIGURES, "--public-key", OLD.public.hex())
+        code = said(aqkol, "reissue", "AQ-1", *why)
+        assert code["claim_code"] != made["claim_code"]
+        said(aqkol, "revoke", "AQ-1", "1")
+        vouched = said(aqkol, "vouch", "AQ-1", "--public-key", NEW.public.hex(), *why)
+        assert (vouched["key_epoch"], vouched["new"]) == (2, True)
+        assert said(aqkol, "remove", "AQ-1", *why)["state"] == "removed"
+
+        told = said(aqkol, "history", "AQ-1")["events"]
+        assert isinstance(told, dict)
+        assert [(one["event"], one["by"]) for one in told.values()] == [
+            ("removed", "Olga"),
+            ("key_vouched", "Olga"),
+            ("key_revoked", "aqkol meter"),
+            ("code_reissued", "Olga"),
+            ("provisioned", "aqkol meter"),
+        ]
+
+    def test_approve_a_firmware_and_take_it_back(self, aqkol: CliRunner) -> None:
+        """Each word with a name and a reason; the same again is none."""
+        why = ("--because", "tested", "--by", "Olga")
+        first = said(aqkol, "firmware", "pulse", "ab" * 32, "--approve", *why)
+        again = said(aqkol, "firmware", "pulse", "ab" * 32, "--approve", *why)
+        back = said(aqkol, "firmware", "pulse", "ab" * 32, "--withdraw", *why)
+
+        assert [one["new"] for one in (first, again, back)] == [True, False, True]
+        assert (back["approved"], back["revision"]) == (False, 2)
+
+    def test_map_its_days_and_declare_a_gap(self, aqkol: CliRunner) -> None:
+        """What a clerk does over HTTP can be done by hand, with a name and a reason."""
+        said(aqkol, "add", "AQ-1", *FIGURES, "--public-key", OLD.public.hex())
+        days = ("--from", "2026-01-03", "--to", "2026-01-05")
+        why = ("--because", "ten years old", "--by", "Olga")
+        made = said(aqkol, "declare-gap", "AQ-1", *days, "--reason", "workshop", *why)
+        assert (made["declared_by"], made["new"]) == ("Olga", True)
+        mapped = said(aqkol, "gaps", "AQ-1", *days)
+
+        assert mapped["days"] == {"2026-01-03": "not_installed", "2026-01-04": "not_installed"}
+        assert mapped["missing_days"] == 0
+        assert list(dict(mapped["declared"])) == [made["gap_id"]]  # type: ignore[call-overload]
+        back = said(aqkol, "withdraw-gap", "AQ-1", str(made["gap_id"]), *why)
+        assert back["withdrawn_by"] == "Olga"
+
     @pytest.mark.parametrize(
         "words",
         [
+            ["gaps", "AQ-404"],
+            ["freeze", "AQ-404", "--because", "x", "--by", "Olga"],
+            ["remove", "AQ-404", "--because", "x", "--by", "O" * 101],
+            ["reissue", "AQ-404", "--because", "", "--by", "Olga"],
+            ["vouch", "AQ-1", "--public-key", "00" * 32, "--because", "x", "--by", "Olga"],
+            ["history", "AQ-404"],
+            ["firmware", "pulse", "ab", "--approve", "--because", "x", "--by", "Olga"],
+            ["firmware", "pulse", "zz" * 32, "--approve", "--because", "x", "--by", "Olga"],
+            ["firmware", "Pulse", "ab" * 32, "--approve", "--because", "x", "--by", "Olga"],
+            ["gaps", "AQ-404", "--from", "2026-01-03", "--to", "2026-01-03"],
+            ["withdraw-gap", "AQ-1", NOBODY, "--because", "x", "--by", "Olga"],
+            ["withdraw-gap", "AQ-1", NOBODY, "--because", "a\nb", "--by", "Olga"],
             ["show", "AQ-404"],
             ["show", "AQ\u0000"],
             ["revoke", "AQ-404", "1"],

@@ -516,6 +516,36 @@ class TestD19OldProtocol:
             assert ingest.topics() == [up("AQ-1")]
 
 
+class TestD23ForgedValveCommand:
+    """A command to a valve ..."""
+
+    TOPICS = ("down/valve", "down/command", "down/ack", "down/receipt", "down")
+
+    def said(self, town: Town, name: str, *, service: bool = False) -> list[str]:
+        """Let somebody command AQ-2 on every topic it hears; return what reached it."""
+        place = down("AQ-2").removesuffix("/down/receipt")
+        with town.meter("AQ-2") as victim:
+            victim.subscribe(f"{place}/down/#")
+            for topic in self.TOPICS:
+                # This broker ends the connection of whoever was denied.
+                with town.service() if service else town.meter(name) as liar:
+                    liar.publish(f"{place}/{topic}", b"close")
+            return [topic.removeprefix(f"{place}/") for topic in victim.topics()]
+
+    def test_by_a_meter_reaches_nobody(self, town: Town) -> None:
+        """Neither a neighbour's nor its own: a meter may not write where meters listen."""
+        assert self.said(town, "AQ-1") == []
+        assert denied(town, "AQ-2", down("AQ-2").replace("receipt", "valve"))
+
+    def test_by_our_own_service_reaches_nobody(self, town: Town) -> None:
+        """We have no commands: a stolen ingest can lie about receipts, and close no valve."""
+        assert set(self.said(town, "", service=True)) <= {"down/ack", "down/receipt"}
+
+    def test_would_arrive_without_the_lock(self, no_topics: Town) -> None:
+        """Planted: the list of topics allows everything."""
+        assert "down/valve" in self.said(no_topics, "AQ-1")
+
+
 class TestD24Downgrade:
     """A client that wants less than TLS 1.3 ..."""
 

@@ -13,17 +13,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from metering.device import PublicKey, Sight, StateError, rotation_message
 from metering.ingest import IngestCounts, ingest
 from metering.installation import Installation
+from metering.io.custody import CaseUnknownError, Custody, StillInstalledError
+from metering.io.device_rows import KeyKnownError
 from metering.io.devices import (
-    CaseUnknownError,
     ClaimLockedError,
     ClaimRefusedError,
     Devices,
-    KeyKnownError,
     KeyUnknownError,
     MeterKnownError,
     NotClaimedError,
     RotationRefusedError,
-    StillInstalledError,
     WitnessDiffersError,
 )
 from metering.io.registry import MeterUnknownError, NotInstalledError, Registry
@@ -166,8 +165,8 @@ class TestProvisioning:
             lambda: devices.confirm_start(ID, seen("resident", 1), at=AT),
             lambda: devices.rotate(ID, 2, key_of(identity_of()), bytes(64), at=AT),
             lambda: devices.revoke(ID, 1, at=AT),
-            lambda: devices.freeze(ID, because="x", at=AT),
-            lambda: devices.remove(ID),
+            lambda: Custody(pool=pool).freeze(ID, because="x", by="A", at=AT),
+            lambda: Custody(pool=pool).remove(ID, because="x", by="A", at=AT),
         ]
         for call in calls:
             with pytest.raises(MeterUnknownError):
@@ -419,13 +418,13 @@ class TestD20CloneEquivocation:
         self, pool: asyncpg.Pool, owner: asyncpg.Connection, ear: Ear
     ) -> None:
         """Two signatures prove a copy; only an outcome with a name makes it speak again."""
-        devices = await activated(pool)
+        await activated(pool)
         assert await ear.hears(identity_of(), 1, AT) is None
         await ear.hears(identity_of(), 1, AT + DAY, dm3=900)
         assert await ear.hears(identity_of(), 2, AT + 2 * DAY) == "key_frozen"
         case_id: UUID = await owner.fetchval("SELECT case_id FROM meter_case")
 
-        state = await devices.unfreeze(
+        state = await Custody(pool=pool).unfreeze(
             ID, case_id, closed_by="Aigerim", outcome="the spare part was sent back", at=AT + DAY
         )
 
@@ -438,29 +437,29 @@ class TestFrozenMeter:
 
     async def test_is_silent_until_its_case_is_closed(self, pool: asyncpg.Pool, ear: Ear) -> None:
         """A made-up case, or the same one twice, opens nothing."""
-        devices = await activated(pool)
-        case_id = await devices.freeze(ID, because="the seal is broken", at=AT)
+        await activated(pool)
+        case_id = await Custody(pool=pool).freeze(ID, because="the seal is broken", by="A", at=AT)
         assert await ear.hears(identity_of(), 1, AT) == "meter_frozen"
         with pytest.raises(CaseUnknownError):
-            await devices.unfreeze(ID, UUID(int=0), closed_by="A", outcome="fine", at=AT)
+            await Custody(pool=pool).unfreeze(ID, UUID(int=0), closed_by="A", outcome="fine", at=AT)
         assert await ear.hears(identity_of(), 1, AT) == "meter_frozen"
 
-        await devices.unfreeze(ID, case_id, closed_by="A", outcome="sealed anew", at=AT)
+        await Custody(pool=pool).unfreeze(ID, case_id, closed_by="A", outcome="sealed anew", at=AT)
 
         assert await ear.hears(identity_of(), 1, AT) is None
         with pytest.raises(CaseUnknownError):
-            await devices.unfreeze(ID, case_id, closed_by="A", outcome="fine", at=AT)
+            await Custody(pool=pool).unfreeze(ID, case_id, closed_by="A", outcome="fine", at=AT)
 
     async def test_gets_no_new_key(self, pool: asyncpg.Pool) -> None:
         """What is in question does not choose its successor."""
         devices = await activated(pool)
-        await devices.freeze(ID, because="the seal is broken", at=AT)
+        await Custody(pool=pool).freeze(ID, because="the seal is broken", by="A", at=AT)
         old, new = identity_of(), identity_of(ID, 2)
 
         with pytest.raises(StateError):
             await devices.rotate(ID, 2, key_of(new), signed_by(old, new), at=AT)
         with pytest.raises(StateError):
-            await devices.freeze(ID, because="again", at=AT)
+            await Custody(pool=pool).freeze(ID, because="again", by="A", at=AT)
 
 
 class TestRemovedMeter:
@@ -468,13 +467,13 @@ class TestRemovedMeter:
 
     async def test_hangs_nowhere_and_speaks_never_again(self, pool: asyncpg.Pool, ear: Ear) -> None:
         """Its line is closed first, with a last register."""
-        devices = await activated(pool)
+        await activated(pool)
         with pytest.raises(StillInstalledError):
-            await devices.remove(ID)
+            await Custody(pool=pool).remove(ID, because="old", by="A", at=AT)
         await Registry(pool=pool).remove(ID, removed_at=AT, closing_dm3=500, at=AT)
 
-        await devices.remove(ID)
+        await Custody(pool=pool).remove(ID, because="old", by="A", at=AT)
 
         assert await ear.hears(identity_of(), 1, AT) == "meter_removed"
         with pytest.raises(StateError):
-            await devices.remove(ID)
+            await Custody(pool=pool).remove(ID, because="old", by="A", at=AT)

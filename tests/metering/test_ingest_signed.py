@@ -165,7 +165,7 @@ class TestASignedTelegram:
         assert ((7, "not_storable"),) in refusals
 
 
-class TestAReplay:
+class TestD11ExactReplay:
     """Somebody listened, and says it again: ..."""
 
     async def test_is_a_repeat_and_told_again(
@@ -227,7 +227,7 @@ class TestAReplay:
         assert await cases(owner) == []
 
 
-class TestAForgery:
+class TestD14D15Forgery:
     """Whoever has no key of the meter ..."""
 
     async def test_is_told_nothing(self, store: Store, owner: asyncpg.Connection) -> None:
@@ -284,25 +284,6 @@ class TestAForgery:
         assert (counts.stored, told) == (0, [])
         assert await reasons(owner) == {"bad_signature"}
 
-    async def test_by_bit_flips_never_succeeds(
-        self, store: Store, owner: asyncpg.Connection
-    ) -> None:
-        """Ten thousand of them, and the meter is still believed afterwards."""
-        await hang(owner, ANNA)
-        await hang(owner, BOLD, meter=OTHER)
-        day_s = int((INSTALLED + DAY).timestamp())
-        one, other = (capture(who, 7, [(day_s, 1000), (day_s - 60, 990)]) for who in (ANNA, BOLD))
-        dice = random.Random("bit flips")  # noqa: S311 - seeded on purpose
-
-        for _ in range(5):
-            flips = [up(METER, bit_flip(dice, one, other)) for _ in range(2000)]
-            counts, told = await take(store, *flips)
-            assert (counts.stored, counts.refused, told) == (0, 2000, [])
-
-        counts, told = await take(store, up(METER, one.message))
-        assert counts.stored == 1
-        assert ack_of(told).is_safe(7)
-
     async def test_five_times_is_one_question(
         self, store: Store, owner: asyncpg.Connection
     ) -> None:
@@ -334,7 +315,28 @@ class TestAForgery:
         assert await refused(owner) == [(METER, "unsigned", 1)]
 
 
-class TestTwoStories:
+class TestD16BitFlips:
+    """A telegram that was heard, with bits turned over ..."""
+
+    async def test_never_succeeds(self, store: Store, owner: asyncpg.Connection) -> None:
+        """Ten thousand of them, and the meter is still believed afterwards."""
+        await hang(owner, ANNA)
+        await hang(owner, BOLD, meter=OTHER)
+        day_s = int((INSTALLED + DAY).timestamp())
+        one, other = (capture(who, 7, [(day_s, 1000), (day_s - 60, 990)]) for who in (ANNA, BOLD))
+        dice = random.Random("bit flips")  # noqa: S311 - seeded on purpose
+
+        for _ in range(5):
+            flips = [up(METER, bit_flip(dice, one, other)) for _ in range(2000)]
+            counts, told = await take(store, *flips)
+            assert (counts.stored, counts.refused, told) == (0, 2000, [])
+
+        counts, told = await take(store, up(METER, one.message))
+        assert counts.stored == 1
+        assert ack_of(told).is_safe(7)
+
+
+class TestD20TwoStories:
     """The same key signs two stories under one counter: ..."""
 
     async def test_freeze_the_key(self, store: Store, owner: asyncpg.Connection) -> None:
@@ -374,7 +376,7 @@ class TestTwoStories:
         assert await cases(owner) == [(METER, "equivocation")]
 
 
-class TestACounter:
+class TestD13CounterJump:
     """Counters of a signing meter ..."""
 
     async def test_may_leap_by_100_000_and_no_further(
@@ -393,6 +395,22 @@ class TestACounter:
         counts, told = await take(store, says(100_007, (2, 2000)))
         assert counts.stored == 1
         assert ack_of(told).high_water == 100_007
+
+    @pytest.mark.parametrize("counter", [2**32, 2**63, 2**64 - 1])
+    async def test_beyond_what_we_count_moves_nothing(
+        self, store: Store, owner: asyncpg.Connection, counter: int
+    ) -> None:
+        """Half the numbers there are: refused unread, and the window stands where it stood."""
+        await hang(owner, ANNA)
+        await take(store, says(7, (1, 1000)))
+
+        counts, _ = await take(store, says(counter, (2, 2000)))
+
+        assert (counts.stored, counts.refused) == (0, 1)
+        assert await reasons(owner) == {"counter_jump"}
+        assert await owner.fetchval("SELECT high_water FROM replay_window") == 7
+        counts, _ = await take(store, says(8, (2, 2000)))
+        assert counts.stored == 1
 
     async def test_may_come_in_any_order(self, store: Store, owner: asyncpg.Connection) -> None:
         """The window knows each of them."""

@@ -218,7 +218,7 @@ WRONG_FIELDS: dict[str, Callable[[], bytes]] = {
 }
 
 
-class TestAWrongBody:
+class TestD17WrongBody:
     """Signed well, and still not a telegram: ..."""
 
     @pytest.mark.parametrize("make", WRONG_FIELDS.values(), ids=list(WRONG_FIELDS))

@@ -190,6 +190,26 @@ class TestAMonth:
 
         assert [row[1] for row in await period_findings(owner)] == ["gap_open"]
 
+    async def test_looks_for_them_again_once_the_silence_is_withdrawn(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """A gap that was declared of the wrong meter explains nothing."""
+        town = Town(owner)
+        await town.home("1", {"2025-12-31T00:00:00+05:00": 1000})
+        for day in (1, 2, *range(10, 32)):
+            await town.read("AQ-1", midnight(day), 1000 + day * 1000)
+        gap_id = await owner.fetchval(
+            "INSERT INTO declared_gap VALUES ('AQ-1', '2026-01-03', '2026-01-10', 'workshop',"
+            " 'Olga', now()) RETURNING gap_id"
+        )
+        await owner.execute(
+            "INSERT INTO gap_withdrawal VALUES ('AQ-1', $1, 'another meter', 'Olga', now())", gap_id
+        )
+
+        await run(pool)
+
+        assert "gap_bounded" in [row[1] for row in await period_findings(owner)]
+
     async def test_says_why_single_readings_were_not_trusted(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
     ) -> None:

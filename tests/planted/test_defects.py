@@ -68,8 +68,8 @@ DEFECTS = {
     ),
     "a signature is not bound to its meter": Defect(
         file="metering/signed.py",
-        right='CONTEXT + b"\\x00" + meter_id.encode("ascii")',
-        wrong='CONTEXT + b"\\x00"',
+        right='context + b"\\x00" + meter_id.encode("ascii")',
+        wrong='context + b"\\x00"',
         tests=("tests/metering/test_signed.py::TestAnHonestTelegram",),
     ),
     "a telegram speaks for another meter than its topic": Defect(
@@ -82,19 +82,49 @@ DEFECTS = {
         file="metering/batch.py",
         right="if told == telegram.digest:",
         wrong="if True:",
-        tests=("tests/metering/test_ingest_signed.py::TestTwoStories",),
+        tests=("tests/metering/test_ingest_signed.py::TestD20TwoStories",),
     ),
     "a meter that signs falls back to unsigned telegrams": Defect(
         file="metering/bar.py",
         right="return _UNSIGNED if head.keys and",
         wrong="return _UNSIGNED if False and",
-        tests=("tests/metering/test_ingest_signed.py::TestAForgery",),
+        tests=("tests/metering/test_ingest_signed.py::TestD14D15Forgery",),
+    ),
+    "an operator gives a meter that speaks a second voice": Defect(
+        file="metering/io/custody.py",
+        right="if not all(old.ended(at) for old in keys):",
+        wrong="if not keys:",
+        tests=("tests/metering/test_custody.py::TestVouchedKey",),
+    ),
+    "a reissued claim code leaves the old one good": Defect(
+        file="sql/devices.sql",
+        right="SET claim_digest = :claim_digest, tries_left",
+        wrong="SET claim_digest = coalesce(claim_digest, :claim_digest), tries_left",
+        tests=("tests/metering/test_custody.py::TestReissuedCode",),
+    ),
+    "unknown firmware hides behind what a meter said before": Defect(
+        file="metering/firmware.py",
+        right="heads[telegram.meter_id].firmware != telegram.firmware",
+        wrong="heads[telegram.meter_id].firmware is None",
+        tests=("tests/metering/test_firmware.py::TestD26UnknownFirmware",),
+    ),
+    "two clerks both close a case": Defect(
+        file="sql/desk.sql",
+        right="WHERE meter_id = :meter_id AND case_id = :case_id AND closed_at IS NULL",
+        wrong="WHERE meter_id = :meter_id AND case_id = :case_id",
+        tests=("tests/app/test_desk_race.py::TestTwoClerksAndACase",),
+    ),
+    "a withdrawn gap goes on hiding missing days": Defect(
+        file="metering/gaps.py",
+        right="return self.withdrawn_at is None and self.from_day",
+        wrong="return self.from_day",
+        tests=("tests/metering/test_gaps.py::TestADay",),
     ),
     "a telegram that nothing proves is acknowledged": Defect(
         file="metering/signed.py",
         right="return replace(refusal(reason, detail, meter_id), answerable=False)",
         wrong="return replace(refusal(reason, detail, meter_id), counter=0, key_epoch=1)",
-        tests=("tests/metering/test_ingest_signed.py::TestAForgery",),
+        tests=("tests/metering/test_ingest_signed.py::TestD14D15Forgery",),
     ),
     "a dial that passes zero forgets its turn": Defect(
         file="metering/verdict.py",

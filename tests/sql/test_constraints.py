@@ -21,6 +21,24 @@ VALUES ('A-1', '2025-01', 1, 'M-A', 'noticed', 112, 'KZT', '2025-02-25', '2025-0
 """
 
 REFUSED = {
+    "a gap without a day": (
+        (
+            "INSERT INTO declared_gap VALUES ('M-1', '2026-01-03', '2026-01-03', 'x', 'O', now(),"
+            " gen_random_uuid(), 'workshop')"
+        ),
+        "declared_gap_check",
+    ),
+    "a gap for a reason that nobody can count": (
+        (
+            "INSERT INTO declared_gap VALUES ('M-1', '2026-01-03', '2026-01-04', 'x', 'O', now(),"
+            " gen_random_uuid(), 'lazy')"
+        ),
+        "declared_gap_reason_check",
+    ),
+    "a withdrawal of a gap that nobody declared": (
+        "INSERT INTO gap_withdrawal VALUES ('M-1', gen_random_uuid(), 'x', 'Olga', now())",
+        "gap_withdrawal_meter_id_gap_id_fkey",
+    ),
     "two prices for one day": (
         "INSERT INTO tariff VALUES ('home', '2025-12-31', NULL, 1, 'KZT', 'order 2')",
         "tariff_overlaps",

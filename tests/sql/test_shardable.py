@@ -6,7 +6,7 @@ stands on every node, or is local to one node. Each new table is entered here on
 
 import asyncpg
 
-REFERENCE = {"tariff", "vat_rate", "ledger_account", "rule_override", "degree_day"}
+REFERENCE = {"tariff", "vat_rate", "ledger_account", "rule_override", "degree_day", "firmware_word"}
 LOCAL = {
     "access_token",
     "bank_event",
@@ -31,6 +31,8 @@ GROUPS = {
         "replay_window",
         "reading_decision",
         "declared_gap",
+        "gap_withdrawal",
+        "device_event",
         "reading_finding",
         "period_finding",
         "source",
