@@ -17,6 +17,7 @@ PACKAGES = ("app", "billing", "metering", "simulators", "sql")
 VERBS = {
     "metering/ingest.py",
     "metering/republish.py",
+    "metering/take_in.py",
     "metering/validate.py",
     "billing/audit.py",
     "billing/collect.py",

@@ -23,6 +23,7 @@ FACTS = [
     "degree_day",
     "reading_finding",
     "period_finding",
+    "upload",
 ]
 
 
@@ -64,6 +65,9 @@ class TestRights:
             ("degree_day", "degree_days_tenths"),
             ("reading_finding", "outcome"),
             ("period_finding", "outcome"),
+            ("upload", "digest"),
+            ("upload", "sent_by"),
+            ("upload_row", "result"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

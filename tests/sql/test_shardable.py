@@ -14,6 +14,8 @@ LOCAL = {
     "bucket",
     "bucket_lease",
     "schema_migrations",
+    "upload",
+    "upload_row",
 }
 GROUPS = {
     "meter_id": {
