@@ -40,6 +40,7 @@ from metering.device import StateError
 from metering.io.api import MeteringApi, SupplyPointUnknownError
 from metering.io.api_desk import DeskApi
 from metering.io.api_devices import DeviceApi
+from metering.io.api_uploads import EncodingDiffersError, UploadApi
 from metering.io.desk import (
     BreaksTheLineError,
     CaseClosedError,
@@ -74,7 +75,10 @@ from metering.io.registry import (
     RemovalOutOfOrderError,
 )
 from metering.io.route import Bound, NotThereError, Role, routes_of
+from metering.io.uploads import Uploads, UploadUnknownError, UploadUnreadableError
 from metering.io.wire import CursorError
+from metering.take_in import UploadOvertakenError
+from metering.upload import ZoneUnknownError
 
 # The one table from an error of the business to what the caller is told. The nearest class counts.
 ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
@@ -154,6 +158,17 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NoSuchTariffError: problem_type(
         422, "tariff-unknown", "No price of this tariff exists in this currency"
     ),
+    UploadUnknownError: problems.NOT_FOUND,
+    UploadOvertakenError: problem_type(
+        409, "upload-overtaken", "Somebody else is sending the same file"
+    ),
+    UploadUnreadableError: problem_type(
+        422, "upload-unreadable", "The file cannot be read; nothing of it was taken"
+    ),
+    EncodingDiffersError: problem_type(
+        422, "encoding-differs", "The charset of the body is not the encoding in the query"
+    ),
+    ZoneUnknownError: problem_type(422, "zone-unknown", "There is no such time zone"),
     CursorError: problem_type(422, "cursor-unknown", "This list never gave out that place"),
     BankSilentError: problem_type(503, "bank-silent", "The bank does not answer; try again"),
     BankError: problem_type(502, "bank-trouble", "The bank does not do what we asked for"),
@@ -221,6 +236,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         DeskApi(desk=Desk(pool=deps.pool)),
+        UploadApi(uploads=Uploads(pool=deps.pool)),
         PublicApi(
             checks=deps.checks,
             metrics=deps.metrics,
