@@ -10,8 +10,16 @@ import asyncio
 import time
 import traceback
 from collections import Counter as Tally
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -134,12 +142,13 @@ def _fit(routes: Sequence[Bound], errors: Errors) -> None:
 
 def _handler(bound: Bound, pool: asyncpg.Pool, clock: Clock) -> Handler:
     """Wrap one route: everything that stands before and after its handler."""
+    desk = _FileDesk(bound.route.files)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         at = clock.now()
         caller = await _admitted(request, bound.route, pool, at)
         path, query = _path(request, bound.route), _query(request, bound.route)
-        async with _body_of(request, bound.route) as body:
+        async with _body_of(request, bound.route, desk) as body:
             call = Call(path=path, query=query, body=body, caller=caller, at=at)
             return _response(bound.route, await bound.handler(call))
 
@@ -196,13 +205,40 @@ def _query(request: web.Request, route: Route) -> BaseModel:
         raise ProblemError(problems.INVALID, fields=fields) from None
 
 
+class _FileDesk:
+    """How many files one route holds."""
+
+    def __init__(self, files: Files | None) -> None:
+        self._files = files
+        self._held = 0
+
+    @contextmanager
+    def place(self) -> Iterator[Spool]:
+        """Give room for one more file.
+
+        Raises:
+            ProblemError: there is none.
+        """
+        assert self._files is not None, "only routes that take files ask for room"
+        if self._held >= self._files.at_once:
+            raise ProblemError(problems.UNAVAILABLE, detail="too many files at once")
+        self._held += 1
+        try:
+            with Spool(self._files.bytes_max) as spool:
+                yield spool
+        finally:
+            self._held -= 1
+
+
 @asynccontextmanager
-async def _body_of(request: web.Request, route: Route) -> AsyncIterator[BaseModel | Blob]:
+async def _body_of(
+    request: web.Request, route: Route, desk: _FileDesk
+) -> AsyncIterator[BaseModel | Blob]:
     """Give what the request carries: a model, or a file that is there until the answer is made."""
     if route.files is None:
         yield await _body(request, route)
         return
-    with Spool(route.files.bytes_max) as spool:
+    with desk.place() as spool:
         yield await _file(request, route.files, spool)
 
 

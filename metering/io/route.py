@@ -149,12 +149,14 @@ class Files:
     """What a route takes instead of JSON: a file, which is spooled and not held in memory.
 
     ``charsets`` are those that may be said of it; ``seconds_max`` is how long it may take to come.
+    So many are held ``at_once``, whether they still come or are worked on; more are sent away.
     """
 
     media_types: tuple[str, ...]
     bytes_max: int
     seconds_max: float
     charsets: tuple[str, ...] = ("utf-8",)
+    at_once: int = 4
 
 
 class RouteError(TypeError):

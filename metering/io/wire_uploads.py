@@ -133,9 +133,9 @@ class UploadAnswered(Wire):
     answers_left_out: int
 
 
-def answered(report: Report) -> UploadAnswered:
-    """Show what became of a file."""
-    counts, shown = report.counts, report.answers[:ANSWERS_SHOWN_MAX]
+def answered(report: Report, *, most: int = ANSWERS_SHOWN_MAX) -> UploadAnswered:
+    """Show what became of a file, with so many answers at most."""
+    counts, shown = report.counts, report.answers[:most]
     return UploadAnswered(
         upload_id=report.upload_id,
         rows=report.rows,

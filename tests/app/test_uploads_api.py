@@ -4,18 +4,32 @@ import asyncio
 import gzip
 import io
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 
 import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
 
-from app import mount as mounting
-from metering.io import api_uploads
+from app.mount import mount
+from app.run import SteppedClock
+from app.serve import Runner
 from metering.io.blob import Blob
-from metering.io.route import Call, Files, Nothing, Policy, RouteError, route
+from metering.io.route import (
+    Call,
+    Files,
+    Nothing,
+    Policy,
+    RouteError,
+    Wire,
+    route,
+    routes_of,
+)
 from metering.sheet import FILE_BYTES_MAX
-from tests.app.api_town import Api
+from tests.app.api_town import AT, Api
 from tests.app.test_metering_api import kind
 
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 CSV: Final = {"Content-Type": "text/csv"}
 HEAD: Final = b"meter,at,dm3\n"
 # The meters of the town show 20,000 on New Year and 120,000 on 1 February, local time.
@@ -37,16 +51,22 @@ async def uploads(api: Api, query: str = "") -> Any:
     return page
 
 
-async def raw(api: Api, *pieces: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Send the head of a request for an upload, and these pieces."""
+@asynccontextmanager
+async def raw(api: Api, *pieces: bytes) -> AsyncIterator[Ends]:
+    """Send the head of a request for an upload, and these pieces; leave at the end."""
     host, port = api.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
         b"POST /v1/uploads HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
         b"Authorization: Bearer " + api.operator.encode() + b"\r\n" + b"".join(pieces)
     )
-    await writer.drain()
-    return reader, writer
+    try:
+        await writer.drain()
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 class TestAnUpload:
@@ -234,9 +254,8 @@ class TestAFileThatIsNotTaken:
                 yield b" " * 2**20
 
         length = f"Content-Length: {FILE_BYTES_MAX + 1}\r\n\r\n".encode()
-        reader, writer = await raw(api, length)
-        announced = await reader.read()
-        writer.close()
+        async with raw(api, length) as (reader, _):
+            announced = await reader.read()
         async with api.session.post(
             f"{api.url}/v1/uploads",
             data=endless(),
@@ -247,28 +266,15 @@ class TestAFileThatIsNotTaken:
         assert announced.startswith(b"HTTP/1.1 413")
         assert (response.status, problem["type"]) == (413, "/problems/file-too-large")
 
-    async def test_that_never_ends_is_408(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A connection that says one row and waits must not be kept for ever."""
-        (bound,) = [it for it in api.routes if it.route.name == "send_readings"]
-        assert bound.route.files is api_uploads.FILES
-        monkeypatch.setattr(mounting.asyncio, "timeout", _at_once(asyncio.timeout))
-
-        reader, writer = await raw(api, b"Content-Length: 100\r\n\r\n", HEAD)
-        answer = await reader.read()
-        writer.close()
-
-        assert answer.startswith(b"HTTP/1.1 408")
-
     async def test_whose_sender_leaves_is_not_taken(self, api: Api) -> None:
         """Half a file ends on a whole row here; only its length shows that more was to come."""
         for framing in (b"Content-Length: 9999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"):
             piece = HEAD + GOOD
             if b"chunked" in framing:
                 piece = f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
-            reader, writer = await raw(api, framing, piece)
-            writer.write_eof()
-            answer = await reader.read()
-            writer.close()
+            async with raw(api, framing, piece) as (reader, writer):
+                writer.write_eof()
+                answer = await reader.read()
 
             assert b" 200 " not in answer.splitlines()[:1]
         assert (await uploads(api))["uploads"] == []
@@ -293,12 +299,10 @@ class TestASenderWhoLeaves:
         async with api.owner.transaction():
             # Nobody may judge a reading now, so the upload waits here after it began.
             await api.owner.execute("SELECT * FROM bucket FOR UPDATE")
-            _, writer = await raw(api, f"Content-Length: {len(piece)}\r\n\r\n".encode(), piece)
-            async with asyncio.timeout(20):
+            head = f"Content-Length: {len(piece)}\r\n\r\n".encode()
+            async with raw(api, head, piece), asyncio.timeout(20):
                 while not (found := (await uploads(api))["uploads"]):
                     pass
-            writer.close()
-            await writer.wait_closed()
 
         assert (found[0]["state"], found[0]["rows_done"]) == ("running", 0)
         async with asyncio.timeout(20):
@@ -319,6 +323,21 @@ class TestTwoFilesAtOnce:
         assert [status for status, _ in answers] == [200] * 3
         assert sum(answer["stored"] for _, answer in answers) == 2
         assert sum(answer["repeated"] for _, answer in answers) == 2
+
+    async def test_are_not_ten(self, api: Api) -> None:
+        """Four are held, on disk and in mind; the fifth is told to come again."""
+        async with AsyncExitStack() as senders:
+            for _ in range(4):
+                await senders.enter_async_context(raw(api, b"Content-Length: 9999\r\n\r\n", HEAD))
+            async with asyncio.timeout(20):
+                while (answer := await send(api, HEAD + GOOD))[0] != 503:
+                    pass
+        assert answer[1]["detail"] == "too many files at once"
+        async with asyncio.timeout(20):
+            while (await send(api, HEAD + GOOD))[0] == 503:
+                pass
+
+        assert (await send(api, HEAD + GOOD))[1]["repeated"] == 1
 
 
 class _Sloppy:
@@ -358,8 +377,55 @@ class TestDeclaration:
         assert "`file-too-large`" in post["responses"]["413"]["description"]
 
 
-def _at_once(timeout: Any) -> Any:
-    def shorter(_seconds: float) -> Any:
-        return timeout(0.05)
+class _Weighed(Wire):
+    size_bytes: int
 
-    return shorter
+
+class _Scales:
+    @route(
+        "POST",
+        "/scales",
+        policy=Policy.PUBLIC,
+        summary="x",
+        tag="x",
+        files=Files(media_types=("image/png",), bytes_max=4, seconds_max=0.05),
+    )
+    async def weigh(self, call: Call[Nothing, Nothing, Blob]) -> _Weighed:
+        """Say how large a file is."""
+        return _Weighed(size_bytes=call.body.size_bytes)
+
+
+class TestAnyRoute:
+    """Any route that takes files ..."""
+
+    async def test_keeps_to_what_it_declared(self) -> None:
+        """Its own kinds, bytes and seconds, and a file that never ends is told so."""
+        nothing: Any = None
+        app = mount(
+            tuple(routes_of(_Scales())),
+            pool=nothing,
+            clock=SteppedClock(AT),
+            errors={},
+            registry=CollectorRegistry(),
+        )
+        runner = Runner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        statuses = []
+        for head in (
+            b"Content-Type: image/png\r\nContent-Length: 4",
+            b"Content-Type: text/csv\r\nContent-Length: 4",
+            b"Content-Type: image/png\r\nContent-Length: 5",
+            b"Content-Type: image/png\r\nContent-Length: 3",
+        ):
+            reader, writer = await asyncio.open_connection(host, port)
+            end = b"\r\n\r\n1234" if not head.endswith(b"3") else b"\r\n\r\n12"
+            writer.write(b"POST /scales HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + head + end)
+            async with asyncio.timeout(20):
+                statuses.append((await reader.read()).split()[1])
+            writer.close()
+            await writer.wait_closed()
+        await runner.cleanup()
+
+        assert statuses == [b"200", b"415", b"413", b"408"]

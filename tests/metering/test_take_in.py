@@ -26,7 +26,7 @@ from metering.io.uploads import (
     receive,
 )
 from metering.row_answer import RowAnswer, RowCounts
-from metering.take_in import Report, UploadOvertakenError
+from metering.take_in import Report
 from metering.upload import Manner
 from tests.metering.test_ingest import AT, DAY, INSTALLED, day, hang, telegram
 
@@ -372,6 +372,12 @@ class TestADryRun:
         assert min(came.counts.stored, came.counts.repeated, came.counts.refused) > 0
 
 
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
+
 class _StoppedError(Exception):
     """The power went."""
 
@@ -435,9 +441,21 @@ class TestAKilledUpload:
             await hang(owner, f"AQ-00000{meter}")
         data = file(*(line(f"AQ-00000{meter}", 1, 500) for meter in range(1, 9)))
 
-        ends = await asyncio.gather(*(send(pool, data) for _ in range(3)), return_exceptions=True)
+        async with owner.transaction():
+            # Nobody may judge a reading now, so all three wait for the same first chunk.
+            await owner.execute("SELECT * FROM bucket FOR UPDATE")
+            sending = [asyncio.create_task(send(pool, data)) for _ in range(3)]
+            async with asyncio.timeout(20):
+                while await owner.fetchval(WAITING) < 3:
+                    # What a transaction has seen of the others it goes on seeing.
+                    await owner.execute("SELECT pg_stat_clear_snapshot()")
+        ends = await asyncio.gather(*sending, return_exceptions=True)
 
-        assert all(isinstance(end, Report | UploadOvertakenError) for end in ends), ends
+        assert sorted(type(end).__name__ for end in ends) == [
+            "Report",
+            "UploadOvertakenError",
+            "UploadOvertakenError",
+        ]
         sums = await owner.fetchrow(
             "SELECT sum(stored), count(*) FILTER (WHERE state = 'running') FROM upload"
         )
