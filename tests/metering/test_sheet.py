@@ -200,6 +200,13 @@ class TestAFile:
         assert len(read_sheet(HEAD + GOOD * METER_ROWS_MAX, PLAIN)) == METER_ROWS_MAX
         assert refused(HEAD + GOOD * (METER_ROWS_MAX + 1)) == ("too_many_rows", None, None)
 
+    def test_counts_each_meter_for_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Both meters are in bucket 22; a neighbour's rows are not this one's."""
+        monkeypatch.setattr(limits, "METER_ROWS_MAX", 3)
+        other = GOOD.replace(b"AQ-1", b"AQ-154")
+
+        assert len(read_sheet(HEAD + GOOD * 3 + other * 3, PLAIN)) == 6
+
     def test_has_a_limit_of_bytes(self) -> None:
         """Before anything of it is looked at."""
         assert refused(b" " * (FILE_BYTES_MAX + 1)) == ("too_large", None, None)

@@ -26,7 +26,7 @@ from metering.io.uploads import (
     receive,
 )
 from metering.row_answer import RowAnswer, RowCounts
-from metering.take_in import Report
+from metering.take_in import Letter, Report, Step, UploadOvertakenError
 from metering.upload import Manner
 from tests.metering.test_ingest import AT, DAY, INSTALLED, day, hang, telegram
 
@@ -279,11 +279,16 @@ class TestAFileInParts:
                 places = [0, *sorted(cut for cut in cuts if cut < len(rows)), len(rows)]
                 parts = [rows[a:b] for a, b in pairwise(places)]
                 cut_up = await _left_by(owner, pool, parts)
+                if any(it.strip() for it in rows):
+                    await send(pool, file(*rows))
+                again = await contents(owner)
             finally:
                 limits.CHUNK_ROWS = limits_before  # type: ignore[misc]
             await pool.close()
             await owner.close()
             assert whole == cut_up
+            # Evidence counts how often it came; of telegrams and readings there are no more.
+            assert again[:2] == whole[:2]
 
         asyncio.run(both())
 
@@ -439,7 +444,7 @@ class TestAKilledUpload:
         monkeypatch.setattr(limits, "CHUNK_ROWS", 2)
         for meter in range(1, 9):
             await hang(owner, f"AQ-00000{meter}")
-        data = file(*(line(f"AQ-00000{meter}", 1, 500) for meter in range(1, 9)))
+        data = file("x\n", *(line(f"AQ-00000{meter}", 1, 500) for meter in range(1, 9)))
 
         async with owner.transaction():
             # Nobody may judge a reading now, so all three wait for the same first chunk.
@@ -460,7 +465,43 @@ class TestAKilledUpload:
             "SELECT sum(stored), count(*) FILTER (WHERE state = 'running') FROM upload"
         )
         assert tuple(sums.values()) == (8, 0)
+        # Whoever was overtaken has written nothing at all, evidence included.
+        assert await owner.fetchval("SELECT sum(times) FROM refused_telegram") == 1
         assert await owner.fetchval("SELECT count(*) FROM reading") == 8
+
+
+class TestAStep:
+    """A step of an upload ..."""
+
+    async def test_begins_where_the_upload_stands(self, pool: asyncpg.Pool) -> None:
+        """One that was taken already, or that leaves something out, is nobody's to take."""
+        uploads = Uploads(pool=pool)
+        letter = Letter(digest=b"d" * 32, size_bytes=9, manner=PLAIN, sent_by="a test")
+        begun = await uploads.begin(letter, rows=9, at=AT)
+
+        async def step(start: int, end: int) -> None:
+            async with uploads.batch(()) as batch:
+                await batch.move(
+                    Step(
+                        upload_id=begun.upload_id,
+                        start=start,
+                        end=end,
+                        counts=RowCounts(stored=end - start),
+                        answers=(),
+                    ),
+                    at=AT,
+                )
+
+        await step(0, 4)
+        for wrong in ((0, 4), (0, 9), (3, 9), (5, 9)):
+            with pytest.raises(UploadOvertakenError):
+                await step(*wrong)
+        again = await uploads.begin(letter, rows=9, at=AT)
+        await step(4, 9)
+
+        assert (again.upload_id, again.rows_done) == (begun.upload_id, 4)
+        assert (await uploads.find(begun.upload_id)).state == "done"
+        assert (await uploads.begin(letter, rows=9, at=AT)).upload_id != begun.upload_id
 
 
 class TestWhatCannotBeRead:

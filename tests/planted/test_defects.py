@@ -142,7 +142,7 @@ DEFECTS = {
         file="sql/uploads.sql",
         right="AND rows_done = :start::int AND",
         wrong="AND :start::int >= 0 AND",
-        tests=("tests/metering/test_take_in.py::TestAKilledUpload",),
+        tests=("tests/metering/test_take_in.py::TestAStep",),
     ),
     "a dry run is committed": Defect(
         file="metering/take_in.py",
