@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final
 import structlog
 import typer
 
-from app import config, intake, logs, meter_cli, source_cli, tokens, verbs, wiring
+from app import config, intake, logs, meter_cli, source_cli, tokens, upload_cli, verbs, wiring
 from app import doctor as examination
 from app.bench.cli import bench
 from app.broker_cli import broker
@@ -59,7 +59,8 @@ cli = typer.Typer(
 )
 simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
 GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench,
-    "meter": meter_cli.meter, "source": source_cli.source}  # fmt: skip
+    "meter": meter_cli.meter, "source": source_cli.source,
+    "upload": upload_cli.upload}  # fmt: skip
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
 

@@ -10,7 +10,16 @@ import asyncio
 import time
 import traceback
 from collections import Counter as Tally
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -27,12 +36,15 @@ from app.headers import SECURITY_HEADERS, SERVER
 from app.problems import ProblemError, ProblemType
 from app.run import AWAY, Clock
 from app.tokens import caller_of
-from metering.io.route import Answer, Bound, Call, Caller, Nothing, Page, Policy, Role, Route
+from metering.io.blob import Blob, BlobTooLargeError, Spool
+from metering.io.route import Answer, Bound, Call, Caller, Files, Nothing, Page, Policy, Role, Route
 
 # A bill run or a tariff is a few hundred bytes; a megabyte is already a mistake or an attack.
 BODY_BYTES_MAX: Final = 1024 * 1024
 # A slow phone sends a few hundred bytes within a second; an attacker takes for ever.
 BODY_SECONDS: Final = 10.0
+# What is read of a file at once.
+PIECE_BYTES: Final = 64 * 1024
 
 # The driver's own confusion is what a connection cut under its hands looks like.
 _AWAY: Final = (*AWAY, asyncpg.InternalClientError)
@@ -41,6 +53,11 @@ _OF_AIOHTTP: Final[Mapping[int, ProblemType]] = {
     405: problems.METHOD_UNKNOWN,
     413: problems.BODY_TOO_LARGE,
 }
+
+# Whoever gets one of these may still be sending what nobody reads.
+_STILL_SENDING: Final = frozenset(
+    {problems.BODY_SLOW, problems.BODY_TOO_LARGE, problems.FILE_TOO_LARGE, problems.FILE_KIND}
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Errors = Mapping[type[Exception], ProblemType]
@@ -125,18 +142,15 @@ def _fit(routes: Sequence[Bound], errors: Errors) -> None:
 
 def _handler(bound: Bound, pool: asyncpg.Pool, clock: Clock) -> Handler:
     """Wrap one route: everything that stands before and after its handler."""
+    desk = _FileDesk(bound.route.files)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         at = clock.now()
         caller = await _admitted(request, bound.route, pool, at)
-        call = Call(
-            path=_path(request, bound.route),
-            query=_query(request, bound.route),
-            body=await _body(request, bound.route),
-            caller=caller,
-            at=at,
-        )
-        return _response(bound.route, await bound.handler(call))
+        path, query = _path(request, bound.route), _query(request, bound.route)
+        async with _body_of(request, bound.route, desk) as body:
+            call = Call(path=path, query=query, body=body, caller=caller, at=at)
+            return _response(bound.route, await bound.handler(call))
 
     return handle
 
@@ -189,6 +203,66 @@ def _query(request: web.Request, route: Route) -> BaseModel:
     except ValidationError as error:
         fields = problems.fields_of(error, query=True)
         raise ProblemError(problems.INVALID, fields=fields) from None
+
+
+class _FileDesk:
+    """How many files one route holds."""
+
+    def __init__(self, files: Files | None) -> None:
+        self._files = files
+        self._held = 0
+
+    @contextmanager
+    def place(self) -> Iterator[Spool]:
+        """Give room for one more file.
+
+        Raises:
+            ProblemError: there is none.
+        """
+        assert self._files is not None, "only routes that take files ask for room"
+        if self._held >= self._files.at_once:
+            raise ProblemError(problems.UNAVAILABLE, detail="too many files at once")
+        self._held += 1
+        try:
+            with Spool(self._files.bytes_max) as spool:
+                yield spool
+        finally:
+            self._held -= 1
+
+
+@asynccontextmanager
+async def _body_of(
+    request: web.Request, route: Route, desk: _FileDesk
+) -> AsyncIterator[BaseModel | Blob]:
+    """Give what the request carries: a model, or a file that is there until the answer is made."""
+    if route.files is None:
+        yield await _body(request, route)
+        return
+    with desk.place() as spool:
+        yield await _file(request, route.files, spool)
+
+
+async def _file(request: web.Request, files: Files, spool: Spool) -> Blob:
+    """Spool a file as it comes; one that does not come whole is not handed on."""
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    charset = None if request.charset is None else request.charset.lower()
+    charsets = (None, *files.charsets)
+    known = request.content_type in files.media_types and charset in charsets
+    if not known or encoding != "identity":
+        raise ProblemError(problems.FILE_KIND, detail=f"taken: {', '.join(files.media_types)}")
+    if (request.content_length or 0) > files.bytes_max:
+        raise ProblemError(problems.FILE_TOO_LARGE, detail=f"at most {files.bytes_max} bytes")
+    try:
+        async with asyncio.timeout(files.seconds_max):
+            async for piece in request.content.iter_chunked(PIECE_BYTES):
+                spool.add(piece)
+    except TimeoutError:
+        raise ProblemError(problems.BODY_SLOW) from None
+    except BlobTooLargeError:
+        raise ProblemError(
+            problems.FILE_TOO_LARGE, detail=f"at most {files.bytes_max} bytes"
+        ) from None
+    return spool.blob(request.content_type, charset)
 
 
 async def _body(request: web.Request, route: Route) -> BaseModel:
@@ -295,7 +369,7 @@ def _method(request: web.Request) -> str:
 def _problem(error: Exception, errors: Errors, template: str) -> web.StreamResponse:
     if isinstance(error, ProblemError):
         response = problems.answer(error.kind, detail=error.detail, fields=error.fields)
-        if error.kind in {problems.BODY_SLOW, problems.BODY_TOO_LARGE}:
+        if error.kind in _STILL_SENDING:
             response.force_close()
         return response
     if isinstance(error, web.HTTPException):

@@ -106,6 +106,14 @@ def _operation(
             "required": True,
             "content": {"application/json": {"schema": schemas[route.body_model, "validation"]}},
         }
+    if route.files is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "description": f"A file of at most {route.files.bytes_max} bytes, not compressed",
+            "content": {
+                media_type: {"schema": {"type": "string"}} for media_type in route.files.media_types
+            },
+        }
     return operation
 
 
@@ -159,6 +167,8 @@ def kinds_of(route: Route, errors: Mapping[type[Exception], ProblemType]) -> lis
             problems.BODY_TOO_LARGE,
             problems.NOT_JSON,
         ]
+    if route.files is not None:
+        kinds += [problems.BODY_SLOW, problems.FILE_TOO_LARGE, problems.FILE_KIND]
     kinds += [errors[error] for error in route.raises]
     return list(dict.fromkeys(kinds))
 

@@ -43,6 +43,10 @@ NOT_FOUND = problem_type(404, "not-found", "There is no such thing here")
 METHOD_UNKNOWN = problem_type(405, "method-unknown", "This address does not know that method")
 BODY_SLOW = problem_type(408, "body-slow", "The body took too long to arrive")
 BODY_TOO_LARGE = problem_type(413, "body-too-large", "The body is larger than 1 MiB")
+FILE_TOO_LARGE = problem_type(413, "file-too-large", "The file is larger than is taken here")
+FILE_KIND = problem_type(
+    415, "file-kind", "The body must be a file of a kind that is taken here, not compressed"
+)
 NOT_JSON = problem_type(415, "not-json", "The body must be application/json, not compressed")
 INVALID = problem_type(422, "invalid", "A value is missing, unknown or out of range")
 REFUSED = problem_type(400, "refused", "The request could not be understood")
@@ -57,6 +61,8 @@ OF_THE_WEB: Final = (
     METHOD_UNKNOWN,
     BODY_SLOW,
     BODY_TOO_LARGE,
+    FILE_TOO_LARGE,
+    FILE_KIND,
     NOT_JSON,
     INVALID,
     REFUSED,

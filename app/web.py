@@ -46,6 +46,7 @@ from metering.io.api_devices import DeviceApi
 from metering.io.api_firmware import FirmwareApi
 from metering.io.api_gaps import GapApi
 from metering.io.api_sources import SourceApi
+from metering.io.api_uploads import EncodingDiffersError, UploadApi
 from metering.io.custody import (
     ClaimSettledError,
     Custody,
@@ -89,9 +90,12 @@ from metering.io.registry import (
 )
 from metering.io.route import Bound, NotThereError, Role, routes_of
 from metering.io.sources import SourceBook, SourceClaimedError, SourceUnknownError
+from metering.io.uploads import Uploads, UploadUnknownError, UploadUnreadableError
 from metering.io.wire import CursorError
 from metering.source import SourceError
+from metering.take_in import UploadOvertakenError
 from metering.topic import FilterError
+from metering.upload import ZoneUnknownError
 
 # The one table from an error of the business to what the caller is told. The nearest class counts.
 ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
@@ -192,6 +196,17 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NoSuchTariffError: problem_type(
         422, "tariff-unknown", "No price of this tariff exists in this currency"
     ),
+    UploadUnknownError: problems.NOT_FOUND,
+    UploadOvertakenError: problem_type(
+        409, "upload-overtaken", "Somebody else is sending the same file"
+    ),
+    UploadUnreadableError: problem_type(
+        422, "upload-unreadable", "The file cannot be read; nothing of it was taken"
+    ),
+    EncodingDiffersError: problem_type(
+        422, "encoding-differs", "The charset of the body is not the encoding in the query"
+    ),
+    ZoneUnknownError: problem_type(422, "zone-unknown", "There is no such time zone"),
     CursorError: problem_type(422, "cursor-unknown", "This list never gave out that place"),
     BankSilentError: problem_type(503, "bank-silent", "The bank does not answer; try again"),
     BankError: problem_type(502, "bank-trouble", "The bank does not do what we asked for"),
@@ -264,6 +279,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         FirmwareApi(firmwares=Firmwares(pool=deps.pool)),
         DeskApi(desk=Desk(pool=deps.pool, gaps=gaps)),
         GapApi(gaps=gaps),
+        UploadApi(uploads=Uploads(pool=deps.pool)),
         PublicApi(
             checks=deps.checks,
             metrics=deps.metrics,

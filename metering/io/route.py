@@ -22,6 +22,8 @@ from pydantic import (
     Field,
 )
 
+from metering.io.blob import Blob
+
 # Nothing this system bills lies outside; the database has no partition there either.
 YEAR_FIRST: Final = 2000
 YEAR_LAST: Final = 2099
@@ -128,7 +130,7 @@ class Caller:
 
 P = TypeVar("P", bound=BaseModel)
 Q = TypeVar("Q", bound=BaseModel)
-B = TypeVar("B", bound=BaseModel)
+B = TypeVar("B", bound=BaseModel | Blob)
 M_co = TypeVar("M_co", bound=BaseModel, covariant=True)
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
@@ -169,6 +171,21 @@ class Page:
     cache_seconds: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """What a route takes instead of JSON: a file, which is spooled and not held in memory.
+
+    ``charsets`` are those that may be said of it; ``seconds_max`` is how long it may take to come.
+    So many are held ``at_once``, whether they still come or are worked on; more are sent away.
+    """
+
+    media_types: tuple[str, ...]
+    bytes_max: int
+    seconds_max: float
+    charsets: tuple[str, ...] = ("utf-8",)
+    at_once: int = 4
+
+
 class RouteError(TypeError):
     """A route was declared wrongly; the program does not start."""
 
@@ -200,6 +217,7 @@ class Route:
     query_model: type[BaseModel]
     body_model: type[BaseModel]
     answer_model: type[BaseModel] | None
+    files: Files | None = None
 
     def __post_init__(self) -> None:
         """Refuse a declaration that does not hold together.
@@ -214,7 +232,7 @@ class Route:
             raise RouteError(f"{self.name}: the path and {self.path_model.__name__} disagree")
         if self.policy in {Policy.RESIDENT, Policy.ACCOUNT} and "account_id" not in named:
             raise RouteError(f"{self.name} is a resident's, but its path names no account")
-        if self.method == "GET" and self.takes_body:
+        if self.method == "GET" and (self.takes_body or self.files is not None):
             raise RouteError(f"{self.name}: a GET has no body")
 
     @property
@@ -243,11 +261,13 @@ def route(  # noqa: PLR0913 - a route is a row of a table; these are its columns
     raises: tuple[type[Exception], ...] = (),
     media_type: str = "application/json",
     shown: bool = True,
+    files: Files | None = None,
 ) -> Callable[[F], F]:
     """Declare a handler's route; its annotations name the models.
 
     ``raises`` lists the errors of the domain that a caller may provoke; the shell knows the status
-    of each. ``repeat_status`` is the status of an ``Answer`` that is not fresh.
+    of each. ``repeat_status`` is the status of an ``Answer`` that is not fresh. ``files`` says
+    which files a handler takes whose body is a ``Blob``.
 
     Raises:
         RouteError: the declaration does not hold together.
@@ -259,6 +279,8 @@ def route(  # noqa: PLR0913 - a route is a row of a table; these are its columns
         if len(calls) != 1:
             raise RouteError(f"{handler.__qualname__} takes no Call[path, query, body]")
         models = get_args(calls[0])
+        if (models[2] is Blob) != (files is not None):
+            raise RouteError(f"{handler.__qualname__}: a Blob and files belong together")
         declared = Route(
             name=handler.__name__,
             method=method,
@@ -274,8 +296,9 @@ def route(  # noqa: PLR0913 - a route is a row of a table; these are its columns
             shown=shown,
             path_model=models[0],
             query_model=models[1],
-            body_model=models[2],
+            body_model=Nothing if models[2] is Blob else models[2],
             answer_model=_answered(handler.__qualname__, hints.get("return"), repeat_status),
+            files=files,
         )
         handler.__route__ = declared  # type: ignore[attr-defined] # a mark for routes_of
         return handler

@@ -193,6 +193,11 @@ class Batch:
         self._heads.blind += 1
         return False
 
+    @property
+    def connection(self) -> asyncpg.Connection:
+        """Where to write what must be committed together with this batch."""
+        return self._connection
+
     async def load(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known:
         """Lock the meters' buckets against other workers, and return what is known about them."""
         asked = set(meter_ids)

@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -77,6 +77,10 @@ POLICIES: Final = {
     "replace_reading": "operator",
     "list_cases": "operator",
     "close_case": "operator",
+    "send_readings": "operator",
+    "list_uploads": "operator",
+    "show_upload": "operator",
+    "list_upload_rows": "operator",
 }
 # Things that exist, all of account A-1.
 THINGS: Final = {
@@ -92,6 +96,7 @@ THINGS: Final = {
     "code": "household",
     "slug": "not-found",
     "asset": "start.js",
+    "upload_id": "00000000-0000-4000-8000-000000000002",
 }
 KEY: Final = """
     INSERT INTO device_key (meter_id, key_epoch, algorithm, public_key, kid, origin, added_at)
@@ -100,6 +105,12 @@ KEY: Final = """
 SOURCE: Final = """
     INSERT INTO source VALUES ('AQ-000001', '00000000-0000-4000-8000-000000000002', 'toy', 'a', '',
         1, 1, 0, 'm3', 'UTC', 60, 'a test', '2026-01-01Z')
+"""
+UPLOAD: Final = """
+    INSERT INTO upload (upload_id, digest, size_bytes, form, encoding, zone, decimal_mark, sent_by,
+        state, rows, started_at, changed_at)
+    VALUES ('00000000-0000-4000-8000-000000000002', sha256('file'), 9, 'csv', 'utf-8', '', '.',
+        'a test', 'done', 0, '2026-01-01Z', '2026-01-01Z')
 """
 QUERIES: Final = {"list_debits": "?state=noticed", "return_from_bank": "?link=" + "0" * 40}
 # Every answer that a caller who was let in may get: done, or a value that does not fit.
@@ -117,8 +128,12 @@ def address(bound: Bound) -> str:
     return path + QUERIES.get(bound.route.name, "")
 
 
-def body(bound: Bound) -> dict[str, int] | None:
-    return {} if bound.route.takes_body else None
+def body(bound: Bound) -> dict[str, Any]:
+    """Return the empty body of a route, of the kind that it takes."""
+    if bound.route.files is not None:
+        kind = bound.route.files.media_types[0]
+        return {"data": b"", "headers": {"Content-Type": kind}}
+    return {"json": {}} if bound.route.takes_body else {}
 
 
 async def statuses(api: Api, token: str | None) -> dict[str, int]:
@@ -126,7 +141,7 @@ async def statuses(api: Api, token: str | None) -> dict[str, int]:
     found = {}
     for bound in api.routes:
         found[bound.route.name], _ = await api.call(
-            bound.route.method, address(bound), token=token, json=body(bound)
+            bound.route.method, address(bound), token=token, **body(bound)
         )
     return found
 
@@ -192,6 +207,7 @@ class TestPolicies:
         await bill(api)
         await api.owner.execute(KEY)
         await api.owner.execute(SOURCE)
+        await api.owner.execute(UPLOAD)
 
         assert wrong(await statuses(api, api.operator), "operator") == {}
 
@@ -226,7 +242,7 @@ class TestForeignThings:
             answers = []
             for path in (real, real.replace("A-1", "A-404"), real.replace("A-1", "a%00'\"--")):
                 async with api.request(
-                    bound.route.method, path, token=api.other, json=body(bound)
+                    bound.route.method, path, token=api.other, **body(bound)
                 ) as response:
                     headers = {k: v for k, v in response.headers.items() if k != "Date"}
                     answers.append((response.status, headers, await response.read()))

@@ -19,6 +19,7 @@ VERBS = {
     "metering/port.py",
     "metering/ingest.py",
     "metering/republish.py",
+    "metering/take_in.py",
     "metering/validate.py",
     "billing/audit.py",
     "billing/collect.py",

@@ -156,6 +156,30 @@ DEFECTS = {
         wrong="            off_line = []",
         tests=("tests/metering/test_validate.py::TestAMonth",),
     ),
+    "a register that lost its last digits is taken": Defect(
+        file="metering/sheet.py",
+        right="if not ended and self.head is not None and",
+        wrong="if False and",
+        tests=("tests/metering/test_sheet.py",),
+    ),
+    "an hour that the clock showed twice is guessed": Defect(
+        file="metering/upload.py",
+        right="    if before > after:",
+        wrong="    if False:",
+        tests=("tests/metering/test_upload.py",),
+    ),
+    "two people take one file in twice": Defect(
+        file="sql/uploads.sql",
+        right="AND rows_done = :start::int AND",
+        wrong="AND :start::int >= 0 AND",
+        tests=("tests/metering/test_take_in.py::TestAStep",),
+    ),
+    "a dry run is committed": Defect(
+        file="metering/take_in.py",
+        right="            raise _UndoneError",
+        wrong="            await batch.keep(outcome, at=at)\n            return outcome",
+        tests=("tests/metering/test_take_in.py::TestADryRun",),
+    ),
     "a bill does not begin where the one before ended": Defect(
         file="sql/usage.sql",
         right="WHERE earlier.to_at = b.boundary_at AND",

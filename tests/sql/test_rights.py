@@ -27,6 +27,7 @@ FACTS = [
     "reading_finding",
     "period_finding",
     "source",
+    "upload",
 ]
 
 
@@ -74,6 +75,9 @@ class TestRights:
             ("period_finding", "outcome"),
             ("source", "topic"),
             ("source", "meter_id"),
+            ("upload", "digest"),
+            ("upload", "sent_by"),
+            ("upload_row", "result"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

@@ -15,6 +15,8 @@ LOCAL = {
     "ingest_worker",
     "ingest_lease",
     "schema_migrations",
+    "upload",
+    "upload_row",
 }
 GROUPS = {
     "meter_id": {
