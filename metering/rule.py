@@ -10,7 +10,7 @@ override figures and outcomes from a day on, by name, and only within the limits
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -279,22 +279,25 @@ class OverrideRefusal:
 class Override:
     """A town's word on one rule for one type of meter, or for all, from a local day on.
 
-    ``outcome`` is None, and ``figures`` lacks a name, where our own word stands.
+    ``from_at`` is the midnight with which that day began. ``outcome`` is None, and ``figures``
+    lacks a name, where our own word stands.
     """
 
     code: Code
     meter_type: MeterType | None
     valid_from: date
+    from_at: datetime
     outcome: Outcome | None
     figures: Mapping[str, int]
     approved_by: str
 
 
-def take_override(  # noqa: PLR0913 - the six columns of the table
+def take_override(  # noqa: PLR0913 - the seven columns of the table
     *,
     code: str,
     meter_type: str | None,
     valid_from: date,
+    from_at: datetime,
     outcome: str | None,
     figures: Mapping[str, object],
     approved_by: str,
@@ -325,6 +328,7 @@ def take_override(  # noqa: PLR0913 - the six columns of the table
         code=Code(code),
         meter_type=None if meter_type is None else MeterType(meter_type),
         valid_from=valid_from,
+        from_at=from_at,
         outcome=wanted,
         figures=MappingProxyType(checked),
         approved_by=approved_by.strip(),

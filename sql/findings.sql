@@ -82,26 +82,6 @@ JOIN LATERAL (
 GROUP BY s.start_on, s.end_on
 HAVING count(*) = s.end_on - s.start_on;
 
--- name: add_degree_day(day, degree_days_tenths, source, at)!
--- Note how cold a day was, as another revision of it.
-INSERT INTO degree_day (day, revision, degree_days_tenths, source, noted_at)
-SELECT :day::date, coalesce(max(revision), 0) + 1, :degree_days_tenths::integer, :source::text,
-       :at::timestamptz
-FROM degree_day
-WHERE day = :day::date;
-
--- name: read_overrides()
--- Read every word of the town on the rules, however old.
-SELECT code, meter_type, valid_from, outcome, figures::text AS figures, approved_by
-FROM rule_override
-ORDER BY code, meter_type, valid_from;
-
--- name: add_override(code, meter_type, valid_from, outcome, figures, approved_by, at)!
--- Enter a town's word on a rule; the same day is written once.
-INSERT INTO rule_override (code, meter_type, valid_from, outcome, figures, approved_by, entered_at)
-VALUES (:code::text, :meter_type::text, :valid_from::date, :outcome::text,
-        :figures::text::jsonb, :approved_by::text, :at::timestamptz);
-
 -- name: add_reading_findings(meter_ids, read_ats, codes, digests, versions, outcomes, figures, at)!
 -- Write what the rules say about readings; what was said before is not said again.
 INSERT INTO reading_finding (meter_id, read_at, code, digest, version, outcome, figures, found_at)

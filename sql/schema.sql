@@ -61,7 +61,12 @@ CREATE TABLE rule_override (
     figures     jsonb       NOT NULL CHECK (jsonb_typeof(figures) = 'object'),
     approved_by text        NOT NULL CHECK (length(approved_by) BETWEEN 1 AND 200),
     entered_at  timestamptz NOT NULL,
-    PRIMARY KEY (code, meter_type, valid_from)
+    -- The midnight with which that day began: ingest knows instants, and a zone may change its mind.
+    from_at     timestamptz NOT NULL,
+    PRIMARY KEY (code, meter_type, valid_from),
+    CONSTRAINT override_day_is_local CHECK (
+        abs(extract(epoch FROM from_at) - extract(epoch FROM valid_from)) <= 14 * 3600
+    )
 );
 
 -- How cold a local day was, in tenths of a degree day; a better number is another revision.

@@ -1,4 +1,4 @@
-"""What validating reads from PostgreSQL, and the findings, overrides and temperatures it keeps."""
+"""What validating reads from PostgreSQL, and the findings it keeps."""
 
 import json
 from collections import defaultdict
@@ -12,10 +12,12 @@ import asyncpg
 import sql
 from metering.habit import PeriodUse
 from metering.installation import Installation
+from metering.io.overrides import read_overrides
 from metering.meter import Meter
+from metering.policy import meter_type_of
 from metering.quality import Quality
 from metering.reading import Mark, Reading
-from metering.rule import Finding, MeterType, Override, OverrideRefusal, RuleBook, take_override
+from metering.rule import Finding, MeterType, Override, RuleBook
 from metering.survey import Case, Seen, Survey, Window, daily_from, seen_from
 from metering.validate import Key, Page
 from metering.verdict import Reason
@@ -36,10 +38,6 @@ _PLACE: Final = (
 )
 
 
-class BadOverrideError(Exception):
-    """A stored override is none that our rules know: another version of us wrote it."""
-
-
 class Findings:
     """Findings in PostgreSQL, by way of a pool that works as the service's role."""
 
@@ -53,39 +51,7 @@ class Findings:
             BadOverrideError: one of them is refused today.
         """
         async with self._pool.acquire() as connection:
-            rows = [dict(row) async for row in _Q.read_overrides(connection)]
-        return [_override(row) for row in rows]
-
-    async def add_override(self, override: Override, *, at: datetime) -> None:
-        """Enter a town's word on a rule.
-
-        Raises:
-            asyncpg.UniqueViolationError: the rule has a word of that day already.
-        """
-        async with self._pool.acquire() as connection:
-            await _Q.add_override(
-                connection,
-                code=override.code.value,
-                meter_type=override.meter_type.value if override.meter_type else "",
-                valid_from=override.valid_from,
-                outcome=override.outcome.value if override.outcome else None,
-                figures=json.dumps(dict(override.figures)),
-                approved_by=override.approved_by,
-                at=at,
-            )
-
-    async def add_degree_day(
-        self, day: date, degree_days_tenths: int, *, source: str, at: datetime
-    ) -> None:
-        """Note how cold a local day was; the newest note of a day counts.
-
-        Raises:
-            asyncpg.UniqueViolationError: somebody else noted the same day just now.
-        """
-        async with self._pool.acquire() as connection:
-            await _Q.add_degree_day(
-                connection, day=day, degree_days_tenths=degree_days_tenths, source=source, at=at
-            )
+            return await read_overrides(connection)
 
     async def cases(
         self, window: Window, *, books: Mapping[MeterType, RuleBook], after: Key | None, limit: int
@@ -209,7 +175,7 @@ def _case(place: Mapping[str, Any], known: Mapping[str, Any], window: Window) ->
     return Case(
         installation=Installation(**{name: place[name] for name in _PLACE}),
         meter=Meter(**{name: place[name] for name in _METER}),
-        meter_type=_meter_type(place["meter_type"]),
+        meter_type=meter_type_of(place["meter_type"]),
         seen=[_seen(row) for row in known["readings"][key]],
         daily=[
             Mark(read_at=row["read_at"], register_dm3=row["register_dm3"], turns=row["turns"])
@@ -221,11 +187,6 @@ def _case(place: Mapping[str, Any], known: Mapping[str, Any], window: Window) ->
         previous=past(window.previous.start),
         degree_days_tenths=cold.get(window.days.start),
     )
-
-
-def _meter_type(text: str) -> MeterType:
-    """Return the type of a meter; one that our rules do not know is a meter of no known size."""
-    return MeterType(text) if text in list(MeterType) else MeterType.DIAPHRAGM
 
 
 def _seen(row: Mapping[str, Any]) -> Seen:
@@ -242,20 +203,6 @@ def _seen(row: Mapping[str, Any]) -> Seen:
         reason=Reason(row["reason"]) if row["reason"] else None,
         received_at=row["received_at"],
     )
-
-
-def _override(row: Mapping[str, Any]) -> Override:
-    override = take_override(
-        code=row["code"],
-        meter_type=row["meter_type"] or None,
-        valid_from=row["valid_from"],
-        outcome=row["outcome"],
-        figures=json.loads(row["figures"]),
-        approved_by=row["approved_by"],
-    )
-    if isinstance(override, OverrideRefusal):
-        raise BadOverrideError(f"{row['code']} of {row['valid_from']}: {override.reason}")
-    return override
 
 
 def _columns(findings: Sequence[Finding]) -> dict[str, Any]:
