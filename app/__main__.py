@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final
 import structlog
 import typer
 
-from app import config, logs, meter_cli, tokens, verbs, wiring
+from app import config, logs, meter_cli, rules_cli, tokens, verbs, wiring
 from app import doctor as examination
 from app.bench.cli import bench
 from app.broker_cli import broker
@@ -48,7 +48,6 @@ State = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Once = Annotated[bool, typer.Option("--once", help="Do it once instead of again and again.")]
-
 Month = Annotated[str | None, typer.Option("--period", help="One month, such as 2026-01.")]
 
 cli = typer.Typer(
@@ -59,7 +58,8 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
-GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench, "meter": meter_cli.meter}
+GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench,
+                 "meter": meter_cli.meter, "rules": rules_cli.rules}  # fmt: skip
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
 

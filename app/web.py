@@ -34,12 +34,14 @@ from billing.io.debits import Debits
 from billing.io.store import BillingStore
 from billing.io.views import Views
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
+from billing.period import local_day, midnight
 from billing.reconcile import PeriodNotOverError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
 from metering.device import StateError
 from metering.io.api import MeteringApi, SupplyPointUnknownError
 from metering.io.api_desk import DeskApi
 from metering.io.api_devices import DeviceApi
+from metering.io.api_rules import Calendar, RuleApi
 from metering.io.desk import (
     BreaksTheLineError,
     CaseClosedError,
@@ -60,6 +62,7 @@ from metering.io.devices import (
     RotationRefusedError,
     WitnessDiffersError,
 )
+from metering.io.found import FindingDesk, FindingNotHeldError, FindingUnknownError
 from metering.io.registry import (
     AlreadyMeasuredError,
     ClosingImplausibleError,
@@ -74,6 +77,7 @@ from metering.io.registry import (
     RemovalOutOfOrderError,
 )
 from metering.io.route import Bound, NotThereError, Role, routes_of
+from metering.io.rules import OverrideKnownError, OverrideRefusedError, Rules
 from metering.io.wire import CursorError
 
 # The one table from an error of the business to what the caller is told. The nearest class counts.
@@ -121,6 +125,16 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     ),
     BreaksTheLineError: problem_type(
         422, "breaks-the-line", "The register does not fit between its trusted neighbours"
+    ),
+    OverrideRefusedError: problem_type(
+        422, "override-refused", "A town may not override a rule like this"
+    ),
+    OverrideKnownError: problem_type(
+        409, "override-known", "The rule has another word of that day already"
+    ),
+    FindingUnknownError: problems.NOT_FOUND,
+    FindingNotHeldError: problem_type(
+        409, "finding-not-held", "The finding waits for nobody; nothing is to decide"
     ),
     AccountDiffersError: problem_type(
         409, "account-differs", "This account was opened differently"
@@ -221,6 +235,14 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         DeskApi(desk=Desk(pool=deps.pool)),
+        RuleApi(
+            rules=Rules(deps.pool),
+            findings=FindingDesk(pool=deps.pool),
+            calendar=Calendar(
+                day_of=lambda at: local_day(at, deps.zone),
+                midnight=lambda day: midnight(day, deps.zone),
+            ),
+        ),
         PublicApi(
             checks=deps.checks,
             metrics=deps.metrics,

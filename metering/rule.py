@@ -265,6 +265,7 @@ class OverrideReason(StrEnum):
     NOT_APPROVED = "not_approved"
     RULE_OFF = "rule_off"
     EMPTY = "empty"
+    IN_THE_PAST = "in_the_past"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,14 +374,10 @@ def rule_book(meter_type: MeterType, overrides: Iterable[Override], *, on: date)
     Later overrides build on earlier ones; one for the type itself comes after one for all types of
     the same day. An override of a rule that is off for this type changes nothing.
     """
-    book = standard_book(meter_type)
-    rules = dict(book.rules)
-    mine = [
-        one
-        for one in overrides
-        if one.valid_from <= on and one.meter_type in {None, meter_type} and one.code in rules
-    ]
-    for one in sorted(mine, key=lambda o: (o.valid_from, o.meter_type is not None)):
+    rules = dict(standard_book(meter_type).rules)
+    for one in in_force(meter_type, overrides, on=on):
+        if one.code not in rules:
+            continue
         rule = rules[one.code]
         rules[one.code] = replace(
             rule,
@@ -389,3 +386,11 @@ def rule_book(meter_type: MeterType, overrides: Iterable[Override], *, on: date)
             figures=MappingProxyType({**rule.figures, **one.figures}),
         )
     return RuleBook(meter_type=meter_type, rules=MappingProxyType(rules))
+
+
+def in_force(meter_type: MeterType, overrides: Iterable[Override], *, on: date) -> list[Override]:
+    """Return the overrides for a type of meter on a local day, in the order they build."""
+    mine = [
+        one for one in overrides if one.valid_from <= on and one.meter_type in {None, meter_type}
+    ]
+    return sorted(mine, key=lambda one: (one.valid_from, one.meter_type is not None))

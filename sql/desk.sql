@@ -1,8 +1,9 @@
 -- name: survey_meters(after, page)
--- List meters with their last contact, last reading, held readings and open cases.
+-- List meters with their last contact, last reading, held readings, findings and open cases.
 SELECT
     m.meter_id, m.state, t.received_at AS last_contact_at, t.flags, r.read_at AS last_read_at,
-    r.register_dm3 AS last_register_dm3, h.held_readings, c.open_cases
+    r.register_dm3 AS last_register_dm3, h.held_readings, c.open_cases,
+    f.held_findings, f.flagged_findings
 FROM (
     SELECT meter_id, state FROM meter WHERE meter_id > :after ORDER BY meter_id LIMIT :page
 ) m
@@ -42,6 +43,18 @@ CROSS JOIN LATERAL (
     FROM meter_case
     WHERE meter_id = m.meter_id AND closed_at IS NULL
 ) c
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE a.outcome = 'held' AND NOT EXISTS (
+               SELECT FROM finding_decision d
+               WHERE d.meter_id = m.meter_id AND d.digest = a.digest
+           )) AS held_findings,
+           count(*) FILTER (WHERE a.outcome = 'flagged') AS flagged_findings
+    FROM (
+        SELECT digest, outcome FROM reading_finding WHERE meter_id = m.meter_id
+        UNION ALL
+        SELECT digest, outcome FROM period_finding WHERE meter_id = m.meter_id
+    ) a
+) f
 ORDER BY m.meter_id;
 
 -- name: list_held(before, before_meter, page)

@@ -1,4 +1,5 @@
--- What the rules of belief read about installations and periods, and the findings they write.
+-- What the rules of belief read about installations and periods, the findings they write, and what
+-- people say about them.
 
 -- name: survey_installations(start_at, end_at, after_meter_id, after_installed_at, chunk)
 -- List, in order of key, the next installations that hung in a period, with their meters.
@@ -105,3 +106,51 @@ FROM unnest(:meter_ids::text[], :installed_ats::timestamptz[], :codes::text[], :
     AS f (meter_id, installed_at, code, digest, version, outcome, figures)
 ORDER BY f.meter_id, f.installed_at, f.code, f.digest
 ON CONFLICT DO NOTHING;
+
+-- name: list_findings(meter, outcome, state, from_at, to_at, month, before, before_meter, before_digest, page)
+-- List findings with what was decided on them, the newest first; what is null does not narrow the list.
+SELECT f.meter_id, f.digest, f.read_at, f.installed_at, f.period_start, f.code, f.version, f.outcome,
+       f.figures::text AS figures, f.found_at, d.decided_by, d.because, d.decided_at
+FROM (
+    SELECT meter_id, digest, read_at, NULL::timestamptz AS installed_at, NULL::date AS period_start,
+           code, version, outcome, figures, found_at
+    FROM reading_finding
+    WHERE (:from_at::timestamptz IS NULL OR read_at >= :from_at::timestamptz
+           AND read_at < :to_at::timestamptz)
+    UNION ALL
+    SELECT meter_id, digest, NULL, installed_at, period_start, code, version, outcome, figures,
+           found_at
+    FROM period_finding
+    WHERE (:month::date IS NULL OR period_start = :month::date)
+) AS f
+LEFT JOIN finding_decision d ON d.meter_id = f.meter_id AND d.digest = f.digest
+WHERE (f.found_at, f.meter_id, f.digest)
+      < (:before::timestamptz, :before_meter::text, :before_digest::bytea)
+  AND (:meter::text IS NULL OR f.meter_id = :meter::text)
+  AND (:outcome::text IS NULL OR f.outcome = :outcome::text)
+  AND (:state::text IS NULL OR (d.digest IS NULL) = (:state::text = 'open'))
+ORDER BY f.found_at DESC, f.meter_id DESC, f.digest DESC
+LIMIT :page::bigint;
+
+-- name: find_finding(meter_id, digest)^
+-- Find one finding of a meter with what was decided on it.
+SELECT f.meter_id, f.digest, f.read_at, f.installed_at, f.period_start, f.code, f.version, f.outcome,
+       f.figures::text AS figures, f.found_at, d.decided_by, d.because, d.decided_at
+FROM (
+    SELECT meter_id, digest, read_at, NULL::timestamptz AS installed_at, NULL::date AS period_start,
+           code, version, outcome, figures, found_at
+    FROM reading_finding
+    UNION ALL
+    SELECT meter_id, digest, NULL, installed_at, period_start, code, version, outcome, figures,
+           found_at
+    FROM period_finding
+) AS f
+LEFT JOIN finding_decision d ON d.meter_id = f.meter_id AND d.digest = f.digest
+WHERE f.meter_id = :meter_id::text AND f.digest = :digest::bytea;
+
+-- name: decide_finding(meter_id, digest, decided_by, because, at)$
+-- Keep a person's word on a finding; nothing comes back when there was one before.
+INSERT INTO finding_decision (meter_id, digest, decided_by, because, decided_at)
+VALUES (:meter_id::text, :digest::bytea, :decided_by::text, :because::text, :at::timestamptz)
+ON CONFLICT DO NOTHING
+RETURNING digest;

@@ -14,6 +14,17 @@ INSERT INTO rule_override (
 VALUES (:code::text, :meter_type::text, :valid_from::date, :from_at::timestamptz, :outcome::text,
         :figures::text::jsonb, :approved_by::text, :at::timestamptz);
 
+-- name: list_degree_days(from_day, to_day)
+-- Read the newest note of each day from one day up to, but without, another.
+SELECT DISTINCT ON (day) day, revision, degree_days_tenths, source, noted_at
+FROM degree_day
+WHERE day >= :from_day::date AND day < :to_day::date
+ORDER BY day, revision DESC;
+
+-- name: lock_degree_days()!
+-- Keep others from noting temperatures until the commit, so that revisions follow each other.
+SELECT pg_advisory_xact_lock(hashtextextended('metering.degree_days', 0));
+
 -- name: add_degree_day(day, degree_days_tenths, source, at)!
 -- Note how cold a day was, as another revision of it.
 INSERT INTO degree_day (day, revision, degree_days_tenths, source, noted_at)

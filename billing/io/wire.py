@@ -1,17 +1,15 @@
 """What accounts, tariffs and bills look like on the wire of the API."""
 
-import re
 from datetime import date
 from typing import Annotated, Final, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from billing.tariff import NET_MINOR_PER_1000_M3_MAX
 from metering.io.route import (
     TEXT_PATTERN,
-    YEAR_FIRST,
-    YEAR_LAST,
     AccountId,
+    Day,
     Instant,
     MeterId,
     PageSize,
@@ -23,28 +21,6 @@ from metering.io.route import (
 TOKEN_DAYS: Final = 30
 TOKEN_DAYS_MAX: Final = 400
 
-_DAY: Final = re.compile(r"^\d{4}-\d\d-\d\d$", re.ASCII)
-
-
-def _written_out(value: object) -> object:
-    """Let through a day, or text that writes one out; a number is not a day."""
-    if not isinstance(value, date) and not (isinstance(value, str) and _DAY.match(value)):
-        raise ValueError("a day is written like 2026-01-01")
-    return value
-
-
-Day = Annotated[
-    Annotated[
-        date,
-        Field(
-            strict=False,  # text was checked just before
-            ge=date(YEAR_FIRST, 1, 1),
-            le=date(YEAR_LAST, 12, 31),
-            examples=["2026-01-01"],
-        ),
-    ],
-    BeforeValidator(_written_out),
-]
 TariffCode = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$", examples=["household"])]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["KZT"])]
 Month = Annotated[str, Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", examples=["2026-01"])]

@@ -104,7 +104,7 @@ class Findings:
                 connection,
                 meter_ids=[meter_id for meter_id, _, _ in of_readings],
                 read_ats=[read_at for _, read_at, _ in of_readings],
-                **_columns([finding for _, _, finding in of_readings]),
+                **_columns([(read_at.isoformat(), finding) for _, read_at, finding in of_readings]),
                 at=at,
             )
             periods = await _Q.add_period_findings(
@@ -112,7 +112,12 @@ class Findings:
                 meter_ids=[meter_id for meter_id, _, _ in of_periods],
                 installed_ats=[installed_at for _, installed_at, _ in of_periods],
                 period_start=window.days.start,
-                **_columns([finding for _, _, finding in of_periods]),
+                **_columns(
+                    [
+                        (f"{installed_at.isoformat()}|{window.days.start}", finding)
+                        for _, installed_at, finding in of_periods
+                    ]
+                ),
                 at=at,
             )
         return _count(readings) + _count(periods)
@@ -205,17 +210,21 @@ def _seen(row: Mapping[str, Any]) -> Seen:
     )
 
 
-def _columns(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return findings as the columns of their tables, each with the digest of what it says."""
-    figures = [json.dumps(dict(one.figures), sort_keys=True) for one in findings]
+def _columns(findings: Sequence[tuple[str, Finding]]) -> dict[str, Any]:
+    """Return findings as the columns of their tables.
+
+    The digest is of what is said and of what it is said, so it names one finding of a meter.
+    """
+    figures = [json.dumps(dict(one.figures), sort_keys=True) for _, one in findings]
     words = [
-        f"{one.version}|{one.outcome}|{said}" for one, said in zip(findings, figures, strict=True)
+        f"{subject}|{one.code}|{one.version}|{one.outcome}|{said}"
+        for (subject, one), said in zip(findings, figures, strict=True)
     ]
     return {
-        "codes": [one.code.value for one in findings],
+        "codes": [one.code.value for _, one in findings],
         "digests": [sha256(one.encode()).digest() for one in words],
-        "versions": [one.version for one in findings],
-        "outcomes": [one.outcome.value for one in findings],
+        "versions": [one.version for _, one in findings],
+        "outcomes": [one.outcome.value for _, one in findings],
         "figures": figures,
     }
 

@@ -8,7 +8,7 @@ reads the models from its annotations, so that what mypy checks, what the wire e
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, get_args, get_origin
 from typing import get_type_hints as hints_of
@@ -48,6 +48,16 @@ def _within_years(value: datetime) -> datetime:
     return instant
 
 
+_DAY: Final = re.compile(r"^\d{4}-\d\d-\d\d$", re.ASCII)
+
+
+def _day_written_out(value: object) -> object:
+    """Let through a day, or text that writes one out; a number is not a day."""
+    if not isinstance(value, date) and not (isinstance(value, str) and _DAY.match(value)):
+        raise ValueError("a day is written like 2026-01-01")
+    return value
+
+
 # Text that a person wrote: no control characters, which PostgreSQL and terminals misread.
 TEXT_PATTERN: Final = r"^[^\u0000-\u001f\u007f-\u009f]+$"
 
@@ -55,6 +65,18 @@ Instant = Annotated[
     Annotated[AwareDatetime, Field(strict=False)],  # text was checked just before
     BeforeValidator(_written_out),
     AfterValidator(_within_years),
+]
+Day = Annotated[
+    Annotated[
+        date,
+        Field(
+            strict=False,  # text was checked just before
+            ge=date(YEAR_FIRST, 1, 1),
+            le=date(YEAR_LAST, 12, 31),
+            examples=["2026-01-01"],
+        ),
+    ],
+    BeforeValidator(_day_written_out),
 ]
 MeterId = Annotated[str, Field(pattern=r"^[A-Z0-9-]{1,32}$", examples=["AQ-000123"])]
 AccountId = Annotated[str, Field(pattern=r"^[A-Z0-9-]{1,32}$", examples=["A-000123"])]

@@ -63,6 +63,12 @@ POLICIES: Final = {
     "replace_reading": "operator",
     "list_cases": "operator",
     "close_case": "operator",
+    "list_rules": "operator",
+    "override_rule": "operator",
+    "note_degree_days": "operator",
+    "list_degree_days": "operator",
+    "list_findings": "operator",
+    "decide_finding": "operator",
 }
 # Things that exist, all of account A-1.
 THINGS: Final = {
@@ -70,6 +76,7 @@ THINGS: Final = {
     "meter_id": "AQ-000001",
     "epoch": "1",
     "read_at": "2026-02-01T00:00:00Z",
+    "finding_id": "0" * 64,
     "case_id": "00000000-0000-4000-8000-000000000001",
     "bill_no": "2026-01",
     "mandate_id": "M-1",

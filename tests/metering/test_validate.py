@@ -121,9 +121,8 @@ class TestAMonth:
         store = Rules(pool)
         for days, cold in ((WINDOW.days, 200), (WINDOW.previous, 65)):
             for number in range(days.count):
-                await store.add_degree_day(
-                    days.start + timedelta(days=number), cold, source="a test", at=AT
-                )
+                day = days.start + timedelta(days=number)
+                await store.note_degree_days({day: cold}, source="a test", at=AT)
 
         counts = await run(pool)
 
@@ -139,12 +138,12 @@ class TestAMonth:
         for days, cold in ((WINDOW.days, 200), (WINDOW.previous, 65)):
             for number in range(1, days.count):
                 day = days.start + timedelta(days=number)
-                await store.add_degree_day(day, 1, source="a slip", at=AT)
-                await store.add_degree_day(day, cold, source="a test", at=AT)
+                await store.note_degree_days({day: 1}, source="a slip", at=AT)
+                await store.note_degree_days({day: cold}, source="a test", at=AT)
 
         assert (await run(pool)).held == 1
         for days, cold in ((WINDOW.days, 200), (WINDOW.previous, 65)):
-            await store.add_degree_day(days.start, cold, source="a test", at=AT)
+            await store.note_degree_days({days.start: cold}, source="a test", at=AT)
         assert (await run(pool)).held == 0
 
     async def test_says_what_lacks_and_what_stood_still(

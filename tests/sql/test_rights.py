@@ -23,6 +23,7 @@ FACTS = [
     "degree_day",
     "reading_finding",
     "period_finding",
+    "finding_decision",
 ]
 
 

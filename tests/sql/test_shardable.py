@@ -32,6 +32,7 @@ GROUPS = {
         "declared_gap",
         "reading_finding",
         "period_finding",
+        "finding_decision",
     },
     "account_id": {
         "account",
