@@ -23,8 +23,8 @@ from billing.follow import follow
 from billing.io.bank import BankClient
 from billing.io.debits import Debits
 from billing.io.store import BillingStore
-from billing.period import Period
-from billing.reconcile import due_periods, reconcile
+from billing.period import Period, local_day, midnight
+from billing.reconcile import SETTLING, due_periods, reconcile
 from metering.ingest import BATCH_MAX, IngestCounts, ingest_batch
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
@@ -51,6 +51,8 @@ GC_ROUNDS: Final = 50
 # The session that only tells meters again; it listens to nothing.
 REPUBLISH_ID: Final = "aqkol-republish"
 
+# Asks whether today's hour has come; the rules themselves run once a day.
+VALIDATE_EVERY: Final = timedelta(minutes=10)
 # A month is over once a month; looking often only makes late readings count sooner.
 RECONCILE_EVERY: Final = timedelta(minutes=10)
 COLLECT_EVERY: Final = timedelta(seconds=30)
@@ -151,15 +153,21 @@ async def ingest_waiting(house: House, stopping: asyncio.Event) -> dict[str, Any
 async def reconcile_at(house: House, at: datetime, period: Period | None = None) -> dict[str, Any]:
     """Bill one month, or every month that is due, and return the counts by month.
 
+    No month is billed before the rules have gone over all that came while it settled.
+
     Raises:
         PeriodNotOverError: the month asked for still runs.
     """
     store, zone = BillingStore(house.pool), house.settings.zone
+    findings = Findings(house.pool)
     periods = (period,) if period else await due_periods(store=store, at=at, zone=zone)
-    return {
-        one.label: asdict(await reconcile(store=store, period=one, at=at, zone=zone))
-        for one in periods
-    }
+    done: dict[str, Any] = {}
+    for one in periods:
+        settled_at = one.bounds(zone)[1] + SETTLING
+        if at >= one.bounds(zone)[1] and not await findings.validated_since(one.start, settled_at):
+            await validate_at(house, at, one)
+        done[one.label] = asdict(await reconcile(store=store, period=one, at=at, zone=zone))
+    return done
 
 
 async def republish_now(house: House) -> dict[str, Any]:
@@ -198,6 +206,26 @@ async def validate_at(house: House, at: datetime, period: Period | None = None) 
         store=Findings(house.pool), window=window_of(wanted, zone), at=at, heated=False
     )
     return {wanted.label: asdict(counts)}
+
+
+async def validate_due(house: House, at: datetime) -> dict[str, Any]:
+    """Apply the rules once a day, after the town's hour, and return the counts by month.
+
+    Gone over are the month that was over yesterday or before, and every month in which something
+    is held: what came late may answer it, or ask anew.
+    """
+    zone, findings = house.settings.zone, Findings(house.pool)
+    since = midnight(local_day(at, zone), zone) + timedelta(hours=house.settings.validate_hour)
+    if at < since:
+        return {}
+    last = Period.holding(at, zone).before()
+    held = await BillingStore(house.pool).periods_with_questions()
+    starts = sorted({last.start} | {start for start in held if start < last.start})
+    counts: dict[str, Any] = {}
+    for start in starts:
+        if not await findings.validated_since(start, since):
+            counts |= await validate_at(house, at, Period.month(start.year, start.month))
+    return counts
 
 
 def window_of(period: Period, zone: str) -> Window:
@@ -248,7 +276,8 @@ async def serve(house: House, stopping: asyncio.Event) -> None:
         await stack.enter_async_context(served(house, client))
         jobs: list[Coroutine[Any, Any, None]] = [house.servers.keep(stopping)]
         jobs += [ingest_until(house, url, stopping) for url in house.servers.mqtt_urls]
-        jobs += [reconcile_loop(house, stopping), audit_loop(house, client, stopping)]
+        jobs += [validate_loop(house, stopping), reconcile_loop(house, stopping)]
+        jobs.append(audit_loop(house, client, stopping))
         if client is not None:
             jobs.append(collect_loop(house, client, stopping))
         log.info("serve.ready", collecting=client is not None)
@@ -277,6 +306,15 @@ async def reconcile_loop(house: House, stopping: asyncio.Event) -> None:
         await reconcile_at(house, at)
 
     await loop(step, name="reconcile", every=RECONCILE_EVERY, clock=house.clock, stopping=stopping)
+
+
+async def validate_loop(house: House, stopping: asyncio.Event) -> None:
+    """Apply the rules of belief, once a day."""
+
+    async def step(at: datetime) -> None:
+        await validate_due(house, at)
+
+    await loop(step, name="validate", every=VALIDATE_EVERY, clock=house.clock, stopping=stopping)
 
 
 async def collect_loop(house: House, client: BankClient, stopping: asyncio.Event) -> None:

@@ -154,3 +154,19 @@ INSERT INTO finding_decision (meter_id, digest, decided_by, because, decided_at)
 VALUES (:meter_id::text, :digest::bytea, :decided_by::text, :because::text, :at::timestamptz)
 ON CONFLICT DO NOTHING
 RETURNING digest;
+
+-- name: add_validation(period_start, at, installations, flagged, held, refused, written)!
+-- Note that the rules have gone over a month; two at one instant are one.
+INSERT INTO validation (
+    period_start, validated_at, installations, flagged, held, refused, written
+)
+VALUES (:period_start::date, :at::timestamptz, :installations::bigint, :flagged::bigint,
+        :held::bigint, :refused::bigint, :written::bigint)
+ON CONFLICT DO NOTHING;
+
+-- name: validated_since(period_start, since)$
+-- Say whether the rules went over a month at or after an instant.
+SELECT EXISTS (
+    SELECT FROM validation
+    WHERE period_start = :period_start::date AND validated_at >= :since::timestamptz
+);

@@ -79,6 +79,18 @@ CREATE TABLE degree_day (
     PRIMARY KEY (day, revision)
 );
 
+-- When the rules went over a month, and what they found; a month may be gone over many times.
+CREATE TABLE validation (
+    period_start  date        NOT NULL,
+    validated_at  timestamptz NOT NULL,
+    installations bigint      NOT NULL CHECK (installations >= 0),
+    flagged       bigint      NOT NULL CHECK (flagged >= 0),
+    held          bigint      NOT NULL CHECK (held >= 0),
+    refused       bigint      NOT NULL CHECK (refused >= 0),
+    written       bigint      NOT NULL CHECK (written >= 0),
+    PRIMARY KEY (period_start, validated_at)
+);
+
 -- Group meter_id ----------------------------------------------------------------------------------
 
 -- A gas meter: what its dial can show and how fast gas can pass.

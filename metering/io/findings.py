@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Any, Final
@@ -19,7 +20,7 @@ from metering.quality import Quality
 from metering.reading import Mark, Reading
 from metering.rule import Finding, MeterType, Override, RuleBook
 from metering.survey import Case, Seen, Survey, Window, daily_from, seen_from
-from metering.validate import Key, Page
+from metering.validate import Key, Page, ValidateCounts
 from metering.verdict import Reason
 
 _Q = sql.queries("findings")
@@ -121,6 +122,21 @@ class Findings:
                 at=at,
             )
         return _count(readings) + _count(periods)
+
+    async def note(self, counts: ValidateCounts, *, window: Window, at: datetime) -> None:
+        """Note that the rules have gone over all of a month."""
+        async with self._pool.acquire() as connection:
+            await _Q.add_validation(
+                connection, period_start=window.days.start, at=at, **asdict(counts)
+            )
+
+    async def validated_since(self, period_start: date, since: datetime) -> bool:
+        """Say whether the rules went over a month at or after an instant."""
+        async with self._pool.acquire() as connection:
+            known: bool = await _Q.validated_since(
+                connection, period_start=period_start, since=since
+            )
+        return known
 
 
 async def _known(

@@ -24,6 +24,7 @@ FACTS = [
     "reading_finding",
     "period_finding",
     "finding_decision",
+    "validation",
 ]
 
 

@@ -6,7 +6,14 @@ stands on every node, or is local to one node. Each new table is entered here on
 
 import asyncpg
 
-REFERENCE = {"tariff", "vat_rate", "ledger_account", "rule_override", "degree_day"}
+REFERENCE = {
+    "tariff",
+    "vat_rate",
+    "ledger_account",
+    "rule_override",
+    "degree_day",
+    "validation",
+}
 LOCAL = {
     "access_token",
     "bank_event",
