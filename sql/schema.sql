@@ -244,7 +244,9 @@ CREATE TABLE usage_gap (
     installed_at timestamptz NOT NULL,
     period_start date        NOT NULL,
     account_id   text        NOT NULL CHECK (account_id ~ '^[A-Z0-9-]{1,32}$'),
-    reason       text        NOT NULL CHECK (reason IN ('no_opening_register', 'no_closing_register')),
+    reason       text        NOT NULL CHECK (
+        reason IN ('no_opening_register', 'no_closing_register', 'held_finding')
+    ),
     noted_at     timestamptz NOT NULL,
     PRIMARY KEY (meter_id, installed_at, period_start),
     FOREIGN KEY (meter_id, installed_at) REFERENCES installation
@@ -398,6 +400,26 @@ CREATE TABLE finding_decision (
 CREATE INDEX reading_finding_newest ON reading_finding (found_at DESC, meter_id DESC, digest DESC);
 CREATE INDEX period_finding_newest ON period_finding (found_at DESC, meter_id DESC, digest DESC);
 
+-- Readings and periods that wait for a person: a held finding that nobody let stand. A decision on a
+-- reading is a word on all that was found about it.
+CREATE VIEW held_reading AS
+SELECT f.meter_id, f.read_at
+FROM reading_finding f
+WHERE f.outcome = 'held'
+  AND NOT EXISTS (
+      SELECT FROM finding_decision d WHERE d.meter_id = f.meter_id AND d.digest = f.digest
+  )
+  AND NOT EXISTS (
+      SELECT FROM reading_decision d WHERE d.meter_id = f.meter_id AND d.read_at = f.read_at
+  );
+CREATE VIEW held_period AS
+SELECT f.meter_id, f.installed_at, f.period_start
+FROM period_finding f
+WHERE f.outcome = 'held'
+  AND NOT EXISTS (
+      SELECT FROM finding_decision d WHERE d.meter_id = f.meter_id AND d.digest = f.digest
+  );
+
 -- Group account_id --------------------------------------------------------------------------------
 
 -- A personal account: who owes, without saying who that is.
@@ -474,7 +496,8 @@ CREATE TABLE bill_hold (
     account_id   text        NOT NULL REFERENCES account,
     period_start date        NOT NULL,
     reason       text        NOT NULL CHECK (reason IN (
-        'no_opening_register', 'no_closing_register', 'no_price', 'no_register_at_price_change'
+        'no_opening_register', 'no_closing_register', 'no_price', 'no_register_at_price_change',
+        'held_finding'
     )),
     meter_id     text        NOT NULL CHECK (meter_id ~ '^[A-Z0-9-]{1,32}$'),
     noted_at     timestamptz NOT NULL,
@@ -658,6 +681,7 @@ END $$;
 GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
 REVOKE INSERT ON ledger_account, vat_rate, bucket, trusted_reading FROM aqkol_service;
+REVOKE INSERT ON held_reading, held_period FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;
 GRANT UPDATE (version) ON bucket TO aqkol_service;
 GRANT UPDATE (holder, lease_until), DELETE ON bucket_lease TO aqkol_service;

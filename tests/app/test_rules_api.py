@@ -245,6 +245,24 @@ class TestFindings:
         assert (await findings(api, "?state=decided"))["findings"] == [made]
         assert await api.owner.fetch("SELECT * FROM reading ORDER BY meter_id, read_at") == before
 
+    async def test_holds_the_bill_until_then(self, api: Api) -> None:
+        """A-1 waits, and is told which meter; A-2 is billed; a decision sends the bill."""
+        await judged(api)
+
+        async def billed() -> tuple[int, int]:
+            body = {"period": "2026-01"}
+            status, done = await api.call("POST", "/v1/bill-runs", token=api.operator, json=body)
+            assert status == 200
+            return done["billed"], done["held"]
+
+        assert await billed() == (1, 1)
+        _, page = await api.call("GET", "/v1/bills/held", token=api.operator)
+        assert [(it["account_id"], it["reason"], it["meter_id"]) for it in page["holds"]] == [
+            ("A-1", "held_finding", "AQ-000001")
+        ]
+        await decide(api, (await findings(api, "?state=open&outcome=held"))["findings"][0])
+        assert await billed() == (1, 0)
+
     async def test_is_decided_only_where_somebody_is_asked(self, api: Api) -> None:
         """A flagged finding waits for nobody, and what was never found cannot be decided."""
         await judged(api)
