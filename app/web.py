@@ -41,7 +41,7 @@ from metering.device import StateError
 from metering.io.api import MeteringApi, SupplyPointUnknownError
 from metering.io.api_desk import DeskApi
 from metering.io.api_devices import DeviceApi
-from metering.io.api_rules import Calendar, RuleApi
+from metering.io.api_rules import Calendar, LevelApi, RuleApi
 from metering.io.desk import (
     BreaksTheLineError,
     CaseClosedError,
@@ -63,6 +63,7 @@ from metering.io.devices import (
     WitnessDiffersError,
 )
 from metering.io.found import FindingDesk, FindingNotHeldError, FindingUnknownError
+from metering.io.levels import Levels, NotConsistentError, ProposalDiffersError
 from metering.io.registry import (
     AlreadyMeasuredError,
     ClosingImplausibleError,
@@ -135,6 +136,12 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     FindingUnknownError: problems.NOT_FOUND,
     FindingNotHeldError: problem_type(
         409, "finding-not-held", "The finding waits for nobody; nothing is to decide"
+    ),
+    NotConsistentError: problem_type(
+        409, "not-consistent", "The refused readings do not agree on a level"
+    ),
+    ProposalDiffersError: problem_type(
+        409, "proposal-differs", "The readings agree on another level than was shown"
     ),
     AccountDiffersError: problem_type(
         409, "account-differs", "This account was opened differently"
@@ -222,6 +229,9 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
     accounts = AccountStore(pool=deps.pool)
     store = BillingStore(deps.pool)
     document: dict[str, Any] = {}
+    calendar = Calendar(
+        day_of=lambda at: local_day(at, deps.zone), midnight=lambda day: midnight(day, deps.zone)
+    )
     apis = (
         AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
         DebitApi(
@@ -235,14 +245,8 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         DeskApi(desk=Desk(pool=deps.pool)),
-        RuleApi(
-            rules=Rules(deps.pool),
-            findings=FindingDesk(pool=deps.pool),
-            calendar=Calendar(
-                day_of=lambda at: local_day(at, deps.zone),
-                midnight=lambda day: midnight(day, deps.zone),
-            ),
-        ),
+        RuleApi(rules=Rules(deps.pool), findings=FindingDesk(pool=deps.pool), calendar=calendar),
+        LevelApi(levels=Levels(pool=deps.pool), calendar=calendar),
         PublicApi(
             checks=deps.checks,
             metrics=deps.metrics,

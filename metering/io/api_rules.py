@@ -10,9 +10,16 @@ from metering.io.found import (
     FindingNotHeldError,
     FindingUnknownError,
 )
-from metering.io.registry import LAST_INSTANT
+from metering.io.levels import Confirmation, Levels, NotConsistentError, ProposalDiffersError
+from metering.io.registry import (
+    LAST_INSTANT,
+    AlreadyMeasuredError,
+    MeterUnknownError,
+    NotInstalledError,
+)
 from metering.io.route import Answer, Call, Nothing, Policy, route
 from metering.io.rules import Order, OverrideKnownError, OverrideRefusedError, Rules, taken
+from metering.io.wire import MeterPath
 from metering.io.wire_rules import (
     DAYS_MAX,
     DegreeDayQuery,
@@ -23,10 +30,13 @@ from metering.io.wire_rules import (
     FindingPath,
     FindingQuery,
     FindingShown,
+    LevelShown,
     NewDecision,
     NewDegreeDays,
     NewOverride,
+    NewRebaseline,
     OverrideShown,
+    RebaselineShown,
     RuleQuery,
     RuleShown,
     RulesShown,
@@ -179,6 +189,54 @@ class RuleApi:
             at=call.at,
         )
         return Answer(body=finding_shown(found), fresh=fresh)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelApi:
+    """The routes of meters that go on at another level."""
+
+    levels: Levels
+    calendar: Calendar
+
+    @route(
+        "GET",
+        "/v1/meters/{meter_id}/rebaseline",
+        policy=Policy.OPERATOR,
+        summary="Show the level that refused readings agree on",
+        tag="rules",
+        raises=(MeterUnknownError, NotInstalledError, NotConsistentError),
+    )
+    async def show_level(self, call: Call[MeterPath, Nothing, Nothing]) -> LevelShown:
+        """Show what a person would confirm: the last trusted register and the new level."""
+        level = await self.levels.proposed(call.path.meter_id, today=self.calendar.day_of(call.at))
+        return LevelShown.model_validate(level, from_attributes=True)
+
+    @route(
+        "POST",
+        "/v1/meters/{meter_id}/rebaseline",
+        policy=Policy.OPERATOR,
+        summary="Let a meter go on at another level",
+        tag="rules",
+        status=201,
+        repeat_status=200,
+        raises=(
+            MeterUnknownError,
+            NotInstalledError,
+            NotConsistentError,
+            ProposalDiffersError,
+            AlreadyMeasuredError,
+        ),
+    )
+    async def rebaseline_meter(
+        self, call: Call[MeterPath, Nothing, NewRebaseline]
+    ) -> Answer[RebaselineShown]:
+        """End the meter's stay and begin another at the level that was shown, in one instant."""
+        assert call.caller is not None, "this route is operators'"
+        said = Confirmation(**call.body.model_dump(), decided_by=call.caller.label)
+        made, fresh = await self.levels.confirm(
+            call.path.meter_id, said, today=self.calendar.day_of(call.at), at=call.at
+        )
+        return Answer(body=RebaselineShown.model_validate(made, from_attributes=True), fresh=fresh)
 
 
 def rules_shown(book: RuleBook, overrides: list[Override], *, day: date) -> RulesShown:

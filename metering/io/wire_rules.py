@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from metering.io.found import Found
 from metering.io.route import TEXT_PATTERN, Day, Instant, MeterId, PageSize, Wire
-from metering.io.wire import MeterPath
+from metering.io.wire import MeterPath, RegisterDm3
 from metering.io.wire_desk import Sentence
 from metering.rule import APPROVED_BY_CHARS_MAX
 
@@ -180,6 +180,46 @@ class FindingPage(Wire):
     next_before: Instant | None
     next_before_meter: str | None
     next_before_finding: str | None
+
+
+class LevelShown(Wire):
+    """A level that refused readings agree on; nothing is measured from it by itself."""
+
+    meter_id: MeterId
+    before_read_at: Instant
+    before_dm3: Annotated[int, Field(description="the last trusted register")]
+    first_read_at: Instant
+    first_dm3: Annotated[int, Field(description="the first register that agrees")]
+    last_read_at: Instant
+    last_dm3: int
+    readings: Annotated[int, Field(description="how many agree")]
+    rule_version: str
+
+
+class NewRebaseline(Wire):
+    """A person's word that a meter goes on at another level: what was shown, and why it is so."""
+
+    because: Sentence
+    before_dm3: RegisterDm3
+    first_read_at: Instant
+    first_dm3: RegisterDm3
+
+
+class RebaselineShown(Wire):
+    """A meter's new beginning: one stay ended with before_dm3, the next began with first_dm3."""
+
+    meter_id: MeterId
+    installed_at: Instant
+    previous_installed_at: Instant
+    before_read_at: Instant
+    before_dm3: int
+    first_dm3: int
+    last_dm3: int
+    readings: int
+    rule_version: str
+    decided_by: str
+    because: str
+    decided_at: Instant
 
 
 def finding_shown(found: Found) -> FindingShown:

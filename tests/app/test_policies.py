@@ -69,6 +69,8 @@ POLICIES: Final = {
     "list_degree_days": "operator",
     "list_findings": "operator",
     "decide_finding": "operator",
+    "show_level": "operator",
+    "rebaseline_meter": "operator",
 }
 # Things that exist, all of account A-1.
 THINGS: Final = {

@@ -25,6 +25,7 @@ FACTS = [
     "period_finding",
     "finding_decision",
     "validation",
+    "rebaseline",
 ]
 
 

@@ -40,6 +40,7 @@ GROUPS = {
         "reading_finding",
         "period_finding",
         "finding_decision",
+        "rebaseline",
     },
     "account_id": {
         "account",
