@@ -16,6 +16,7 @@ import structlog
 
 from app.broker_tls import broker_tls
 from app.run import BACKOFF_S_MAX, is_away, loop, pause
+from app.window import window_of
 from app.wiring import House, bank, notary, served, subscription
 from billing.audit import audit
 from billing.collect import collect
@@ -32,7 +33,6 @@ from metering.io.notary import Notary
 from metering.io.safe import SafeStore
 from metering.io.store import Store
 from metering.republish import republish
-from metering.survey import Days, Window
 from metering.telegram import Arrival
 from metering.validate import validate
 
@@ -226,20 +226,6 @@ async def validate_due(house: House, at: datetime) -> dict[str, Any]:
         if not await findings.validated_since(start, since):
             counts |= await validate_at(house, at, Period.month(start.year, start.month))
     return counts
-
-
-def window_of(period: Period, zone: str) -> Window:
-    """Return a month as the rules see it: its instants, the month before, the same last year."""
-    start_at, end_at = period.bounds(zone)
-    before = period.before()
-    last_year = Period.month(period.start.year - 1, period.start.month)
-    return Window(
-        days=Days(start=period.start, end=period.end),
-        start_at=start_at,
-        end_at=end_at,
-        previous=Days(start=before.start, end=before.end),
-        last_year=Days(start=last_year.start, end=last_year.end),
-    )
 
 
 async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from app.problems import ProblemType, problem_type
 from app.public import Check, NotReadyError, PublicApi
 from app.run import Clock
 from app.tokens import issue_token, revoke_account_tokens
+from app.window import window_of
 from billing.bank import BankError, BankSilentError
 from billing.enrol import MandateEndedError, NoSuchMandateError
 from billing.io.accounts import (
@@ -34,7 +35,7 @@ from billing.io.debits import Debits
 from billing.io.store import BillingStore
 from billing.io.views import Views
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
-from billing.period import local_day, midnight
+from billing.period import Period, local_day, midnight
 from billing.reconcile import PeriodNotOverError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
 from metering.device import StateError
@@ -42,6 +43,7 @@ from metering.io.api import MeteringApi, SupplyPointUnknownError
 from metering.io.api_desk import DeskApi
 from metering.io.api_devices import DeviceApi
 from metering.io.api_rules import Calendar, LevelApi, RuleApi
+from metering.io.api_use import UseApi
 from metering.io.desk import (
     BreaksTheLineError,
     CaseClosedError,
@@ -79,7 +81,9 @@ from metering.io.registry import (
 )
 from metering.io.route import Bound, NotThereError, Role, routes_of
 from metering.io.rules import OverrideKnownError, OverrideRefusedError, Rules
+from metering.io.uses import Uses
 from metering.io.wire import CursorError
+from metering.validate import WindowNotOverError
 
 # The one table from an error of the business to what the caller is told. The nearest class counts.
 ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
@@ -156,6 +160,7 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
         409, "tariff-billed", "Days after that one have been billed with this price"
     ),
     PeriodNotOverError: problem_type(409, "period-not-over", "The month is not over yet"),
+    WindowNotOverError: problem_type(409, "period-not-over", "The month is not over yet"),
     MandateExistsError: problem_type(
         409, "mandate-exists", "The account has a mandate that is usable"
     ),
@@ -246,6 +251,10 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         DeviceApi(devices=Devices(pool=deps.pool)),
         DeskApi(desk=Desk(pool=deps.pool)),
         RuleApi(rules=Rules(deps.pool), findings=FindingDesk(pool=deps.pool), calendar=calendar),
+        UseApi(
+            uses=Uses(pool=deps.pool, midnight=calendar.midnight),
+            window_of=lambda label: window_of(Period.parse(label), deps.zone),
+        ),
         LevelApi(levels=Levels(pool=deps.pool), calendar=calendar),
         PublicApi(
             checks=deps.checks,

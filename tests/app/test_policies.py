@@ -70,6 +70,7 @@ POLICIES: Final = {
     "list_findings": "operator",
     "decide_finding": "operator",
     "show_level": "operator",
+    "show_consumption": "operator",
     "rebaseline_meter": "operator",
 }
 # Things that exist, all of account A-1.
@@ -90,9 +91,13 @@ KEY: Final = """
     INSERT INTO device_key (meter_id, key_epoch, algorithm, public_key, kid, origin, added_at)
     VALUES ('AQ-000001', 1, 'EdDSA', sha256('key'), 'AQ-00001', 'device', '2026-01-01Z')
 """
-QUERIES: Final = {"list_debits": "?state=noticed", "return_from_bank": "?link=" + "0" * 40}
-# Every answer that a caller who was let in may get: done, or a value that does not fit.
-LET_IN: Final = {200, 201, 404, 422}
+QUERIES: Final = {
+    "show_consumption": "?period=2026-01",
+    "list_debits": "?state=noticed",
+    "return_from_bank": "?link=" + "0" * 40,
+}
+# Every answer that a caller who was let in may get: done, or what was asked does not fit.
+LET_IN: Final = {200, 201, 404, 409, 422}
 SHUT: Final = {
     "nobody": dict.fromkeys(("resident", "account", "operator"), 401),
     "other resident": {"resident": 404, "account": 404, "operator": 403},

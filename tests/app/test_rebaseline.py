@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from app.verbs import window_of
+from app.window import window_of
 from billing.audit import AuditReport, audit
 from billing.io.store import BillingStore
 from billing.period import Period

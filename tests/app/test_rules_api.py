@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from app.verbs import window_of
+from app.window import window_of
 from billing.period import Period
 from metering.io.findings import Findings
 from metering.validate import ValidateCounts, validate

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.verbs import window_of
+from app.window import window_of
 from billing.io.store import BillingStore
 from billing.period import Period
 from billing.reconcile import ReconcileCounts, due_periods, reconcile
