@@ -16,7 +16,7 @@ import structlog
 
 from app.broker_tls import broker_tls
 from app.run import BACKOFF_S_MAX, is_away, loop, pause
-from app.window import window_of
+from app.window import HEATED, go_over, window_of
 from app.wiring import House, bank, notary, served, subscription
 from billing.audit import audit
 from billing.collect import collect
@@ -25,7 +25,7 @@ from billing.io.bank import BankClient
 from billing.io.debits import Debits
 from billing.io.store import BillingStore
 from billing.period import Period, local_day, midnight
-from billing.reconcile import SETTLING, due_periods, reconcile
+from billing.reconcile import due_periods, reconcile
 from metering.ingest import BATCH_MAX, IngestCounts, ingest_batch
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
@@ -159,13 +159,10 @@ async def reconcile_at(house: House, at: datetime, period: Period | None = None)
         PeriodNotOverError: the month asked for still runs.
     """
     store, zone = BillingStore(house.pool), house.settings.zone
-    findings = Findings(house.pool)
     periods = (period,) if period else await due_periods(store=store, at=at, zone=zone)
     done: dict[str, Any] = {}
     for one in periods:
-        settled_at = one.bounds(zone)[1] + SETTLING
-        if at >= one.bounds(zone)[1] and not await findings.validated_since(one.start, settled_at):
-            await validate_at(house, at, one)
+        await go_over(house.pool, zone, one, at)
         done[one.label] = asdict(await reconcile(store=store, period=one, at=at, zone=zone))
     return done
 
@@ -203,7 +200,7 @@ async def validate_at(house: House, at: datetime, period: Period | None = None) 
     zone = house.settings.zone
     wanted = period or Period.holding(at, zone).before()
     counts = await validate(
-        store=Findings(house.pool), window=window_of(wanted, zone), at=at, heated=False
+        store=Findings(house.pool), window=window_of(wanted, zone), at=at, heated=HEATED
     )
     return {wanted.label: asdict(counts)}
 

@@ -20,7 +20,7 @@ from app.problems import ProblemType, problem_type
 from app.public import Check, NotReadyError, PublicApi
 from app.run import Clock
 from app.tokens import issue_token, revoke_account_tokens
-from app.window import window_of
+from app.window import go_over, window_of
 from billing.bank import BankError, BankSilentError
 from billing.enrol import MandateEndedError, NoSuchMandateError
 from billing.io.accounts import (
@@ -246,7 +246,11 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             scheme=deps.bank_scheme,
             public_url=deps.public_url,
         ),
-        BillingApi(store=store, zone=deps.zone),
+        BillingApi(
+            store=store,
+            zone=deps.zone,
+            go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
+        ),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         DeskApi(desk=Desk(pool=deps.pool)),

@@ -34,13 +34,18 @@ async def rule(api: Api, code: str, query: str = "") -> Any:
     return next(one for one in book["rules"] if one["code"] == code)
 
 
-async def judged(api: Api) -> ValidateCounts:
-    """Let the rules go over January, in which AQ-000001 once fell from 500 m3 to 1 m3."""
+async def fell(api: Api) -> None:
+    """Let AQ-000001 fall once in the middle of January, from 110 m3 to 1 m3."""
     await read(api, 110_000, datetime(2026, 1, 10, tzinfo=UTC), 0)
     await read(api, 1_000, NOON, None)
     await api.owner.execute(
         "UPDATE reading SET reason = 'index_down' WHERE register_dm3 = 1000 AND verdict = 'suspect'"
     )
+
+
+async def judged(api: Api) -> ValidateCounts:
+    """Let the rules go over January, in which a register fell."""
+    await fell(api)
     return await validate(
         store=Findings(api.pool), window=JANUARY, at=api.clock.now(), heated=False
     )
@@ -246,8 +251,8 @@ class TestFindings:
         assert await api.owner.fetch("SELECT * FROM reading ORDER BY meter_id, read_at") == before
 
     async def test_holds_the_bill_until_then(self, api: Api) -> None:
-        """A-1 waits, and is told which meter; A-2 is billed; a decision sends the bill."""
-        await judged(api)
+        """The run asks the rules by itself: A-1 waits, A-2 is billed; a word sends the bill."""
+        await fell(api)
 
         async def billed() -> tuple[int, int]:
             body = {"period": "2026-01"}
