@@ -18,7 +18,19 @@ from typing import Annotated, Any, Final
 import structlog
 import typer
 
-from app import config, intake, logs, meter_cli, source_cli, tokens, upload_cli, verbs, wiring
+from app import (
+    config,
+    intake,
+    logs,
+    meter_cli,
+    month_cli,
+    rules_cli,
+    source_cli,
+    tokens,
+    upload_cli,
+    verbs,
+    wiring,
+)
 from app import doctor as examination
 from app.bench.cli import bench
 from app.broker_cli import broker
@@ -28,7 +40,6 @@ from app.run import Clock, FileClock, SystemClock, is_away, until_told
 from app.servers.child import ServerError
 from app.signing import SigningKeyError
 from app.wiring import DatabaseError, House, opened
-from billing.period import Period
 from billing.reconcile import PeriodNotOverError
 from metering.io.route import Role
 from metering.validate import WindowNotOverError
@@ -48,7 +59,6 @@ State = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Once = Annotated[bool, typer.Option("--once", help="Do it once instead of again and again.")]
-Month = Annotated[str | None, typer.Option("--period", help="One month, such as 2026-01.")]
 
 cli = typer.Typer(
     name="aqkol",
@@ -60,7 +70,7 @@ cli = typer.Typer(
 simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
 GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench,
     "meter": meter_cli.meter, "source": source_cli.source,
-    "upload": upload_cli.upload}  # fmt: skip
+    "upload": upload_cli.upload, "rules": rules_cli.rules}  # fmt: skip
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
 
@@ -102,14 +112,6 @@ def settings_of(**chosen: Any) -> Settings:  # noqa: ANN401 - options, validated
         raise leave(str(error), UNUSABLE) from None
     logs.configure(settings.log_format)
     return settings
-
-
-def month_of(text: str | None) -> Period | None:
-    """Return the month of an option; one that cannot be ends the process with a sentence."""
-    try:
-        return Period.parse(text) if text else None
-    except ValueError as error:
-        raise leave(f"--period: {error}.", UNUSABLE) from None
 
 
 def clock_of(settings: Settings) -> Clock:
@@ -193,33 +195,8 @@ def ingest(*, state: State = None, once: Once = False, as_json: Json = False) ->
     in_house(settings_of(state=state), work, broker=True, patient=not once)
 
 
-@cli.command()
-def reconcile(
-    *, period: Month = None, state: State = None, once: Once = False, as_json: Json = False
-) -> None:
-    """Turn every month that is over into bills; with --period one month, once."""
-    wanted = month_of(period)
-
-    async def work(house: House, stopping: asyncio.Event) -> int:
-        if not once and wanted is None:
-            await verbs.reconcile_loop(house, stopping)
-            return DONE
-        say(await verbs.reconcile_at(house, house.clock.now(), wanted), as_json=as_json)
-        return DONE
-
-    in_house(settings_of(state=state), work, patient=not once and wanted is None)
-
-
-@cli.command()
-def validate(*, period: Month = None, state: State = None, as_json: Json = False) -> None:
-    """Apply the rules of belief to a month that is over: the last one, or --period."""
-    wanted = month_of(period)
-
-    async def work(house: House, _stopping: asyncio.Event) -> int:
-        say(await verbs.validate_at(house, house.clock.now(), wanted), as_json=as_json)
-        return DONE
-
-    in_house(settings_of(state=state), work)
+for _verb in (month_cli.reconcile, month_cli.validate):
+    cli.command()(_verb)
 
 
 @cli.command()

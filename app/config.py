@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     public_url: str | None = None
     # The town's time zone: where its days and months begin.
     zone: str = "Asia/Almaty"
+    # From which local hour on the rules of belief go over what is over, once a day.
+    validate_hour: int = Field(default=4, ge=0, le=23)
     # The folder of the embedded servers.
     state: Path = Path(".aqkol")
     log_format: LogFormat = "auto"

@@ -16,6 +16,7 @@ import structlog
 from app.broker_tls import broker_tls
 from app.intake import ingest_until
 from app.run import loop
+from app.window import HEATED, go_over, window_of
 from app.wiring import House, bank, notary, served
 from billing.audit import audit
 from billing.collect import collect
@@ -23,13 +24,12 @@ from billing.follow import follow
 from billing.io.bank import BankClient
 from billing.io.debits import Debits
 from billing.io.store import BillingStore
-from billing.period import Period
+from billing.period import Period, local_day, midnight
 from billing.reconcile import due_periods, reconcile
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
 from metering.io.safe import SafeStore
 from metering.republish import republish
-from metering.survey import Days, Window
 from metering.validate import validate
 
 log = structlog.get_logger()
@@ -47,6 +47,8 @@ GC_ROUNDS: Final = 50
 # The session that only tells meters again; it listens to nothing.
 REPUBLISH_ID: Final = "aqkol-republish"
 
+# Asks whether today's hour has come; the rules themselves run once a day.
+VALIDATE_EVERY: Final = timedelta(minutes=10)
 # A month is over once a month; looking often only makes late readings count sooner.
 RECONCILE_EVERY: Final = timedelta(minutes=10)
 COLLECT_EVERY: Final = timedelta(seconds=30)
@@ -62,15 +64,18 @@ IDLE_S: Final = 2.0
 async def reconcile_at(house: House, at: datetime, period: Period | None = None) -> dict[str, Any]:
     """Bill one month, or every month that is due, and return the counts by month.
 
+    No month is billed before the rules have gone over all that came while it settled.
+
     Raises:
         PeriodNotOverError: the month asked for still runs.
     """
     store, zone = BillingStore(house.pool), house.settings.zone
     periods = (period,) if period else await due_periods(store=store, at=at, zone=zone)
-    return {
-        one.label: asdict(await reconcile(store=store, period=one, at=at, zone=zone))
-        for one in periods
-    }
+    done: dict[str, Any] = {}
+    for one in periods:
+        await go_over(house.pool, zone, one, at)
+        done[one.label] = asdict(await reconcile(store=store, period=one, at=at, zone=zone))
+    return done
 
 
 async def republish_now(house: House) -> dict[str, Any]:
@@ -106,23 +111,29 @@ async def validate_at(house: House, at: datetime, period: Period | None = None) 
     zone = house.settings.zone
     wanted = period or Period.holding(at, zone).before()
     counts = await validate(
-        store=Findings(house.pool), window=window_of(wanted, zone), at=at, heated=False
+        store=Findings(house.pool), window=window_of(wanted, zone), at=at, heated=HEATED
     )
     return {wanted.label: asdict(counts)}
 
 
-def window_of(period: Period, zone: str) -> Window:
-    """Return a month as the rules see it: its instants, the month before, the same last year."""
-    start_at, end_at = period.bounds(zone)
-    before = period.before()
-    last_year = Period.month(period.start.year - 1, period.start.month)
-    return Window(
-        days=Days(start=period.start, end=period.end),
-        start_at=start_at,
-        end_at=end_at,
-        previous=Days(start=before.start, end=before.end),
-        last_year=Days(start=last_year.start, end=last_year.end),
-    )
+async def validate_due(house: House, at: datetime) -> dict[str, Any]:
+    """Apply the rules once a day, after the town's hour, and return the counts by month.
+
+    Gone over are the month that was over yesterday or before, and every month in which something
+    is held: what came late may answer it, or ask anew.
+    """
+    zone, findings = house.settings.zone, Findings(house.pool)
+    since = midnight(local_day(at, zone), zone) + timedelta(hours=house.settings.validate_hour)
+    if at < since:
+        return {}
+    last = Period.holding(at, zone).before()
+    held = await BillingStore(house.pool).periods_with_questions()
+    starts = sorted({last.start} | {start for start in held if start < last.start})
+    counts: dict[str, Any] = {}
+    for start in starts:
+        if not await findings.validated_since(start, since):
+            counts |= await validate_at(house, at, Period.month(start.year, start.month))
+    return counts
 
 
 async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str, Any]:
@@ -158,8 +169,9 @@ async def serve(house: House, stopping: asyncio.Event) -> None:
         client = await stack.enter_async_context(bank(house.settings))
         await stack.enter_async_context(served(house, client))
         jobs: list[Coroutine[Any, Any, None]] = [house.servers.keep(stopping)]
-        jobs += [ingest_until(house, stopping)]
-        jobs += [reconcile_loop(house, stopping), audit_loop(house, client, stopping)]
+        jobs.append(ingest_until(house, stopping))
+        jobs += [validate_loop(house, stopping), reconcile_loop(house, stopping)]
+        jobs.append(audit_loop(house, client, stopping))
         if client is not None:
             jobs.append(collect_loop(house, client, stopping))
         log.info("serve.ready", collecting=client is not None)
@@ -188,6 +200,15 @@ async def reconcile_loop(house: House, stopping: asyncio.Event) -> None:
         await reconcile_at(house, at)
 
     await loop(step, name="reconcile", every=RECONCILE_EVERY, clock=house.clock, stopping=stopping)
+
+
+async def validate_loop(house: House, stopping: asyncio.Event) -> None:
+    """Apply the rules of belief, once a day."""
+
+    async def step(at: datetime) -> None:
+        await validate_due(house, at)
+
+    await loop(step, name="validate", every=VALIDATE_EVERY, clock=house.clock, stopping=stopping)
 
 
 async def collect_loop(house: House, client: BankClient, stopping: asyncio.Event) -> None:

@@ -20,6 +20,7 @@ from app.problems import ProblemType, problem_type
 from app.public import Check, NotReadyError, PublicApi
 from app.run import Clock
 from app.tokens import issue_token, revoke_account_tokens
+from app.window import go_over, window_of
 from billing.bank import BankError, BankSilentError
 from billing.enrol import MandateEndedError, NoSuchMandateError
 from billing.io.accounts import (
@@ -34,7 +35,7 @@ from billing.io.debits import Debits
 from billing.io.store import BillingStore
 from billing.io.views import Views
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
-from billing.period import Calendar
+from billing.period import Calendar, Period
 from billing.reconcile import PeriodNotOverError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
 from metering.device import StateError
@@ -45,8 +46,10 @@ from metering.io.api_desk import DeskApi
 from metering.io.api_devices import DeviceApi
 from metering.io.api_firmware import FirmwareApi
 from metering.io.api_gaps import GapApi
+from metering.io.api_rules import LevelApi, RuleApi
 from metering.io.api_sources import SourceApi
 from metering.io.api_uploads import EncodingDiffersError, UploadApi
+from metering.io.api_use import UseApi
 from metering.io.custody import (
     ClaimSettledError,
     Custody,
@@ -74,7 +77,9 @@ from metering.io.devices import (
     WitnessDiffersError,
 )
 from metering.io.firmware import Firmwares
+from metering.io.found import FindingDesk, FindingNotHeldError, FindingUnknownError
 from metering.io.gaps import GapOverlapsError, Gaps, GapUnknownError, GapWithdrawnError
+from metering.io.levels import Levels, NotConsistentError, ProposalDiffersError
 from metering.io.registry import (
     AlreadyMeasuredError,
     ClosingImplausibleError,
@@ -89,13 +94,16 @@ from metering.io.registry import (
     RemovalOutOfOrderError,
 )
 from metering.io.route import Bound, NotThereError, Role, routes_of
+from metering.io.rules import OverrideKnownError, OverrideRefusedError, Rules
 from metering.io.sources import SourceBook, SourceClaimedError, SourceUnknownError
 from metering.io.uploads import Uploads, UploadUnknownError, UploadUnreadableError
+from metering.io.uses import Uses
 from metering.io.wire import CursorError
 from metering.source import SourceError
 from metering.take_in import UploadOvertakenError
 from metering.topic import FilterError
 from metering.upload import ZoneUnknownError
+from metering.validate import WindowNotOverError
 
 # The one table from an error of the business to what the caller is told. The nearest class counts.
 ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
@@ -164,6 +172,22 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     BreaksTheLineError: problem_type(
         422, "breaks-the-line", "The register does not fit between its trusted neighbours"
     ),
+    OverrideRefusedError: problem_type(
+        422, "override-refused", "A town may not override a rule like this"
+    ),
+    OverrideKnownError: problem_type(
+        409, "override-known", "The rule has another word of that day already"
+    ),
+    FindingUnknownError: problems.NOT_FOUND,
+    FindingNotHeldError: problem_type(
+        409, "finding-not-held", "The finding waits for nobody; nothing is to decide"
+    ),
+    NotConsistentError: problem_type(
+        409, "not-consistent", "The refused readings do not agree on a level"
+    ),
+    ProposalDiffersError: problem_type(
+        409, "proposal-differs", "The readings agree on another level than was shown"
+    ),
     AccountDiffersError: problem_type(
         409, "account-differs", "This account was opened differently"
     ),
@@ -177,6 +201,7 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
         409, "tariff-billed", "Days after that one have been billed with this price"
     ),
     PeriodNotOverError: problem_type(409, "period-not-over", "The month is not over yet"),
+    WindowNotOverError: problem_type(409, "period-not-over", "The month is not over yet"),
     MandateExistsError: problem_type(
         409, "mandate-exists", "The account has a mandate that is usable"
     ),
@@ -260,7 +285,8 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
     """Return every route of the service, bound to what it works with."""
     accounts = AccountStore(pool=deps.pool)
     store = BillingStore(deps.pool)
-    gaps = Gaps(pool=deps.pool, calendar=Calendar(zone=deps.zone))
+    calendar = Calendar(zone=deps.zone)
+    gaps = Gaps(pool=deps.pool, calendar=calendar)
     document: dict[str, Any] = {}
     apis = (
         AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
@@ -271,7 +297,11 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             scheme=deps.bank_scheme,
             public_url=deps.public_url,
         ),
-        BillingApi(store=store, zone=deps.zone),
+        BillingApi(
+            store=store,
+            zone=deps.zone,
+            go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
+        ),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         SourceApi(book=SourceBook(pool=deps.pool)),
@@ -280,6 +310,12 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         DeskApi(desk=Desk(pool=deps.pool, gaps=gaps)),
         GapApi(gaps=gaps),
         UploadApi(uploads=Uploads(pool=deps.pool)),
+        RuleApi(rules=Rules(deps.pool), findings=FindingDesk(pool=deps.pool), calendar=calendar),
+        UseApi(
+            uses=Uses(pool=deps.pool, midnight=calendar.midnight),
+            window_of=lambda label: window_of(Period.parse(label), deps.zone),
+        ),
+        LevelApi(levels=Levels(pool=deps.pool), calendar=calendar),
         PublicApi(
             checks=deps.checks,
             metrics=deps.metrics,

@@ -18,6 +18,7 @@ class HoldReason(StrEnum):
     NO_CLOSING_REGISTER = "no_closing_register"
     NO_PRICE = "no_price"
     NO_REGISTER_AT_PRICE_CHANGE = "no_register_at_price_change"
+    HELD_FINDING = "held_finding"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,6 @@ from metering.telegram import (
     printable,
 )
 from metering.verdict import (
-    CLOCK_AHEAD_MAX,
     Billable,
     Reason,
     Suspect,
@@ -71,7 +70,6 @@ class _Batch:
         self.outcome = Outcome()
         self._known = known
         self._at = at
-        self._ahead = at + CLOCK_AHEAD_MAX
         self._digests = dict(known.digests)
         self._registers = dict(known.registers)
         self._lines: dict[tuple[str, datetime], Line] = {}
@@ -211,13 +209,19 @@ class _Batch:
         mark = head.mark or installation.opening
         counter, key_epoch = telegram.counter, telegram.key_epoch
         unset = CLOCK_LOST in telegram.flags
+        policies = head.policies
+        policy = policies.first
+        ahead = self._at + policy.clock_ahead_max
         for reading in telegram.readings:
+            if policies.later:
+                policy = policies.at(reading.read_at)
+                ahead = self._at + policy.clock_ahead_max
             if unset:
                 verdict: Verdict = _CLOCK_LOST
-            elif reading.read_at > self._ahead:
+            elif reading.read_at > ahead:
                 verdict = _CLOCK_AHEAD
             else:
-                verdict = judge(reading, meter=head.meter, before=mark, after=None)
+                verdict = judge(reading, meter=head.meter, before=mark, after=None, policy=policy)
             if isinstance(verdict, Billable):
                 mark = Mark(reading.read_at, reading.register_dm3, verdict.turns)
             else:
@@ -253,11 +257,12 @@ class _Batch:
     def _judge(self, head: Head, reading: Reading, *, unset: bool) -> Verdict:
         if unset:
             return _CLOCK_LOST
+        policy = head.policies.at(reading.read_at)
         match locate(head.installations, reading.read_at):
             case Installation() as installation:
-                misplaced = judge_place(reading, where=None, at=self._at)
+                misplaced = judge_place(reading, where=None, at=self._at, policy=policy)
             case Outside() as side:
-                misplaced = judge_place(reading, where=side, at=self._at)
+                misplaced = judge_place(reading, where=side, at=self._at, policy=policy)
                 assert misplaced is not None, "outside every installation is always misplaced"
                 return misplaced
             case other:
@@ -270,6 +275,7 @@ class _Batch:
             meter=head.meter,
             before=line.before(reading.read_at),
             after=line.after(reading.read_at),
+            policy=policy,
         )
         if isinstance(verdict, Billable):
             mark = Mark(

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from metering.installation import Installation
 from metering.meter import Meter
+from metering.policy import STANDARD_POLICIES, Policies
 from metering.reading import Mark
 from metering.signed import Key
 from metering.telegram import UNSIGNED, Telegram
@@ -20,6 +21,7 @@ from metering.window import EMPTY, Window
 class Head:
     """One meter as it stands; changed only by the batch that holds it.
 
+    ``policies`` are the figures its readings are judged by, shared by all meters of a type.
     ``windows`` has one entry per signing key that was heard, ``counter_max`` is the highest counter
     of unsigned telegrams (-1 before any). ``last_read_at`` is the latest instant with a stored
     reading, trusted or not; ``mark`` the last trusted place on the line of the last installation.
@@ -35,6 +37,7 @@ class Head:
     last_read_at: datetime | None = None
     mark: Mark | None = None
     firmware: bytes | None = None
+    policies: Policies = STANDARD_POLICIES
 
     def copy(self) -> "Head":
         """Return a head to work on, so that nothing is remembered that is not committed."""
@@ -48,6 +51,7 @@ class Head:
             self.last_read_at,
             self.mark,
             self.firmware,
+            self.policies,
         )
 
     @property

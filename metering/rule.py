@@ -10,7 +10,7 @@ override figures and outcomes from a day on, by name, and only within the limits
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -265,6 +265,7 @@ class OverrideReason(StrEnum):
     NOT_APPROVED = "not_approved"
     RULE_OFF = "rule_off"
     EMPTY = "empty"
+    IN_THE_PAST = "in_the_past"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,22 +280,25 @@ class OverrideRefusal:
 class Override:
     """A town's word on one rule for one type of meter, or for all, from a local day on.
 
-    ``outcome`` is None, and ``figures`` lacks a name, where our own word stands.
+    ``from_at`` is the midnight with which that day began. ``outcome`` is None, and ``figures``
+    lacks a name, where our own word stands.
     """
 
     code: Code
     meter_type: MeterType | None
     valid_from: date
+    from_at: datetime
     outcome: Outcome | None
     figures: Mapping[str, int]
     approved_by: str
 
 
-def take_override(  # noqa: PLR0913 - the six columns of the table
+def take_override(  # noqa: PLR0913 - the seven columns of the table
     *,
     code: str,
     meter_type: str | None,
     valid_from: date,
+    from_at: datetime,
     outcome: str | None,
     figures: Mapping[str, object],
     approved_by: str,
@@ -325,6 +329,7 @@ def take_override(  # noqa: PLR0913 - the six columns of the table
         code=Code(code),
         meter_type=None if meter_type is None else MeterType(meter_type),
         valid_from=valid_from,
+        from_at=from_at,
         outcome=wanted,
         figures=MappingProxyType(checked),
         approved_by=approved_by.strip(),
@@ -369,14 +374,10 @@ def rule_book(meter_type: MeterType, overrides: Iterable[Override], *, on: date)
     Later overrides build on earlier ones; one for the type itself comes after one for all types of
     the same day. An override of a rule that is off for this type changes nothing.
     """
-    book = standard_book(meter_type)
-    rules = dict(book.rules)
-    mine = [
-        one
-        for one in overrides
-        if one.valid_from <= on and one.meter_type in {None, meter_type} and one.code in rules
-    ]
-    for one in sorted(mine, key=lambda o: (o.valid_from, o.meter_type is not None)):
+    rules = dict(standard_book(meter_type).rules)
+    for one in in_force(meter_type, overrides, on=on):
+        if one.code not in rules:
+            continue
         rule = rules[one.code]
         rules[one.code] = replace(
             rule,
@@ -385,3 +386,11 @@ def rule_book(meter_type: MeterType, overrides: Iterable[Override], *, on: date)
             figures=MappingProxyType({**rule.figures, **one.figures}),
         )
     return RuleBook(meter_type=meter_type, rules=MappingProxyType(rules))
+
+
+def in_force(meter_type: MeterType, overrides: Iterable[Override], *, on: date) -> list[Override]:
+    """Return the overrides for a type of meter on a local day, in the order they build."""
+    mine = [
+        one for one in overrides if one.valid_from <= on and one.meter_type in {None, meter_type}
+    ]
+    return sorted(mine, key=lambda one: (one.valid_from, one.meter_type is not None))

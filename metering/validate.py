@@ -1,8 +1,9 @@
 """Go over the installations of a closed period, apply the rules, and write down what they find.
 
     installations, page by page --> survey --> [reading_finding], [period_finding]
+    and, when all were looked at, that it was done --> [validation]
 
-Nothing else is written: no reading, no bill. To do it again finds the same and writes nothing.
+Nothing else is written: no reading, no bill. To do it again finds the same and writes no finding.
 """
 
 from collections import Counter
@@ -48,6 +49,9 @@ class FindingStore(Protocol):
         self, surveys: Sequence[tuple[Case, Survey]], *, window: Window, at: datetime
     ) -> int:
         """Write findings that are new, in one transaction, and return how many were."""
+
+    async def note(self, counts: "ValidateCounts", *, window: Window, at: datetime) -> None:
+        """Note that the rules have gone over all of a month."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,7 @@ async def validate(
         refused=outcomes["refused"],
         written=written,
     )
+    await store.note(counts, window=window, at=at)
     log.info(
         "validate.done",
         installations=counts.installations,

@@ -42,7 +42,8 @@ WITH price AS MATERIALIZED (
         :price_vats::integer[]
     ) AS p (tariff_code, valid_from, currency, from_at, to_at, net_minor_per_1000_m3, vat_rate_bp)
 ),
--- Measuring notes both ends of a period; what is not measured and not noted lacks one inside.
+-- Measuring notes both ends of a period; what is not measured and not noted lacks one inside. A
+-- finding that is held since the gas was measured holds the bill too.
 chosen AS MATERIALIZED (
     SELECT a.*
     FROM unnest(:account_ids::text[]) AS k (account_id)
@@ -51,17 +52,32 @@ chosen AS MATERIALIZED (
                lacking.reason
         FROM account a
         LEFT JOIN LATERAL (
-            SELECT i.meter_id, coalesce(g.reason, 'no_register_at_price_change') AS reason
+            SELECT i.meter_id, CASE
+                       WHEN w.waits THEN 'held_finding'
+                       ELSE coalesce(g.reason, 'no_register_at_price_change')
+                   END AS reason
             FROM installation i
+            CROSS JOIN LATERAL (
+                SELECT EXISTS (
+                    SELECT FROM held_period h
+                    WHERE h.meter_id = i.meter_id AND h.installed_at = i.installed_at
+                      AND h.period_start = :period_start::date
+                ) OR EXISTS (
+                    SELECT FROM held_reading h
+                    WHERE h.meter_id = i.meter_id
+                      AND h.read_at >= greatest(i.installed_at, :start_at::timestamptz)
+                      AND h.read_at < least(i.removed_at, :end_at::timestamptz)
+                ) AS waits
+            ) AS w
             LEFT JOIN usage_gap g ON g.meter_id = i.meter_id AND g.installed_at = i.installed_at
                 AND g.period_start = :period_start::date
             WHERE i.account_id = a.account_id AND i.installed_at < :end_at::timestamptz
               AND (i.removed_at IS NULL OR i.removed_at > :start_at::timestamptz)
-              AND NOT EXISTS (
+              AND (w.waits OR NOT EXISTS (
                   SELECT FROM usage u
                   WHERE u.meter_id = i.meter_id
                     AND u.from_at = greatest(i.installed_at, :start_at::timestamptz)
-              )
+              ))
             ORDER BY i.meter_id, i.installed_at
             LIMIT 1
         ) AS lacking ON true
@@ -188,7 +204,8 @@ WHERE h.account_id = ANY (:account_ids::text[]) AND h.period_start = :period_sta
   );
 
 -- name: drop_answered_holds(period_start, start_at, end_at)!
--- Forget the holds of accounts that were billed, of meters measured since, and of nothing to bill.
+-- Forget the holds of accounts that were billed, of meters measured or decided on since, and of
+-- nothing to bill.
 DELETE FROM bill_hold h
 WHERE h.period_start = :period_start::date
   AND (
@@ -200,6 +217,22 @@ WHERE h.period_start = :period_start::date
           SELECT FROM usage u
           WHERE u.account_id = h.account_id AND u.period_start = h.period_start
             AND u.meter_id = h.meter_id
+      )
+      OR h.reason = 'held_finding' AND NOT EXISTS (
+          SELECT FROM installation i
+          WHERE i.account_id = h.account_id AND i.meter_id = h.meter_id
+            AND i.installed_at < :end_at::timestamptz
+            AND (i.removed_at IS NULL OR i.removed_at > :start_at::timestamptz)
+            AND (EXISTS (
+                SELECT FROM held_period w
+                WHERE w.meter_id = i.meter_id AND w.installed_at = i.installed_at
+                  AND w.period_start = h.period_start
+            ) OR EXISTS (
+                SELECT FROM held_reading w
+                WHERE w.meter_id = i.meter_id
+                  AND w.read_at >= greatest(i.installed_at, :start_at::timestamptz)
+                  AND w.read_at < least(i.removed_at, :end_at::timestamptz)
+            ))
       )
       OR NOT EXISTS (
           SELECT FROM installation i
@@ -213,7 +246,7 @@ WHERE h.period_start = :period_start::date
 SELECT min(installed_at) FROM installation;
 
 -- name: periods_with_questions()
--- List the starts of periods that wait for a register or a price.
+-- List the starts of periods that wait for a register, a price or a person.
 SELECT period_start FROM bill_hold UNION SELECT period_start FROM usage_gap;
 
 -- name: periods_without_bills(period_starts)

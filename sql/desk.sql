@@ -3,10 +3,11 @@
 SELECT meter_id FROM meter WHERE meter_id > :after ORDER BY meter_id LIMIT :page;
 
 -- name: survey_meters(meter_ids)
--- Return these meters with their last contact, last reading, held readings and open cases.
+-- Return these meters with their last contact, last reading, held readings, findings and open cases.
 SELECT
     m.meter_id, m.state, t.received_at AS last_contact_at, t.flags, r.read_at AS last_read_at,
-    r.register_dm3 AS last_register_dm3, h.held_readings, c.open_cases
+    r.register_dm3 AS last_register_dm3, h.held_readings, c.open_cases,
+    f.held_findings, f.flagged_findings
 FROM meter m
 LEFT JOIN LATERAL (
     SELECT n.received_at, n.flags
@@ -44,6 +45,18 @@ CROSS JOIN LATERAL (
     FROM meter_case
     WHERE meter_id = m.meter_id AND closed_at IS NULL
 ) c
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE a.outcome = 'held' AND NOT EXISTS (
+               SELECT FROM finding_decision d
+               WHERE d.meter_id = m.meter_id AND d.digest = a.digest
+           )) AS held_findings,
+           count(*) FILTER (WHERE a.outcome = 'flagged') AS flagged_findings
+    FROM (
+        SELECT digest, outcome FROM reading_finding WHERE meter_id = m.meter_id
+        UNION ALL
+        SELECT digest, outcome FROM period_finding WHERE meter_id = m.meter_id
+    ) a
+) f
 WHERE m.meter_id = ANY (:meter_ids::text[])
 ORDER BY m.meter_id;
 

@@ -1,4 +1,5 @@
--- What the rules of belief read about installations and periods, and the findings they write.
+-- What the rules of belief read about installations and periods, the findings they write, and what
+-- people say about them.
 
 -- name: survey_installations(start_at, end_at, after_meter_id, after_installed_at, chunk)
 -- List, in order of key, the next installations that hung in a period, with their meters.
@@ -84,26 +85,6 @@ JOIN LATERAL (
 GROUP BY s.start_on, s.end_on
 HAVING count(*) = s.end_on - s.start_on;
 
--- name: add_degree_day(day, degree_days_tenths, source, at)!
--- Note how cold a day was, as another revision of it.
-INSERT INTO degree_day (day, revision, degree_days_tenths, source, noted_at)
-SELECT :day::date, coalesce(max(revision), 0) + 1, :degree_days_tenths::integer, :source::text,
-       :at::timestamptz
-FROM degree_day
-WHERE day = :day::date;
-
--- name: read_overrides()
--- Read every word of the town on the rules, however old.
-SELECT code, meter_type, valid_from, outcome, figures::text AS figures, approved_by
-FROM rule_override
-ORDER BY code, meter_type, valid_from;
-
--- name: add_override(code, meter_type, valid_from, outcome, figures, approved_by, at)!
--- Enter a town's word on a rule; the same day is written once.
-INSERT INTO rule_override (code, meter_type, valid_from, outcome, figures, approved_by, entered_at)
-VALUES (:code::text, :meter_type::text, :valid_from::date, :outcome::text,
-        :figures::text::jsonb, :approved_by::text, :at::timestamptz);
-
 -- name: add_reading_findings(meter_ids, read_ats, codes, digests, versions, outcomes, figures, at)!
 -- Write what the rules say about readings; what was said before is not said again.
 INSERT INTO reading_finding (meter_id, read_at, code, digest, version, outcome, figures, found_at)
@@ -127,3 +108,67 @@ FROM unnest(:meter_ids::text[], :installed_ats::timestamptz[], :codes::text[], :
     AS f (meter_id, installed_at, code, digest, version, outcome, figures)
 ORDER BY f.meter_id, f.installed_at, f.code, f.digest
 ON CONFLICT DO NOTHING;
+
+-- name: list_findings(meter, outcome, state, from_at, to_at, month, before, before_meter, before_digest, page)
+-- List findings with what was decided on them, the newest first; what is null does not narrow the list.
+SELECT f.meter_id, f.digest, f.read_at, f.installed_at, f.period_start, f.code, f.version, f.outcome,
+       f.figures::text AS figures, f.found_at, d.decided_by, d.because, d.decided_at
+FROM (
+    SELECT meter_id, digest, read_at, NULL::timestamptz AS installed_at, NULL::date AS period_start,
+           code, version, outcome, figures, found_at
+    FROM reading_finding
+    WHERE (:from_at::timestamptz IS NULL OR read_at >= :from_at::timestamptz
+           AND read_at < :to_at::timestamptz)
+    UNION ALL
+    SELECT meter_id, digest, NULL, installed_at, period_start, code, version, outcome, figures,
+           found_at
+    FROM period_finding
+    WHERE (:month::date IS NULL OR period_start = :month::date)
+) AS f
+LEFT JOIN finding_decision d ON d.meter_id = f.meter_id AND d.digest = f.digest
+WHERE (f.found_at, f.meter_id, f.digest)
+      < (:before::timestamptz, :before_meter::text, :before_digest::bytea)
+  AND (:meter::text IS NULL OR f.meter_id = :meter::text)
+  AND (:outcome::text IS NULL OR f.outcome = :outcome::text)
+  AND (:state::text IS NULL OR (d.digest IS NULL) = (:state::text = 'open'))
+ORDER BY f.found_at DESC, f.meter_id DESC, f.digest DESC
+LIMIT :page::bigint;
+
+-- name: find_finding(meter_id, digest)^
+-- Find one finding of a meter with what was decided on it.
+SELECT f.meter_id, f.digest, f.read_at, f.installed_at, f.period_start, f.code, f.version, f.outcome,
+       f.figures::text AS figures, f.found_at, d.decided_by, d.because, d.decided_at
+FROM (
+    SELECT meter_id, digest, read_at, NULL::timestamptz AS installed_at, NULL::date AS period_start,
+           code, version, outcome, figures, found_at
+    FROM reading_finding
+    UNION ALL
+    SELECT meter_id, digest, NULL, installed_at, period_start, code, version, outcome, figures,
+           found_at
+    FROM period_finding
+) AS f
+LEFT JOIN finding_decision d ON d.meter_id = f.meter_id AND d.digest = f.digest
+WHERE f.meter_id = :meter_id::text AND f.digest = :digest::bytea;
+
+-- name: decide_finding(meter_id, digest, decided_by, because, at)$
+-- Keep a person's word on a finding; nothing comes back when there was one before.
+INSERT INTO finding_decision (meter_id, digest, decided_by, because, decided_at)
+VALUES (:meter_id::text, :digest::bytea, :decided_by::text, :because::text, :at::timestamptz)
+ON CONFLICT DO NOTHING
+RETURNING digest;
+
+-- name: add_validation(period_start, at, installations, flagged, held, refused, written)!
+-- Note that the rules have gone over a month; two at one instant are one.
+INSERT INTO validation (
+    period_start, validated_at, installations, flagged, held, refused, written
+)
+VALUES (:period_start::date, :at::timestamptz, :installations::bigint, :flagged::bigint,
+        :held::bigint, :refused::bigint, :written::bigint)
+ON CONFLICT DO NOTHING;
+
+-- name: validated_since(period_start, since)$
+-- Say whether the rules went over a month at or after an instant.
+SELECT EXISTS (
+    SELECT FROM validation
+    WHERE period_start = :period_start::date AND validated_at >= :since::timestamptz
+);

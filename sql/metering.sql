@@ -28,7 +28,7 @@ SELECT meter_id FROM meter WHERE meter_id = ANY (:meter_ids::text[]);
 -- name: read_heads(meter_ids)
 -- Return the named meters as they stand: state, highest unsigned counter, last reading, and the last
 -- trusted one since the last installation.
-SELECT m.meter_id, m.dial_dm3, m.step_dm3, m.qmax_dm3_h, m.compensated, m.state,
+SELECT m.meter_id, m.dial_dm3, m.step_dm3, m.qmax_dm3_h, m.compensated, m.state, m.meter_type,
        told.counter AS counter_max, latest.read_at AS last_read_at,
        mark.read_at AS mark_read_at, mark.register_dm3 AS mark_register_dm3,
        mark.turns AS mark_turns

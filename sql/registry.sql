@@ -11,6 +11,10 @@ SELECT meter_id, dial_dm3, step_dm3, qmax_dm3_h, compensated
 FROM meter
 WHERE meter_id = :meter_id;
 
+-- name: find_meter_type(meter_id)$
+-- Say of what make a meter is.
+SELECT meter_type FROM meter WHERE meter_id = :meter_id;
+
 -- name: list_meters(after, page)
 -- List meters in the order of their ids.
 SELECT meter_id, dial_dm3, step_dm3, qmax_dm3_h, compensated

@@ -61,7 +61,12 @@ CREATE TABLE rule_override (
     figures     jsonb       NOT NULL CHECK (jsonb_typeof(figures) = 'object'),
     approved_by text        NOT NULL CHECK (length(approved_by) BETWEEN 1 AND 200),
     entered_at  timestamptz NOT NULL,
-    PRIMARY KEY (code, meter_type, valid_from)
+    -- The midnight with which that day began: ingest knows instants, and a zone may change its mind.
+    from_at     timestamptz NOT NULL,
+    PRIMARY KEY (code, meter_type, valid_from),
+    CONSTRAINT override_day_is_local CHECK (
+        abs(extract(epoch FROM from_at) - extract(epoch FROM valid_from)) <= 14 * 3600
+    )
 );
 
 -- How cold a local day was, in tenths of a degree day; a better number is another revision.
@@ -85,6 +90,16 @@ CREATE TABLE firmware_word (
     said_by         text        NOT NULL CHECK (length(said_by) BETWEEN 1 AND 100),
     said_at         timestamptz NOT NULL,
     PRIMARY KEY (meter_type, firmware_digest, revision)
+-- When the rules went over a month, and what they found; a month may be gone over many times.
+CREATE TABLE validation (
+    period_start  date        NOT NULL,
+    validated_at  timestamptz NOT NULL,
+    installations bigint      NOT NULL CHECK (installations >= 0),
+    flagged       bigint      NOT NULL CHECK (flagged >= 0),
+    held          bigint      NOT NULL CHECK (held >= 0),
+    refused       bigint      NOT NULL CHECK (refused >= 0),
+    written       bigint      NOT NULL CHECK (written >= 0),
+    PRIMARY KEY (period_start, validated_at)
 );
 
 -- Group meter_id ----------------------------------------------------------------------------------
@@ -246,7 +261,9 @@ CREATE TABLE usage_gap (
     installed_at timestamptz NOT NULL,
     period_start date        NOT NULL,
     account_id   text        NOT NULL CHECK (account_id ~ '^[A-Z0-9-]{1,32}$'),
-    reason       text        NOT NULL CHECK (reason IN ('no_opening_register', 'no_closing_register')),
+    reason       text        NOT NULL CHECK (
+        reason IN ('no_opening_register', 'no_closing_register', 'held_finding')
+    ),
     noted_at     timestamptz NOT NULL,
     PRIMARY KEY (meter_id, installed_at, period_start),
     FOREIGN KEY (meter_id, installed_at) REFERENCES installation
@@ -452,6 +469,59 @@ CREATE TABLE device_event (
     done_by     text        CHECK (length(done_by) BETWEEN 1 AND 100),
     happened_at timestamptz NOT NULL,
     PRIMARY KEY (meter_id, event_no)
+-- A person's word on a finding: it has been looked at and may stand. The finding, and the reading or
+-- period it is about, stay as they were. A digest names one finding of its meter.
+CREATE TABLE finding_decision (
+    meter_id   text        NOT NULL REFERENCES meter,
+    digest     bytea       NOT NULL CHECK (length(digest) = 32),
+    decided_by text        NOT NULL CHECK (length(decided_by) BETWEEN 1 AND 100),
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    decided_at timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, digest)
+);
+-- Findings as operators read them, the newest first.
+CREATE INDEX reading_finding_newest ON reading_finding (found_at DESC, meter_id DESC, digest DESC);
+CREATE INDEX period_finding_newest ON period_finding (found_at DESC, meter_id DESC, digest DESC);
+
+-- Readings and periods that wait for a person: a held finding that nobody let stand. A decision on a
+-- reading is a word on all that was found about it.
+CREATE VIEW held_reading AS
+SELECT f.meter_id, f.read_at
+FROM reading_finding f
+WHERE f.outcome = 'held'
+  AND NOT EXISTS (
+      SELECT FROM finding_decision d WHERE d.meter_id = f.meter_id AND d.digest = f.digest
+  )
+  AND NOT EXISTS (
+      SELECT FROM reading_decision d WHERE d.meter_id = f.meter_id AND d.read_at = f.read_at
+  );
+CREATE VIEW held_period AS
+SELECT f.meter_id, f.installed_at, f.period_start
+FROM period_finding f
+WHERE f.outcome = 'held'
+  AND NOT EXISTS (
+      SELECT FROM finding_decision d WHERE d.meter_id = f.meter_id AND d.digest = f.digest
+  );
+
+-- A person's word that a meter goes on at another level: one installation ended with its last trusted
+-- register, the next began with the first of the readings that agreed. What went through in between
+-- nobody knows, and nobody is billed for it.
+CREATE TABLE rebaseline (
+    meter_id              text        NOT NULL,
+    installed_at          timestamptz NOT NULL,
+    previous_installed_at timestamptz NOT NULL CHECK (previous_installed_at < installed_at),
+    before_read_at        timestamptz NOT NULL CHECK (before_read_at < installed_at),
+    before_dm3            bigint      NOT NULL CHECK (before_dm3 >= 0),
+    first_dm3             bigint      NOT NULL CHECK (first_dm3 >= 0),
+    last_dm3              bigint      NOT NULL CHECK (last_dm3 >= first_dm3),
+    readings              integer     NOT NULL CHECK (readings > 0),
+    rule_version          text        NOT NULL CHECK (length(rule_version) BETWEEN 1 AND 32),
+    decided_by            text        NOT NULL CHECK (length(decided_by) BETWEEN 1 AND 100),
+    because               text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    decided_at            timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, installed_at),
+    FOREIGN KEY (meter_id, installed_at) REFERENCES installation,
+    FOREIGN KEY (meter_id, previous_installed_at) REFERENCES installation
 );
 
 -- Group account_id --------------------------------------------------------------------------------
@@ -530,7 +600,8 @@ CREATE TABLE bill_hold (
     account_id   text        NOT NULL REFERENCES account,
     period_start date        NOT NULL,
     reason       text        NOT NULL CHECK (reason IN (
-        'no_opening_register', 'no_closing_register', 'no_price', 'no_register_at_price_change'
+        'no_opening_register', 'no_closing_register', 'no_price', 'no_register_at_price_change',
+        'held_finding'
     )),
     meter_id     text        NOT NULL CHECK (meter_id ~ '^[A-Z0-9-]{1,32}$'),
     noted_at     timestamptz NOT NULL,
@@ -768,6 +839,7 @@ END $$;
 GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
 REVOKE INSERT ON ledger_account, vat_rate, bucket, trusted_reading FROM aqkol_service;
+REVOKE INSERT ON held_reading, held_period FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;
 GRANT UPDATE (version) ON bucket TO aqkol_service;
 GRANT UPDATE (until), DELETE ON ingest_worker TO aqkol_service;

@@ -35,9 +35,16 @@ SELECT array_agg(meter_id ORDER BY meter_id, installed_at) AS meter_ids,
 FROM claimed;
 
 -- name: measure(meter_ids, installed_ats, period_start, start_at, end_at, cut_codes, cut_ats, at)^
--- Write the usage of locked installations, or note which register is missing.
+-- Write the usage of locked installations, or note which register is missing or what waits.
 WITH chosen AS MATERIALIZED (
-    SELECT i.*
+    SELECT i.*, EXISTS (
+               SELECT FROM held_period h
+               WHERE h.meter_id = i.meter_id AND h.installed_at = i.installed_at
+                 AND h.period_start = :period_start::date
+           ) OR EXISTS (
+               SELECT FROM held_reading h
+               WHERE h.meter_id = i.meter_id AND h.read_at >= i.begins_at AND h.read_at < i.ends_at
+           ) AS waits
     FROM unnest(:meter_ids::text[], :installed_ats::timestamptz[]) AS k (meter_id, installed_at)
     CROSS JOIN LATERAL (
         SELECT i.*, m.dial_dm3, a.tariff_code,
@@ -116,7 +123,7 @@ point AS (
     ) AS r ON true
 ),
 part AS MATERIALIZED (
-    SELECT p.meter_id, p.installed_at, p.account_id, p.supply_point_id, p.dial_dm3,
+    SELECT p.meter_id, p.installed_at, p.account_id, p.supply_point_id, p.dial_dm3, p.waits,
            p.boundary_at AS from_at, p.begins_at, p.ends_at,
            p.register_dm3 AS opening_register_dm3, p.turns AS opening_turns,
            p.read_at AS opening_read_at,
@@ -127,9 +134,12 @@ part AS MATERIALIZED (
     FROM point p
     WINDOW line AS (PARTITION BY p.meter_id, p.installed_at ORDER BY p.boundary_at)
 ),
--- A register below the one before it, or more turns than 64 bits can count, is none to bill from.
+-- What a rule holds waits for a person before anything is measured, so that the person may still say
+-- which register is right. A register below the one before it, or more turns than 64 bits can count,
+-- is none to bill from.
 checked AS (
     SELECT p.*, CASE
+        WHEN p.waits THEN 'held_finding'
         WHEN p.opening_register_dm3 IS NULL AND p.from_at = p.begins_at THEN 'no_opening_register'
         WHEN p.closing_register_dm3 IS NULL AND p.to_at = p.ends_at THEN 'no_closing_register'
         WHEN p.opening_register_dm3 IS NULL OR p.closing_register_dm3 IS NULL

@@ -1,5 +1,6 @@
 """Accounts, tariffs and bills over HTTP."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -227,10 +228,14 @@ class AccountApi:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillingApi:
-    """The routes of prices and of the run that makes bills."""
+    """The routes of prices and of the run that makes bills.
+
+    ``go_over`` lets the rules of belief speak about a month before it is billed.
+    """
 
     store: BillingStore
     zone: str
+    go_over: Callable[[Period, datetime], Awaitable[None]]
 
     @route(
         "POST",
@@ -292,6 +297,7 @@ class BillingApi:
     async def run_bills(self, call: Call[Nothing, Nothing, NewBillRun]) -> BillRunDone:
         """Measure the gas of a month and issue its bills; run again, it does what was left."""
         period = Period.parse(call.body.period)
+        await self.go_over(period, call.at)
         counts = await reconcile(store=self.store, period=period, at=call.at, zone=self.zone)
         return BillRunDone(period=period.label, **asdict(counts))
 

@@ -72,6 +72,8 @@ class MeterSurveyed:
     last_register_dm3: int | None
     held_readings: int
     open_cases: int
+    held_findings: int
+    flagged_findings: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

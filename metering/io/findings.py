@@ -1,8 +1,9 @@
-"""What validating reads from PostgreSQL, and the findings, overrides and temperatures it keeps."""
+"""What validating reads from PostgreSQL, and the findings it keeps."""
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Any, Final
@@ -12,12 +13,14 @@ import asyncpg
 import sql
 from metering.habit import PeriodUse
 from metering.installation import Installation
+from metering.io.overrides import read_overrides
 from metering.meter import Meter
+from metering.policy import meter_type_of
 from metering.quality import Quality
 from metering.reading import Mark, Reading
-from metering.rule import Finding, MeterType, Override, OverrideRefusal, RuleBook, take_override
+from metering.rule import Finding, MeterType, Override, RuleBook
 from metering.survey import Case, Seen, Survey, Window, daily_from, seen_from
-from metering.validate import Key, Page
+from metering.validate import Key, Page, ValidateCounts
 from metering.verdict import Reason
 
 _Q = sql.queries("findings")
@@ -36,10 +39,6 @@ _PLACE: Final = (
 )
 
 
-class BadOverrideError(Exception):
-    """A stored override is none that our rules know: another version of us wrote it."""
-
-
 class Findings:
     """Findings in PostgreSQL, by way of a pool that works as the service's role."""
 
@@ -53,39 +52,7 @@ class Findings:
             BadOverrideError: one of them is refused today.
         """
         async with self._pool.acquire() as connection:
-            rows = [dict(row) async for row in _Q.read_overrides(connection)]
-        return [_override(row) for row in rows]
-
-    async def add_override(self, override: Override, *, at: datetime) -> None:
-        """Enter a town's word on a rule.
-
-        Raises:
-            asyncpg.UniqueViolationError: the rule has a word of that day already.
-        """
-        async with self._pool.acquire() as connection:
-            await _Q.add_override(
-                connection,
-                code=override.code.value,
-                meter_type=override.meter_type.value if override.meter_type else "",
-                valid_from=override.valid_from,
-                outcome=override.outcome.value if override.outcome else None,
-                figures=json.dumps(dict(override.figures)),
-                approved_by=override.approved_by,
-                at=at,
-            )
-
-    async def add_degree_day(
-        self, day: date, degree_days_tenths: int, *, source: str, at: datetime
-    ) -> None:
-        """Note how cold a local day was; the newest note of a day counts.
-
-        Raises:
-            asyncpg.UniqueViolationError: somebody else noted the same day just now.
-        """
-        async with self._pool.acquire() as connection:
-            await _Q.add_degree_day(
-                connection, day=day, degree_days_tenths=degree_days_tenths, source=source, at=at
-            )
+            return await read_overrides(connection)
 
     async def cases(
         self, window: Window, *, books: Mapping[MeterType, RuleBook], after: Key | None, limit: int
@@ -138,7 +105,7 @@ class Findings:
                 connection,
                 meter_ids=[meter_id for meter_id, _, _ in of_readings],
                 read_ats=[read_at for _, read_at, _ in of_readings],
-                **_columns([finding for _, _, finding in of_readings]),
+                **_columns([(read_at.isoformat(), finding) for _, read_at, finding in of_readings]),
                 at=at,
             )
             periods = await _Q.add_period_findings(
@@ -146,10 +113,30 @@ class Findings:
                 meter_ids=[meter_id for meter_id, _, _ in of_periods],
                 installed_ats=[installed_at for _, installed_at, _ in of_periods],
                 period_start=window.days.start,
-                **_columns([finding for _, _, finding in of_periods]),
+                **_columns(
+                    [
+                        (f"{installed_at.isoformat()}|{window.days.start}", finding)
+                        for _, installed_at, finding in of_periods
+                    ]
+                ),
                 at=at,
             )
         return _count(readings) + _count(periods)
+
+    async def note(self, counts: ValidateCounts, *, window: Window, at: datetime) -> None:
+        """Note that the rules have gone over all of a month."""
+        async with self._pool.acquire() as connection:
+            await _Q.add_validation(
+                connection, period_start=window.days.start, at=at, **asdict(counts)
+            )
+
+    async def validated_since(self, period_start: date, since: datetime) -> bool:
+        """Say whether the rules went over a month at or after an instant."""
+        async with self._pool.acquire() as connection:
+            known: bool = await _Q.validated_since(
+                connection, period_start=period_start, since=since
+            )
+        return known
 
 
 async def _known(
@@ -209,7 +196,7 @@ def _case(place: Mapping[str, Any], known: Mapping[str, Any], window: Window) ->
     return Case(
         installation=Installation(**{name: place[name] for name in _PLACE}),
         meter=Meter(**{name: place[name] for name in _METER}),
-        meter_type=_meter_type(place["meter_type"]),
+        meter_type=meter_type_of(place["meter_type"]),
         seen=[_seen(row) for row in known["readings"][key]],
         daily=[
             Mark(read_at=row["read_at"], register_dm3=row["register_dm3"], turns=row["turns"])
@@ -221,11 +208,6 @@ def _case(place: Mapping[str, Any], known: Mapping[str, Any], window: Window) ->
         previous=past(window.previous.start),
         degree_days_tenths=cold.get(window.days.start),
     )
-
-
-def _meter_type(text: str) -> MeterType:
-    """Return the type of a meter; one that our rules do not know is a meter of no known size."""
-    return MeterType(text) if text in list(MeterType) else MeterType.DIAPHRAGM
 
 
 def _seen(row: Mapping[str, Any]) -> Seen:
@@ -244,31 +226,21 @@ def _seen(row: Mapping[str, Any]) -> Seen:
     )
 
 
-def _override(row: Mapping[str, Any]) -> Override:
-    override = take_override(
-        code=row["code"],
-        meter_type=row["meter_type"] or None,
-        valid_from=row["valid_from"],
-        outcome=row["outcome"],
-        figures=json.loads(row["figures"]),
-        approved_by=row["approved_by"],
-    )
-    if isinstance(override, OverrideRefusal):
-        raise BadOverrideError(f"{row['code']} of {row['valid_from']}: {override.reason}")
-    return override
+def _columns(findings: Sequence[tuple[str, Finding]]) -> dict[str, Any]:
+    """Return findings as the columns of their tables.
 
-
-def _columns(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return findings as the columns of their tables, each with the digest of what it says."""
-    figures = [json.dumps(dict(one.figures), sort_keys=True) for one in findings]
+    The digest is of what is said and of what it is said, so it names one finding of a meter.
+    """
+    figures = [json.dumps(dict(one.figures), sort_keys=True) for _, one in findings]
     words = [
-        f"{one.version}|{one.outcome}|{said}" for one, said in zip(findings, figures, strict=True)
+        f"{subject}|{one.code}|{one.version}|{one.outcome}|{said}"
+        for (subject, one), said in zip(findings, figures, strict=True)
     ]
     return {
-        "codes": [one.code.value for one in findings],
+        "codes": [one.code.value for _, one in findings],
         "digests": [sha256(one.encode()).digest() for one in words],
-        "versions": [one.version for one in findings],
-        "outcomes": [one.outcome.value for one in findings],
+        "versions": [one.version for _, one in findings],
+        "outcomes": [one.outcome.value for _, one in findings],
         "figures": figures,
     }
 

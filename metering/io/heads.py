@@ -9,9 +9,12 @@ import asyncpg
 import sql
 from metering.head import Head, looked_up
 from metering.installation import Installation
+from metering.io.overrides import usable_overrides
 from metering.meter import Meter, bucket_number
 from metering.outcome import Known
+from metering.policy import Policies, meter_type_of, policies_of
 from metering.reading import Mark
+from metering.rule import MeterType
 from metering.signed import Key
 from metering.telegram import Telegram
 from metering.window import Window, window
@@ -105,6 +108,7 @@ async def read_heads(connection: asyncpg.Connection, meter_ids: Sequence[str]) -
     async for row in _Q.read_installations(connection, meter_ids=asked):
         installations.setdefault(row["meter_id"], []).append(Installation(**row))
     keys = await read_keys(connection, asked)
+    policies = await read_policies(connection)
     heads: dict[str, Head] = {}
     async for row in _Q.read_heads(connection, meter_ids=asked):
         meter_id = row["meter_id"]
@@ -118,6 +122,7 @@ async def read_heads(connection: asyncpg.Connection, meter_ids: Sequence[str]) -
                 compensated=row["compensated"],
             ),
             state=row["state"],
+            policies=policies[meter_type_of(row["meter_type"])],
             installations=tuple(installations.get(meter_id, ())),
             keys=tuple(key for key, _ in pairs),
             windows={key.key_epoch: heard for key, heard in pairs if heard is not None},
@@ -126,6 +131,12 @@ async def read_heads(connection: asyncpg.Connection, meter_ids: Sequence[str]) -
             mark=_mark(row),
         )
     return heads
+
+
+async def read_policies(connection: asyncpg.Connection) -> dict[MeterType, Policies]:
+    """Return what the readings of each type of meter are judged by."""
+    overrides = await usable_overrides(connection)
+    return {kind: policies_of(kind, overrides) for kind in MeterType}
 
 
 async def read_keys(

@@ -10,8 +10,10 @@ import structlog
 
 import sql
 from metering.installation import Installation
+from metering.io.heads import read_policies
 from metering.io.store import lock_buckets
 from metering.meter import Meter, bucket_number
+from metering.policy import meter_type_of
 from metering.reading import Mark, Reading
 from metering.verdict import Suspect, judge
 
@@ -197,7 +199,8 @@ class Registry:
     ) -> tuple[Installation, bool]:
         """Take a meter down and close its line; the flag says whether this was new.
 
-        The closing register is judged like a reading, which also tells how often the dial turned.
+        The closing register is judged like a reading, by the town's rules of its day, which also
+        tells how often the dial turned.
 
         Raises:
             MeterUnknownError: no meter has this id.
@@ -337,11 +340,14 @@ async def _closing_turns(
         instant=closing.read_at,
     )
     after = await _Q.mark_after(conn, meter_id=meter.meter_id, instant=closing.read_at)
+    kind = meter_type_of(await _Q.find_meter_type(conn, meter_id=meter.meter_id))
+    policies = (await read_policies(conn))[kind]
     verdict = judge(
         closing,
         meter=meter,
         before=installation.opening if before is None else Mark(**before),
         after=None if after is None else Mark(**after),
+        policy=policies.at(closing.read_at),
     )
     if isinstance(verdict, Suspect):
         raise ClosingImplausibleError(verdict.reason.value)

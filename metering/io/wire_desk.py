@@ -28,6 +28,8 @@ class MeterSurveyedShown(Wire):
     last_register_dm3: int | None
     held_readings: int
     open_cases: int
+    held_findings: Annotated[int, Field(description="findings that wait for a person")]
+    flagged_findings: int
 
 
 class SurveyQuery(MeterQuery):

@@ -214,7 +214,7 @@ class TestSteps:
         settings = {"AQKOL_DATABASE_URL": database_url, "AQKOL_CLOCK_FILE": str(clock)}
         nothing = {"installations": 0, "flagged": 0, "held": 0, "refused": 0, "written": 0}
 
-        last = aqkol("validate", "--json", **settings)
+        last = aqkol("validate", "--once", "--json", **settings)
         asked = aqkol("validate", "--period", "2025-12", "--json", **settings)
         early = aqkol("validate", "--period", "2026-03", **settings)
 

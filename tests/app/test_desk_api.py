@@ -223,6 +223,8 @@ class TestOverview:
                 "last_register_dm3": 900_000,
                 "held_readings": 1,
                 "open_cases": 0,
+                "held_findings": 0,
+                "flagged_findings": 0,
             }
         ]
 

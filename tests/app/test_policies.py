@@ -81,6 +81,15 @@ POLICIES: Final = {
     "list_uploads": "operator",
     "show_upload": "operator",
     "list_upload_rows": "operator",
+    "list_rules": "operator",
+    "override_rule": "operator",
+    "note_degree_days": "operator",
+    "list_degree_days": "operator",
+    "list_findings": "operator",
+    "decide_finding": "operator",
+    "show_level": "operator",
+    "show_consumption": "operator",
+    "rebaseline_meter": "operator",
 }
 # Things that exist, all of account A-1.
 THINGS: Final = {
@@ -89,6 +98,7 @@ THINGS: Final = {
     "epoch": "1",
     "read_at": "2026-02-01T00:00:00Z",
     "gap_id": "00000000-0000-4000-8000-000000000002",
+    "finding_id": "0" * 64,
     "case_id": "00000000-0000-4000-8000-000000000001",
     "source_id": "00000000-0000-4000-8000-000000000002",
     "bill_no": "2026-01",
@@ -112,9 +122,13 @@ UPLOAD: Final = """
     VALUES ('00000000-0000-4000-8000-000000000002', sha256('file'), 9, 'csv', 'utf-8', '', '.',
         'a test', 'done', 0, '2026-01-01Z', '2026-01-01Z')
 """
-QUERIES: Final = {"list_debits": "?state=noticed", "return_from_bank": "?link=" + "0" * 40}
-# Every answer that a caller who was let in may get: done, or a value that does not fit.
-LET_IN: Final = {200, 201, 404, 422}
+QUERIES: Final = {
+    "show_consumption": "?period=2026-01",
+    "list_debits": "?state=noticed",
+    "return_from_bank": "?link=" + "0" * 40,
+}
+# Every answer that a caller who was let in may get: done, or what was asked does not fit.
+LET_IN: Final = {200, 201, 404, 409, 422}
 SHUT: Final = {
     "nobody": dict.fromkeys(("resident", "account", "operator"), 401),
     "other resident": {"resident": 404, "account": 404, "operator": 403},

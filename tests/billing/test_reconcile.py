@@ -544,6 +544,7 @@ class TestHolds:
     def test_has_the_reasons_that_the_schema_takes(self) -> None:
         """A reason without a name here could not be read back."""
         assert sorted(HoldReason) == [
+            "held_finding",
             "no_closing_register",
             "no_opening_register",
             "no_price",

@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -17,10 +17,12 @@ import pytest
 from metering.batch import settle
 from metering.ingest import IngestCounts, ingest
 from metering.installation import Installation
-from metering.io.registry import Registry
+from metering.io.registry import ClosingImplausibleError, Registry
+from metering.io.rules import Rules
 from metering.io.store import Batch, Store
 from metering.outcome import Heard, Known
 from metering.receipt import Receipt
+from metering.rule import Override, take_override
 from metering.telegram import Arrival, Telegram, decode
 from simulators.wire import bucket
 
@@ -224,6 +226,83 @@ class TestALongMemory:
 
         assert (counts.stored, counts.readings) == (1, 1)
         assert [row[2] for row in await rows(owner, LONG)] == [1000]
+
+
+def order(day: int, **figures: int) -> Override:
+    """Return a town's word on how fast a small meter may run, from a day of the line on."""
+    from_at = INSTALLED + day * DAY
+    override = take_override(
+        code="too_fast", meter_type="diaphragm_g1_6", valid_from=from_at.date(), from_at=from_at,
+        outcome=None, figures=figures, approved_by="order 12",
+    )  # fmt: skip
+    assert isinstance(override, Override)
+    return override
+
+
+class TestATownsRules:
+    """A town's rules ..."""
+
+    async def test_judge_the_next_batch_of_every_process(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """A G1.6 passes 2.5 m3/h and 10 %: 66 m3 a day. The town says 1 m3/h from day 4 on.
+
+        Day 3 is judged by the old figures even though it is told after the order, by the word of
+        its own day; a meter of another size goes on as before.
+        """
+        for number in METERS[:2]:
+            await hang(owner, LONG + number)
+        await owner.execute(
+            "UPDATE meter SET meter_type = 'diaphragm_g1_6' WHERE meter_id = 'AQ-100001'"
+        )
+        store = Store(pool)
+        first: list[Said] = [(number, 1, ((1, 60_000),)) for number in METERS[:2]]
+        await take(store, LONG, first)
+        await Rules(pool).add_override(order(4, qmax_dm3_h=1000), at=AT)
+
+        later = ((2, 120_000), (3, 180_000), (4, 206_401), (5, 206_402))
+        await take(store, LONG, [(number, 2, later) for number in METERS[:2]])
+
+        # 1000 dm3/h * 24 h * 1.1 + 1 dm3 = 26 401 dm3 from day 3 to day 4: just believed.
+        found = [(row[0], row[2], row[5]) for row in await rows(owner, LONG)]
+        assert [row for row in found if row[2]] == []
+        await take(store, LONG, [(number, 3, ((6, 240_000),)) for number in METERS[:2]])
+        assert (await rows(owner, LONG))[5][2:6] == (240_000, None, "suspect", "too_fast")
+        assert (await rows(owner, LONG))[11][2:6] == (240_000, 0, "billable", None)
+
+    async def test_hold_for_late_readings_and_for_a_meter_that_comes_down(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """The two other ways to a verdict: a line that is looked up, and a closing register."""
+        await hang(owner, LONG + "00001")
+        await owner.execute("UPDATE meter SET meter_type = 'diaphragm_g1_6'")
+        await Rules(pool).add_override(order(1, qmax_dm3_h=1000), at=AT)
+        store = Store(pool)
+        await take(store, LONG, [("00001", 2, ((3, 10_000),))])
+
+        await take(store, LONG, [("00001", 1, ((1, 26_402),))])
+
+        assert (await rows(owner, LONG))[0][2:6] == (26_402, None, "suspect", "too_fast")
+        with pytest.raises(ClosingImplausibleError, match="too_fast"):
+            await Registry(pool=pool).remove(
+                "AQ-100001", removed_at=INSTALLED + 4 * DAY, closing_dm3=36_402, at=AT
+            )
+
+    async def test_that_we_do_not_understand_do_not_stop_the_line(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """A newer version of us wrote it: our own figures stand, and telegrams are stored."""
+        await hang(owner, LONG + "00001")
+        await owner.execute(
+            "INSERT INTO rule_override VALUES ('too_fast', '', $1, NULL,"
+            " '{\"tolerance_percent\": 5}', 'order 12', now(), $2)",
+            date(2025, 1, 1),
+            INSTALLED,
+        )
+
+        await take(Store(pool), LONG, [("00001", 1, ((1, 60_000),))])
+
+        assert (await rows(owner, LONG))[0][2:5] == (60_000, 0, "billable")
 
 
 async def roll_back(store: Store, batch: Sequence[Said]) -> None:

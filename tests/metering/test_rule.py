@@ -1,6 +1,6 @@
 """Rules as data: defaults by type of meter, and what a town may and may not override."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ ORDER = {
     "code": "high_low",
     "meter_type": None,
     "valid_from": FEBRUARY,
+    "from_at": datetime(2026, 1, 31, 19, tzinfo=UTC),
     "outcome": None,
     "figures": {"high_percent": 200},
     "approved_by": "order 12",

@@ -4,20 +4,23 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any
 
 import asyncpg
 import pytest
 
 from metering import validate as verb
-from metering.io.findings import BadOverrideError, Findings
+from metering.io.findings import Findings
+from metering.io.overrides import BadOverrideError
+from metering.io.rules import OverrideKnownError, Rules
 from metering.rule import Override, take_override
 from metering.survey import Days, Window
 from metering.validate import ValidateCounts, WindowNotOverError, validate
 from tests.billing.town import Town
 
 AT = datetime(2026, 2, 3, tzinfo=UTC)
+ZONE = timezone(timedelta(hours=5))
 WINDOW = Window(
     days=Days(start=date(2026, 1, 1), end=date(2026, 2, 1)),
     start_at=datetime(2025, 12, 31, 19, tzinfo=UTC),
@@ -115,12 +118,11 @@ class TestAMonth:
         """31 days of 20 degree days against 31 of 6.5: more than three times the cold."""
         await quiet_home(Town(owner), "1")
         await used(owner, "AQ-1", 50_000)
-        store = Findings(pool)
+        store = Rules(pool)
         for days, cold in ((WINDOW.days, 200), (WINDOW.previous, 65)):
             for number in range(days.count):
-                await store.add_degree_day(
-                    days.start + timedelta(days=number), cold, source="a test", at=AT
-                )
+                day = days.start + timedelta(days=number)
+                await store.note_degree_days({day: cold}, source="a test", at=AT)
 
         counts = await run(pool)
 
@@ -132,16 +134,16 @@ class TestAMonth:
         """A month with an unknown day has no degree days; the newest note of a day counts."""
         await quiet_home(Town(owner), "1")
         await used(owner, "AQ-1", 50_000)
-        store = Findings(pool)
+        store = Rules(pool)
         for days, cold in ((WINDOW.days, 200), (WINDOW.previous, 65)):
             for number in range(1, days.count):
                 day = days.start + timedelta(days=number)
-                await store.add_degree_day(day, 1, source="a slip", at=AT)
-                await store.add_degree_day(day, cold, source="a test", at=AT)
+                await store.note_degree_days({day: 1}, source="a slip", at=AT)
+                await store.note_degree_days({day: cold}, source="a test", at=AT)
 
         assert (await run(pool)).held == 1
         for days, cold in ((WINDOW.days, 200), (WINDOW.previous, 65)):
-            await store.add_degree_day(days.start, cold, source="a test", at=AT)
+            await store.note_degree_days({days.start: cold}, source="a test", at=AT)
         assert (await run(pool)).held == 0
 
     async def test_says_what_lacks_and_what_stood_still(
@@ -429,6 +431,7 @@ class Order:
             code=self.code,
             meter_type=self.meter_type,
             valid_from=self.valid_from,
+            from_at=datetime.combine(self.valid_from, time(), ZONE),
             outcome=None,
             figures=self.figures,
             approved_by="order 12",
@@ -455,18 +458,20 @@ class TestATownsOwnRules:
         """155 m3 against 50 are above 300 %, below 400 %; a period is judged by its first day."""
         await quiet_home(Town(owner), "1")
         await used(owner, "AQ-1", 50_000)
-        await Findings(pool).add_override(order.taken(), at=AT)
+        await Rules(pool).add_override(order.taken(), at=AT)
 
         counts = await run(pool)
 
         assert counts.held == held
 
     async def test_is_said_once_a_day(self, pool: asyncpg.Pool) -> None:
-        """A second word of the same day would leave open which one held."""
-        await Findings(pool).add_override(Order().taken(), at=AT)
+        """The form sent twice is one word; a second one would leave open which held."""
+        rules = Rules(pool)
 
-        with pytest.raises(asyncpg.UniqueViolationError):
-            await Findings(pool).add_override(Order().taken(), at=AT)
+        assert await rules.add_override(Order().taken(), at=AT)
+        assert not await rules.add_override(Order().taken(), at=AT)
+        with pytest.raises(OverrideKnownError):
+            await rules.add_override(Order(figures={"high_percent": 500}).taken(), at=AT)
 
     async def test_that_we_do_not_know_stops_the_run(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
@@ -474,7 +479,7 @@ class TestATownsOwnRules:
         """Better no finding than one by half the rules."""
         await owner.execute(
             "INSERT INTO rule_override VALUES ('high_low', '', '2026-01-01', NULL,"
-            " '{\"high_percent\": -5}', 'order 12', now())"
+            " '{\"high_percent\": -5}', 'order 12', now(), '2025-12-31T19:00Z')"
         )
 
         with pytest.raises(BadOverrideError, match="negative"):

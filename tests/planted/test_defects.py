@@ -192,6 +192,18 @@ DEFECTS = {
         wrong=") / 1000000",
         tests=("tests/billing/test_vectors.py",),
     ),
+    "gas is measured while a finding waits": Defect(
+        file="sql/usage.sql",
+        right="        WHEN p.waits THEN 'held_finding'",
+        wrong="        WHEN p.waits AND false THEN 'held_finding'",
+        tests=("tests/billing/test_held_findings.py::TestAHeldFinding",),
+    ),
+    "an override is not told to a running ingest": Defect(
+        file="metering/io/rules.py",
+        right="            await lock_buckets(connection, range(BUCKETS))\n",
+        wrong="            await lock_buckets(connection, [])\n",
+        tests=("tests/metering/test_head_cache.py::TestATownsRules",),
+    ),
     "a second try uses a fresh key": Defect(
         file="billing/send.py",
         right="bank.create_payment(debit.body, debit.idempotency_key)",

@@ -28,6 +28,9 @@ FACTS = [
     "period_finding",
     "source",
     "upload",
+    "finding_decision",
+    "validation",
+    "rebaseline",
 ]
 
 

@@ -7,6 +7,14 @@ stands on every node, or is local to one node. Each new table is entered here on
 import asyncpg
 
 REFERENCE = {"tariff", "vat_rate", "ledger_account", "rule_override", "degree_day", "firmware_word"}
+REFERENCE = {
+    "tariff",
+    "vat_rate",
+    "ledger_account",
+    "rule_override",
+    "degree_day",
+    "validation",
+}
 LOCAL = {
     "access_token",
     "bank_event",
@@ -38,6 +46,8 @@ GROUPS = {
         "reading_finding",
         "period_finding",
         "source",
+        "finding_decision",
+        "rebaseline",
     },
     "account_id": {
         "account",
