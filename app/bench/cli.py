@@ -10,6 +10,8 @@ import typer
 from app import logs
 from app.bench.children import BenchError
 from app.bench.ingest import bench_ingest, shown
+from app.bench.outage import Drill, bench_outage
+from app.bench.outage import shown as shown_outage
 from app.servers.child import ServerError
 
 bench = typer.Typer(help="Measure: ratios against a ceiling of the same run.")
@@ -37,3 +39,26 @@ def ingest_command(
         sys.stdout.write(json.dumps(found) + "\n")
     else:
         sys.stdout.write("\n".join(shown(found)) + "\n")
+
+
+@bench.command("outage")
+def outage_command(
+    meters: Annotated[int, typer.Option(min=1, max=100_000)] = 5_000,
+    hours: Annotated[int, typer.Option(min=1, max=2_400)] = 72,
+    registers_per_telegram: Annotated[int, typer.Option(min=1, max=500)] = 24,
+    signed: Annotated[bool, typer.Option("--signed")] = False,  # noqa: FBT002 - an option
+    as_json: Annotated[bool, typer.Option("--json")] = False,  # noqa: FBT002 - an option
+) -> None:
+    """Measure how long a town needs to catch up after an outage; 1 when anything was lost."""
+    logs.configure("json")
+    drill = Drill(
+        meters=meters, hours=hours, registers_per_telegram=registers_per_telegram, signed=signed
+    )
+    try:
+        found = asyncio.run(bench_outage(drill))
+    except (BenchError, ServerError) as error:
+        sys.stderr.write(f"aqkol: {error}\n")
+        raise typer.Exit(3) from None
+    sys.stdout.write((json.dumps(found) if as_json else "\n".join(shown_outage(found))) + "\n")
+    if not found["done"] or found["lost"] or found["doubled"]:
+        raise typer.Exit(1)
