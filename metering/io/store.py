@@ -11,6 +11,7 @@ import asyncpg
 import sql
 from metering.head import Head, looked_up
 from metering.ingest import BusyError, NotStorableError
+from metering.io.floods import Floods, Spent
 from metering.io.heads import Heads, read_heads, read_keys
 from metering.meter import bucket_number
 from metering.outcome import Evidence, Judged, Known, Outcome
@@ -70,6 +71,7 @@ class Store:
         self._pool = pool
         self._months: set[tuple[int, int]] = set()
         self._heads = Heads()
+        self._floods = Floods()
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
@@ -86,11 +88,12 @@ class Store:
                 with _translated():
                     async with self._pool.acquire() as connection:
                         await self._open_months(connection, telegrams)
-                        batch = Batch(connection, self._heads)
+                        batch = Batch(connection, self._heads, self._floods)
                         async with connection.transaction():
                             await _Q.plan_quickly(connection)
                             yield batch
                 self._heads.commit(batch.versions, batch.changed)
+                self._floods.spend(batch.spent)
             except BusyError:
                 # What we remember may be what was wrong.
                 self._heads.clear()
@@ -151,11 +154,13 @@ async def lock_buckets(connection: asyncpg.Connection, buckets: Iterable[int]) -
 class Batch:
     """One open transaction; everything in it is committed together or not at all."""
 
-    def __init__(self, connection: asyncpg.Connection, heads: Heads) -> None:
+    def __init__(self, connection: asyncpg.Connection, heads: Heads, floods: Floods) -> None:
         self.versions: dict[int, int] = {}
         self.changed: Mapping[str, Head] = {}
+        self.spent: Spent | None = None
         self._connection = connection
         self._heads = heads
+        self._floods = floods
 
     async def load(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known:
         """Lock the meters' buckets against other workers, and return what is known about them."""
@@ -229,8 +234,9 @@ class Batch:
                 evidence=freeze.evidence,
                 at=at,
             )
-        if outcome.evidence:
-            await self._add_refused(list(outcome.evidence.values()), at)
+        evidence, self.spent = await self._floods.meet(self._connection, outcome, at)
+        if evidence:
+            await self._add_refused(evidence, at)
         self.changed = outcome.heads
 
     async def _marks(self, named: dict[str, Any]) -> dict[tuple[str, datetime], list[Mark]]:

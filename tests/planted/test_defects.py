@@ -54,6 +54,12 @@ DEFECTS = {
         wrong="    if True:",
         tests=("tests/metering/test_turn.py::TestACrowd",),
     ),
+    "a flood that is rolled back counts": Defect(
+        file="metering/io/floods.py",
+        right="        spent = Spent(rows=rows,",
+        wrong="        self._rows.spend(rows, at)\n        spent = Spent(rows=rows,",
+        tests=("tests/metering/test_floods.py::TestAFloodOfNonsense",),
+    ),
     "what is already read goes on past the limit": Defect(
         file="metering/io/link_codec.py",
         right="while at < size and self._reading and",
