@@ -113,3 +113,13 @@ INSERT INTO bench_row
     (meter_id, read_at, register_dm3, turns, verdict, reason, counter, received_at, key_epoch)
 VALUES (:meter_id, :read_at, :register_dm3, 0, 'billable', NULL, :counter, now(), 0)
 ON CONFLICT DO NOTHING;
+
+-- name: add_rows(meter_ids, read_ats, registers_dm3, counters)!
+-- Write readings from arrays, as a loop with batches does.
+INSERT INTO bench_row
+    (meter_id, read_at, register_dm3, turns, verdict, reason, counter, received_at, key_epoch)
+SELECT meter_id, read_at, register_dm3, 0, 'billable', NULL, counter, now(), 0
+FROM unnest(
+    :meter_ids::text[], :read_ats::timestamptz[], :registers_dm3::bigint[], :counters::bigint[]
+) AS given (meter_id, read_at, register_dm3, counter)
+ON CONFLICT DO NOTHING;
