@@ -13,9 +13,9 @@ from metering.head import Head, looked_up
 from metering.ingest import BusyError, NotStorableError
 from metering.io.floods import Floods, Spent
 from metering.io.heads import Heads, read_heads, read_keys
+from metering.io.marks import read_marks
 from metering.meter import bucket_number
 from metering.outcome import Evidence, Judged, Known, Outcome
-from metering.reading import Mark
 from metering.signed import Key
 from metering.telegram import ADAPTED, UNSIGNED, UPLOADED, RefusalReason, Telegram
 from metering.verdict import Suspect
@@ -220,29 +220,35 @@ class Batch:
     ) -> Known:
         connection = self._connection
         asked = [telegram for telegram in telegrams if telegram.meter_id in details]
-        digests = _Q.read_digests(
-            connection,
-            meter_ids=[telegram.meter_id for telegram in asked],
-            key_epochs=[telegram.key_epoch for telegram in asked],
-            counters=[telegram.counter for telegram in asked],
-        )
-        places = sorted({(r.meter_id, r.read_at) for telegram in asked for r in telegram.readings})
-        named: dict[str, Any] = {
-            "meter_ids": [meter_id for meter_id, _ in places],
-            "read_ats": [read_at for _, read_at in places],
+        digests = {
+            (row["meter_id"], row["key_epoch"], row["counter"]): row["digest"]
+            async for row in _Q.read_digests(
+                connection,
+                meter_ids=[telegram.meter_id for telegram in asked],
+                key_epochs=[telegram.key_epoch for telegram in asked],
+                counters=[telegram.counter for telegram in asked],
+            )
         }
-        registers = _Q.read_registers(connection, **named)
+        # A counter that is known is a repeat or a conflict; its readings are not looked at.
+        new = [
+            telegram
+            for telegram in asked
+            if (telegram.meter_id, telegram.key_epoch, telegram.counter) not in digests
+        ]
+        places = sorted({(r.meter_id, r.read_at) for telegram in new for r in telegram.readings})
+        registers = _Q.read_registers(
+            connection,
+            meter_ids=[meter_id for meter_id, _ in places],
+            read_ats=[read_at for _, read_at in places],
+        )
         return Known(
             heads=heads,
             looked_up=frozenset(details),
-            digests={
-                (row["meter_id"], row["key_epoch"], row["counter"]): row["digest"]
-                async for row in digests
-            },
+            digests=digests,
             registers={
                 (row["meter_id"], row["read_at"]): row["register_dm3"] async for row in registers
             },
-            marks=await self._marks(named),
+            marks=await read_marks(connection, new),
         )
 
     async def keep(self, outcome: Outcome, *, at: datetime) -> None:
@@ -276,14 +282,6 @@ class Batch:
         if not self._foreseen:
             self._heads.add(outcome.heads, self._versions)
             self.close()
-
-    async def _marks(self, named: dict[str, Any]) -> dict[tuple[str, datetime], list[Mark]]:
-        marks: dict[tuple[str, datetime], list[Mark]] = {}
-        async for row in _Q.read_marks(self._connection, **named):
-            marks.setdefault((row["meter_id"], row["installed_at"]), []).append(
-                Mark(read_at=row["read_at"], register_dm3=row["register_dm3"], turns=row["turns"])
-            )
-        return marks
 
     async def _add_telegrams(self, telegrams: Sequence[Telegram], at: datetime) -> None:
         await self._connection.copy_records_to_table(
