@@ -23,6 +23,9 @@ _Q: Final = sql.queries("owner/bench")
 
 # Hours of live traffic beside the drain, and as many without it to compare with.
 LIVE_HOURS: Final = 6
+# Telegrams in flight on each connection of 500 meters. Ten of them fill two batches of the ingest:
+# with more, a telegram waits longer than a meter is patient, and is sent again for nothing.
+WINDOW: Final = 400
 # Rows of the truth per COPY, to need little memory.
 _ROWS: Final = 20_000
 
@@ -116,7 +119,7 @@ def _options(place: Stage, drill: Drill) -> list[str]:
 def _outage(drill: Drill) -> list[str]:
     hours = ["--live-hours", str(drill.live_hours), "--calm-hours", str(drill.live_hours)]
     packing = ["--registers-per-telegram", str(drill.registers_per_telegram)]
-    return ["--outage", str(drill.hours), *hours, *packing]
+    return ["--outage", str(drill.hours), "--window", str(WINDOW), *hours, *packing]
 
 
 async def _said(*options: str) -> bytes:
