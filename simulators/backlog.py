@@ -12,7 +12,7 @@ from itertools import chain, zip_longest
 from typing import Final
 
 from simulators.household import HOURS_PER_DAY
-from simulators.meter import TELEGRAMS_KEPT_MAX, Reading, Telegram
+from simulators.meter import TELEGRAMS_KEPT_MAX, Errand, Reading, Telegram
 from simulators.town import Town
 from simulators.wire import READINGS_PER_TELEGRAM_MAX
 
@@ -65,10 +65,14 @@ class Packing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """Hours in which nobody has a network, and hours of ordinary life while the town catches up."""
+    """Hours in which nobody has a network, and hours of ordinary life while the town catches up.
+
+    In the ``calm_hours`` after that nobody owes anything: what they take is what to compare with.
+    """
 
     hours: int = 72
     live_hours: int = 6
+    calm_hours: int = 0
     packing: Packing = field(default_factory=Packing)
 
     def __post_init__(self) -> None:
@@ -76,7 +80,8 @@ class Outage:
         if self.hours < 1 or self.live_hours < 1:
             raise ValueError("an outage and the life after it last an hour at least")
         logged = min(self.hours, REGISTERS_KEPT_MAX)
-        if logged // self.packing.registers + 2 + self.live_hours > TELEGRAMS_KEPT_MAX:
+        lived = self.live_hours + self.calm_hours
+        if logged // self.packing.registers + 2 + lived > TELEGRAMS_KEPT_MAX:
             raise ValueError("so many telegrams do not fit into a meter: pack more registers")
 
 
@@ -94,7 +99,8 @@ def catch_up(town: Town, logs: Mapping[str, Log], packing: Packing) -> list[Tele
     of_meters: list[list[Telegram]] = []
     for meter_id, log in logs.items():
         store = town.meters[meter_id].store
-        of_meters.append([store.write(part) for part in packing.pack(list(log.readings))])
+        parts = packing.pack(list(log.readings))
+        of_meters.append([store.write(part, Errand.OWED) for part in parts])
         log.readings.clear()
     return list(fair(of_meters))
 
@@ -105,9 +111,9 @@ def fair(of_meters: Iterable[Sequence[Telegram]]) -> Iterator[Telegram]:
     return (telegram for telegram in chain.from_iterable(turns) if telegram is not None)
 
 
-def live(town: Town) -> list[Telegram]:
+def live(town: Town, errand: Errand = Errand.LIVE) -> list[Telegram]:
     """Let everybody live another hour and return their telegrams of one register."""
-    return [meter.store.write([town.next_hour(meter)]) for meter in town.meters.values()]
+    return [meter.store.write([town.next_hour(meter)], errand) for meter in town.meters.values()]
 
 
 def waves(town: Town, backlog: Sequence[Telegram], outage: Outage) -> Iterator[list[Telegram]]:

@@ -10,6 +10,7 @@ Nothing else removes a telegram: not a send, not an acknowledgement of the broke
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from enum import StrEnum
 from typing import Final
 
 from simulators.household import Household, Weather, hour_of, instant_of, luck, pick
@@ -59,6 +60,15 @@ class Reading:
     total_dm3: int
 
 
+class Errand(StrEnum):
+    """Why a telegram leaves: an ordinary day, a debt of an outage, an hour beside or after it."""
+
+    ORDINARY = "ordinary"
+    OWED = "owed"
+    LIVE = "live"
+    CALM = "calm"
+
+
 @dataclass(slots=True, kw_only=True)
 class Telegram:
     """Readings under one counter; `sends` counts tries, `old` says tried before this session."""
@@ -70,6 +80,7 @@ class Telegram:
     payload: bytes
     sends: int = 0
     old: bool = False
+    errand: Errand = Errand.ORDINARY
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,7 +102,7 @@ class Store:
         """Say whether there is no room for another telegram."""
         return len(self.waiting) >= TELEGRAMS_KEPT_MAX
 
-    def write(self, readings: Sequence[Reading]) -> Telegram:
+    def write(self, readings: Sequence[Reading], errand: Errand = Errand.ORDINARY) -> Telegram:
         """Put readings under the next counter and keep them; raises StoreFullError."""
         if self.is_full:
             raise StoreFullError(self.meter_id)
@@ -104,6 +115,7 @@ class Store:
                 self.next_counter,
                 [(reading.claimed_at, reading.register_dm3) for reading in readings],
             ),
+            errand=errand,
         )
         self.waiting[telegram.counter] = telegram
         self.next_counter += 1

@@ -127,6 +127,40 @@ CROSS JOIN LATERAL (
     )
 ) AS mark;
 
+-- name: read_marks_around(meter_ids, first_ats, last_ats)
+-- Return the last trusted reading before each stretch of time and the first one from its beginning on,
+-- within the installation, and whether that one lies inside.
+SELECT
+    asked.stretch, i.meter_id, i.installed_at, mark.read_at, mark.register_dm3, mark.turns,
+    mark.read_at BETWEEN asked.first_at AND asked.last_at AS inside
+FROM unnest(:meter_ids::text[], :first_ats::timestamptz[], :last_ats::timestamptz[])
+    WITH ORDINALITY AS asked (meter_id, first_at, last_at, stretch)
+JOIN installation AS i
+    ON i.meter_id = asked.meter_id
+    AND i.installed_at <= asked.last_at
+    AND (i.removed_at IS NULL OR asked.first_at < i.removed_at)
+CROSS JOIN LATERAL (
+    (
+        SELECT r.read_at, r.register_dm3, r.turns
+        FROM trusted_reading AS r
+        WHERE r.meter_id = asked.meter_id
+            AND r.read_at >= i.installed_at
+            AND r.read_at < asked.first_at
+        ORDER BY r.read_at DESC
+        LIMIT 1
+    )
+    UNION ALL
+    (
+        SELECT r.read_at, r.register_dm3, r.turns
+        FROM trusted_reading AS r
+        WHERE r.meter_id = asked.meter_id
+            AND r.read_at >= greatest(asked.first_at, i.installed_at)
+            AND r.read_at < coalesce(i.removed_at, 'infinity')
+        ORDER BY r.read_at
+        LIMIT 1
+    )
+) AS mark;
+
 -- name: move_windows(meter_ids, key_epochs, high_waters, seens, at)!
 -- Remember which counters of signing meters are safe.
 INSERT INTO replay_window (meter_id, key_epoch, high_water, seen, updated_at)

@@ -9,7 +9,10 @@ import typer
 
 from app import logs
 from app.bench.children import BenchError
+from app.bench.drain import bench_drain, shown_drain
 from app.bench.ingest import bench_ingest, shown
+from app.bench.outage import Drill, bench_outage
+from app.bench.outage import shown as shown_outage
 from app.servers.child import ServerError
 
 bench = typer.Typer(help="Measure: ratios against a ceiling of the same run.")
@@ -24,16 +27,43 @@ def _group() -> None:
 def ingest_command(
     messages: Annotated[int, typer.Option(min=100, max=2_000_000)] = 100_000,
     rounds: Annotated[int, typer.Option(min=1, max=50)] = 3,
+    drain: Annotated[int, typer.Option(min=0, max=5_000_000, help="also drain a backlog")] = 0,
     as_json: Annotated[bool, typer.Option("--json")] = False,  # noqa: FBT002 - an option
 ) -> None:
     """Measure how fast telegrams become durable, on servers of its own."""
     logs.configure("json")
     try:
         found = asyncio.run(bench_ingest(messages=messages, rounds=rounds))
+        if drain:
+            found["drain"] = asyncio.run(bench_drain(messages=drain, rounds=rounds))
     except (BenchError, ServerError) as error:
         sys.stderr.write(f"aqkol: {error}\n")
         raise typer.Exit(3) from None
     if as_json:
         sys.stdout.write(json.dumps(found) + "\n")
     else:
-        sys.stdout.write("\n".join(shown(found)) + "\n")
+        lines = [*shown(found), *([shown_drain(found["drain"])] if drain else [])]
+        sys.stdout.write("\n".join(lines) + "\n")
+
+
+@bench.command("outage")
+def outage_command(
+    meters: Annotated[int, typer.Option(min=1, max=100_000)] = 5_000,
+    hours: Annotated[int, typer.Option(min=1, max=2_400)] = 72,
+    registers_per_telegram: Annotated[int, typer.Option(min=1, max=500)] = 24,
+    signed: Annotated[bool, typer.Option("--signed")] = False,  # noqa: FBT002 - an option
+    as_json: Annotated[bool, typer.Option("--json")] = False,  # noqa: FBT002 - an option
+) -> None:
+    """Measure how long a town needs to catch up after an outage; 1 when anything was lost."""
+    logs.configure("json")
+    drill = Drill(
+        meters=meters, hours=hours, registers_per_telegram=registers_per_telegram, signed=signed
+    )
+    try:
+        found = asyncio.run(bench_outage(drill))
+    except (BenchError, ServerError) as error:
+        sys.stderr.write(f"aqkol: {error}\n")
+        raise typer.Exit(3) from None
+    sys.stdout.write((json.dumps(found) if as_json else "\n".join(shown_outage(found))) + "\n")
+    if not found["done"] or found["lost"] or found["doubled"]:
+        raise typer.Exit(1)

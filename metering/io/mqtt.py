@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import StrEnum
+from operator import attrgetter
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -24,6 +25,7 @@ from metering.io import link_codec, link_paho
 from metering.io.keeper import Keeper
 from metering.io.link import Deliver, Link, Message, Terms, parse_url
 from metering.telegram import Arrival
+from metering.turn import take
 
 # Plain telegrams, and signed ones.
 UPLINKS: Final = ("gas/v1/+/+/up/json", "gas/v1/+/+/up")
@@ -35,6 +37,8 @@ RECEIVE_MAX: Final = 20_000
 # What may wait here unacknowledged before we stop reading: messages, and bytes of payload.
 HELD_MAX: Final = 20_000
 HELD_BYTES_MAX: Final = 64 * 1024 * 1024
+# Who sent a message, as far as a message can say it without being read.
+_TOPIC: Final = attrgetter("topic")
 
 log = structlog.get_logger()
 
@@ -186,6 +190,8 @@ class Subscription:
     async def get_batch(self, limit: int) -> list[Arrival]:
         """Wait for at least one message and return up to ``limit``, in order of arrival.
 
+        When more wait, no topic crowds out the others; the order within a topic stays.
+
         Raises:
             SubscriptionClosedError: the subscription was closed meanwhile.
         """
@@ -197,7 +203,7 @@ class Subscription:
                     keeper.result()
             self._arrived.clear()
             await self._arrived.wait()
-        return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
+        return take(self._waiting, limit, sender=_TOPIC)
 
     def ack(self, arrivals: Iterable[Arrival]) -> None:
         """Tell the broker that these messages are safe; those of an older connection are skipped.

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import asyncpg
@@ -12,26 +12,15 @@ import sql
 from metering.head import Head, looked_up
 from metering.ingest import BusyError, NotStorableError
 from metering.io.attest import ask_about_firmware
+from metering.io.evidence import add_refused
+from metering.io.floods import Floods, Spent
 from metering.io.heads import Heads, read_heads, read_keys
+from metering.io.marks import read_marks
 from metering.meter import bucket_number
-from metering.outcome import Evidence, Judged, Known, Outcome
-from metering.reading import Mark
+from metering.outcome import Judged, Known, Outcome
 from metering.signed import Key
-from metering.telegram import ADAPTED, UNSIGNED, UPLOADED, RefusalReason, Telegram
+from metering.telegram import ADAPTED, UNSIGNED, UPLOADED, Telegram
 from metering.verdict import Suspect
-
-# A registered meter that is refused more often than this has one fault, not a thousand.
-EVIDENCE_ROWS_MAX: Final = 1_000
-# Everybody we do not know shares this much room.
-STRANGERS_ROWS_MAX: Final = 10_000
-# So many unproven telegrams in a meter's name within a day are more than noise on a wire.
-FORGED_TIMES_MIN: Final = 5
-FORGED_WITHIN: Final = timedelta(days=1)
-UNPROVEN: Final = (
-    RefusalReason.BAD_SIGNATURE.value,
-    RefusalReason.UNKNOWN_KEY.value,
-    RefusalReason.WRONG_ALGORITHM.value,
-)
 
 _TRUST: Final = {UNSIGNED: "unsigned", ADAPTED: "adapted", UPLOADED: "uploaded"}
 _TELEGRAM: Final = (
@@ -72,6 +61,7 @@ class Store:
         self._pool = pool
         self._months: set[tuple[int, int]] = set()
         self._heads = Heads()
+        self._floods = Floods()
         self._turn = asyncio.Lock()
 
     def foresee(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known | None:
@@ -93,7 +83,7 @@ class Store:
             BusyError: a deadlock, or somebody else stored one of these meanwhile.
             asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the database is away.
         """
-        batch = Batch(self._heads, foreseen=foreseen)
+        batch = Batch(self._heads, self._floods, foreseen=foreseen)
         try:
             async with self._turn:
                 with _translated():
@@ -102,6 +92,7 @@ class Store:
                         async with connection.transaction():
                             await _Q.plan_quickly(connection)
                             yield batch.over(connection)
+                self._floods.spend(batch.spent)
         except BaseException:
             # What we remember is of a batch that is not stored, or may be what was wrong.
             self._heads.fail()
@@ -164,8 +155,10 @@ async def lock_buckets(connection: asyncpg.Connection, buckets: Iterable[int]) -
 class Batch:
     """One open transaction; everything in it is committed together or not at all."""
 
-    def __init__(self, heads: Heads, *, foreseen: bool) -> None:
+    def __init__(self, heads: Heads, floods: Floods, *, foreseen: bool) -> None:
+        self.spent: Spent | None = None
         self._heads = heads
+        self._floods = floods
         self._versions: dict[int, int] = {}
         self._foreseen = foreseen
         if not foreseen:
@@ -221,29 +214,35 @@ class Batch:
     ) -> Known:
         connection = self._connection
         asked = [telegram for telegram in telegrams if telegram.meter_id in details]
-        digests = _Q.read_digests(
-            connection,
-            meter_ids=[telegram.meter_id for telegram in asked],
-            key_epochs=[telegram.key_epoch for telegram in asked],
-            counters=[telegram.counter for telegram in asked],
-        )
-        places = sorted({(r.meter_id, r.read_at) for telegram in asked for r in telegram.readings})
-        named: dict[str, Any] = {
-            "meter_ids": [meter_id for meter_id, _ in places],
-            "read_ats": [read_at for _, read_at in places],
+        digests = {
+            (row["meter_id"], row["key_epoch"], row["counter"]): row["digest"]
+            async for row in _Q.read_digests(
+                connection,
+                meter_ids=[telegram.meter_id for telegram in asked],
+                key_epochs=[telegram.key_epoch for telegram in asked],
+                counters=[telegram.counter for telegram in asked],
+            )
         }
-        registers = _Q.read_registers(connection, **named)
+        # A counter that is known is a repeat or a conflict; its readings are not looked at.
+        new = [
+            telegram
+            for telegram in asked
+            if (telegram.meter_id, telegram.key_epoch, telegram.counter) not in digests
+        ]
+        places = sorted({(r.meter_id, r.read_at) for telegram in new for r in telegram.readings})
+        registers = _Q.read_registers(
+            connection,
+            meter_ids=[meter_id for meter_id, _ in places],
+            read_ats=[read_at for _, read_at in places],
+        )
         return Known(
             heads=heads,
             looked_up=frozenset(details),
-            digests={
-                (row["meter_id"], row["key_epoch"], row["counter"]): row["digest"]
-                async for row in digests
-            },
+            digests=digests,
             registers={
                 (row["meter_id"], row["read_at"]): row["register_dm3"] async for row in registers
             },
-            marks=await self._marks(named),
+            marks=await read_marks(connection, new),
         )
 
     async def keep(self, outcome: Outcome, *, at: datetime) -> None:
@@ -272,19 +271,12 @@ class Batch:
                 evidence=freeze.evidence,
                 at=at,
             )
-        if outcome.evidence:
-            await self._add_refused(list(outcome.evidence.values()), at)
+        evidence, self.spent = await self._floods.meet(self._connection, outcome, at)
+        if evidence:
+            await add_refused(self._connection, evidence, at)
         if not self._foreseen:
             self._heads.add(outcome.heads, self._versions)
             self.close()
-
-    async def _marks(self, named: dict[str, Any]) -> dict[tuple[str, datetime], list[Mark]]:
-        marks: dict[tuple[str, datetime], list[Mark]] = {}
-        async for row in _Q.read_marks(self._connection, **named):
-            marks.setdefault((row["meter_id"], row["installed_at"]), []).append(
-                Mark(read_at=row["read_at"], register_dm3=row["register_dm3"], turns=row["turns"])
-            )
-        return marks
 
     async def _add_telegrams(self, telegrams: Sequence[Telegram], at: datetime) -> None:
         await self._connection.copy_records_to_table(
@@ -330,36 +322,6 @@ class Batch:
             high_waters=[window.high_water for window in windows],
             seens=[window.to_bytes() for window in windows],
             at=at,
-        )
-
-    async def _add_refused(self, evidence: Sequence[Evidence], at: datetime) -> None:
-        ordered = sorted(evidence, key=lambda row: (row.sender, row.digest, row.reason))
-        await _Q.add_refused(
-            self._connection,
-            senders=[row.sender for row in ordered],
-            digests=[row.digest for row in ordered],
-            reasons=[row.reason.value for row in ordered],
-            details=[row.detail for row in ordered],
-            topics=[row.topic for row in ordered],
-            payloads=[row.payload for row in ordered],
-            sizes=[row.size_bytes for row in ordered],
-            times=[row.times for row in ordered],
-            received_at=at,
-        )
-        if any(row.reason.value in UNPROVEN for row in ordered):
-            await _Q.open_forgery_cases(
-                self._connection,
-                senders=sorted({row.sender for row in ordered}),
-                reasons=UNPROVEN,
-                since=at - FORGED_WITHIN,
-                times_min=FORGED_TIMES_MIN,
-                at=at,
-            )
-        await _Q.forget_refused(
-            self._connection,
-            senders=sorted({row.sender for row in ordered}),
-            rows_max=EVIDENCE_ROWS_MAX,
-            strangers_rows_max=STRANGERS_ROWS_MAX,
         )
 
 

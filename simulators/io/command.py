@@ -159,7 +159,12 @@ def _outage(options: argparse.Namespace) -> Outage | None:
     packing = Packing(
         registers=options.registers_per_telegram, live_first=options.backlog == "live-first"
     )
-    return Outage(hours=options.outage, live_hours=options.live_hours, packing=packing)
+    return Outage(
+        hours=options.outage,
+        live_hours=options.live_hours,
+        calm_hours=options.calm_hours,
+        packing=packing,
+    )
 
 
 async def _fleet(

@@ -328,10 +328,10 @@ class Gateway:
             self._tally.again += 1
             return
         flight = self._flights.pop((telegram.meter_id, telegram.counter), None)
-        wait_s = None
+        wait_s, now_s = None, asyncio.get_running_loop().time()
         if flight is not None and flight.first_sent_s is not None:
-            wait_s = asyncio.get_running_loop().time() - flight.first_sent_s
-        self._tally.settled(receipt, wait_s)
+            wait_s = now_s - flight.first_sent_s
+        self._tally.settled(telegram, receipt, wait_s=wait_s, now_s=now_s)
         self._on_receipt(telegram, receipt)
 
     def _refill(self) -> None:

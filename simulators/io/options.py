@@ -46,6 +46,7 @@ def fleet_parser() -> argparse.ArgumentParser:
     add("--keys-out", type=Path, help="write meter, epoch and public key of everyone as JSON")
     add("--outage", type=_between(1, 10**4), help="hours all are without network, then catch up")
     add("--live-hours", type=_between(1, 300), default=6, help="lived while they catch up")
+    add("--calm-hours", type=_between(0, 300), default=0, help="lived after that, to compare with")
     add("--registers-per-telegram", type=_between(1, READINGS_PER_TELEGRAM_MAX), default=24)
     add("--backlog", choices=("live-first", "oldest-first"), default="live-first")
     add("--registry", action="store_true", help="print the plates of the meters and end")

@@ -443,6 +443,31 @@ def mid(arrival: Arrival) -> int:
     return arrival.handle.mid
 
 
+class TestAFlood:
+    """A meter that says more than all others together ..."""
+
+    async def test_leaves_the_others_their_places(self, broker: Broker, backend: Backend) -> None:
+        """Fifty meters that came after three thousand messages of one are in the next batch."""
+        flood = numbered(3000)
+        others = [(f"gas/v1/00/AQ-{n}/up/json", b"%d" % n) for n in range(10_000, 10_050)]
+        async with subscribed(broker, backend) as listening, Publisher.connect(broker) as meters:
+            await meters.publish(flood + others)
+            await until(lambda: listening.unacknowledged == 3050)
+
+            first = await listening.get_batch(2000)
+            listening.put_back(first)
+            again = await listening.get_batch(2000)
+            rest = await listening.get_batch(2000)
+            listening.ack(rest)
+            held = listening.unacknowledged
+            listening.ack(again)
+
+            assert numbers(first) == numbers(again) == [*range(1950), *range(10_000, 10_050)]
+            assert numbers(rest) == list(range(1950, 3000))
+            # The broker is told in the order of arrival, whatever order they were stored in.
+            assert (held, listening.unacknowledged) == (3050, 0)
+
+
 class TestASlowDatabase:
     """A worker that cannot keep up ..."""
 

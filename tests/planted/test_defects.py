@@ -48,6 +48,18 @@ DEFECTS = {
         wrong="if False:",
         tests=("tests/contract/test_mqtt_wire.py::TestManyReceipts",),
     ),
+    "a flood of one meter makes all others wait": Defect(
+        file="metering/turn.py",
+        right="    if max(first.values()) <= max(limit // SHARES, 1):",
+        wrong="    if True:",
+        tests=("tests/metering/test_turn.py::TestACrowd",),
+    ),
+    "a flood that is rolled back counts": Defect(
+        file="metering/io/floods.py",
+        right="        spent = Spent(rows=rows,",
+        wrong="        self._rows.spend(rows, at)\n        spent = Spent(rows=rows,",
+        tests=("tests/metering/test_floods.py::TestAFloodOfNonsense",),
+    ),
     "what is already read goes on past the limit": Defect(
         file="metering/io/link_codec.py",
         right="while at < size and self._reading and",

@@ -197,6 +197,29 @@ class TestLongOutage:
         )  # fmt: skip
         assert all(not meter.store.waiting for meter in fleet.town.meters.values())
 
+    async def test_are_timed_apart_from_the_hours_beside_and_after_them(
+        self, mosquitto: Broker, prefix: str, tmp_path: Path
+    ) -> None:
+        """Whether live telegrams wait for a backlog shows only beside hours without one."""
+        truth = Truth.fresh(tmp_path / "truth.jsonl")
+        outage = Outage(hours=5, live_hours=2, calm_hours=3, packing=Packing(registers=4))
+        async with (
+            serving(desk_for(plan(prefix)), mosquitto),
+            fleet_of(plan(prefix), mosquitto, truth) as fleet,
+        ):
+            report = await recover(fleet, outage, patience_s=SETTLE_S)
+        truth.close()
+
+        assert report["done"]
+        assert [report[name]["receipts"] for name in ("owed", "live", "calm")] == [
+            6 * 2, 6 * 2, 6 * 3,
+        ]  # fmt: skip
+        assert fleet.tally.latency_ms()["p99"] == max(
+            report[name]["p99_ms"] for name in ("owed", "live", "calm")
+        )
+        assert report["registers_per_s"] == pytest.approx(30 / report["drain_seconds"], rel=0.02)
+        assert len(truth_of(tmp_path / "truth.jsonl")) == 6 * (5 + 2 + 3)
+
     async def test_tell_the_same_truth_at_any_speed(
         self, mosquitto: Broker, prefix: str, tmp_path: Path
     ) -> None:
