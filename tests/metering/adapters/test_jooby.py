@@ -36,8 +36,9 @@ class TestCurrent:
         assert flags(read, SOURCE, say(CURRENT)) == ("magnet",)
 
     def test_without_a_magnet_has_no_flag(self) -> None:
-        """55 07 04 00 00 01 56 give 01 by XOR."""
+        """55 07 04 00 00 01 56 give 01 by XOR; the lower bits are no magnet."""
         assert flags(read, SOURCE, say("07 04 00 00 01 56 01")) == ()
+        assert flags(read, SOURCE, say("07 04 7f 00 01 56 7e")) == ()
 
     def test_is_read_up_to_the_last_of_three_bytes(self) -> None:
         """Then it turns, and the dial knows; 07 04 00 ff ff ff give a9."""
