@@ -15,6 +15,7 @@ from metering.adapters import (
     milesight,
     scalar,
     smartico,
+    tasmota,
     wmbusmeters,
     zigbee,
 )
@@ -30,6 +31,7 @@ READ_OF_FAMILY: Final[Mapping[str, Read]] = MappingProxyType(
         "chirpstack_smartico": smartico.read,
         "elehant": elehant.read,
         "scalar": scalar.read,
+        "tasmota": tasmota.read,
         "wmbusmeters": wmbusmeters.read,
         "zigbee": zigbee.read,
     }

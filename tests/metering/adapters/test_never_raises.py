@@ -76,6 +76,10 @@ GOOD: dict[str, tuple[Source, Message]] = {
         ),
     ),
     "scalar": (mapping(), message(b"917.5")),
+    "tasmota": (
+        mapping(device="C1", zone="Europe/Amsterdam"),
+        message({"Time": "2021-12-31T09:39:59", "COUNTER": {"C1": 3}}),
+    ),
     "wmbusmeters": (
         mapping(device="00043094", zone="Europe/Amsterdam"),
         message(
