@@ -5,6 +5,7 @@ Everything is Decimal and half up. Calorific values are in MJ/m3 (Britain) or kW
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from typing import Final
 
@@ -28,10 +29,33 @@ M3_PER_DM3: Final = Decimal("0.001")
 _EXACT: Final = Context(prec=50, rounding=ROUND_HALF_UP)
 
 
-def uk_kwh(units: Decimal, *, calorific_mj_m3: Decimal, imperial: bool, places: int) -> Decimal:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItalianSteps:
+    """How the Italian C of a town comes about, each step rounded to six decimals.
+
+    ``air_bar`` is the town's air; ``by_pressure`` and ``by_temperature`` are kp and kt;
+    ``degrees_per_day`` is g, the degree days of a day of the heating season.
+    """
+
+    air_bar: Decimal
+    by_pressure: Decimal
+    degrees_per_day: Decimal
+    by_temperature: Decimal
+    coefficient: Decimal
+
+
+def uk_kwh(
+    units: Decimal,
+    *,
+    calorific_mj_m3: Decimal,
+    imperial: bool,
+    places: int,
+    compensated: bool = False,
+) -> Decimal:
     """Return kWh = units (* 2.83) * 1.02264 * CV / 3.6, rounded once, half up.
 
-    ``units`` are those of the dial: m3, or hundreds of cubic feet when ``imperial``.
+    ``units`` are those of the dial: m3, or hundreds of cubic feet when ``imperial``. What a meter
+    that compensates counts is not corrected again by 1.02264.
 
     Raises:
         ValueError: something is negative, or there is no calorific value.
@@ -40,12 +64,13 @@ def uk_kwh(units: Decimal, *, calorific_mj_m3: Decimal, imperial: bool, places: 
         raise ValueError("units and places must not be negative, a calorific value is positive")
     with localcontext(_EXACT):
         cubic_m = units * IMPERIAL_UNIT_M3 if imperial else units
-        exact = cubic_m * UK_CORRECTION * calorific_mj_m3 / MJ_PER_KWH
+        standard_m3 = cubic_m if compensated else cubic_m * UK_CORRECTION
+        exact = standard_m3 * calorific_mj_m3 / MJ_PER_KWH
         return _to(exact, places)
 
 
-def it_coefficient(*, height_m: int, degree_days: int, season_days: int) -> Decimal:
-    """Return the Italian C, by which m3 become standard m3; every step rounded to six decimals.
+def it_steps(*, height_m: int, degree_days: int, season_days: int) -> ItalianSteps:
+    """Return the Italian C, by which m3 become standard m3, and how it came about.
 
     ``height_m`` is the town's height; ``degree_days`` and ``season_days`` are its climate zone's.
 
@@ -59,7 +84,22 @@ def it_coefficient(*, height_m: int, degree_days: int, season_days: int) -> Deci
         by_pressure = _six((bar + IT_SUPPLY_BAR) / IT_BAR)
         per_day = _six(Decimal(degree_days) / season_days)
         by_temperature = _six(IT_KELVIN / (IT_WARM_KELVIN - per_day))
-        return _six(by_pressure * by_temperature)
+        return ItalianSteps(
+            air_bar=bar,
+            by_pressure=by_pressure,
+            degrees_per_day=per_day,
+            by_temperature=by_temperature,
+            coefficient=_six(by_pressure * by_temperature),
+        )
+
+
+def it_coefficient(*, height_m: int, degree_days: int, season_days: int) -> Decimal:
+    """Return the Italian C alone; see ``it_steps``.
+
+    Raises:
+        ValueError: a town that cannot be.
+    """
+    return it_steps(height_m=height_m, degree_days=degree_days, season_days=season_days).coefficient
 
 
 def it_standard_m3(volume_dm3: int, *, coefficient: Decimal, compensated: bool) -> Decimal:
