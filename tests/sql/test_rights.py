@@ -31,6 +31,10 @@ FACTS = [
     "finding_decision",
     "validation",
     "rebaseline",
+    "coefficient_table",
+    "zone_figures",
+    "calorific_value",
+    "stay_place",
 ]
 
 
@@ -81,6 +85,10 @@ class TestRights:
             ("upload", "digest"),
             ("upload", "sent_by"),
             ("upload_row", "result"),
+            ("coefficient_table", "outdoor"),
+            ("zone_figures", "figures"),
+            ("calorific_value", "hundred_thousandths"),
+            ("stay_place", "place"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

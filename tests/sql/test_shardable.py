@@ -14,6 +14,9 @@ REFERENCE = {
     "degree_day",
     "firmware_word",
     "validation",
+    "coefficient_table",
+    "zone_figures",
+    "calorific_value",
 }
 LOCAL = {
     "access_token",
@@ -48,6 +51,7 @@ GROUPS = {
         "source",
         "finding_decision",
         "rebaseline",
+        "stay_place",
     },
     "account_id": {
         "account",
