@@ -26,6 +26,7 @@ from app import (
     month_cli,
     rules_cli,
     source_cli,
+    standard_cli,
     tokens,
     upload_cli,
     verbs,
@@ -70,7 +71,8 @@ cli = typer.Typer(
 simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
 GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench,
     "meter": meter_cli.meter, "source": source_cli.source,
-    "upload": upload_cli.upload, "rules": rules_cli.rules}  # fmt: skip
+    "upload": upload_cli.upload, "rules": rules_cli.rules,
+    "standard": standard_cli.standard}  # fmt: skip
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
 

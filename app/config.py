@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     zone: str = "Asia/Almaty"
     # From which local hour on the rules of belief go over what is over, once a day.
     validate_hour: int = Field(default=4, ge=0, le=23)
+    # What else a town wants to know of a volume: at standard conditions; as energy, by whose rule.
+    standard_volume: Literal["off", "on"] = "off"
+    energy_rule: Literal["off", "uk", "it", "de"] = "off"
     # The folder of the embedded servers.
     state: Path = Path(".aqkol")
     log_format: LogFormat = "auto"

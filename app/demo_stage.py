@@ -25,6 +25,7 @@ from app.servers.child import ServerError
 from app.servers.embedded import StateFolder, servers
 from app.tokens import issue_token
 from app.web import WebDeps, build_app
+from app.wiring import wanted
 from billing.io.bank import BankClient
 from metering.ingest import ingest_once
 from metering.io.mqtt import Subscription
@@ -162,6 +163,7 @@ async def _web(
         bank=bank,
         bank_scheme=settings.bank_scheme,
         checks={},
+        wanted=wanted(settings),
     )
     runner = Runner(build_app(deps))
     await runner.setup()

@@ -48,8 +48,10 @@ from metering.io.api_firmware import FirmwareApi
 from metering.io.api_gaps import GapApi
 from metering.io.api_rules import LevelApi, RuleApi
 from metering.io.api_sources import SourceApi
+from metering.io.api_standard import StandardApi
 from metering.io.api_uploads import EncodingDiffersError, UploadApi
 from metering.io.api_use import UseApi
+from metering.io.conversions import Conversions, Wanted
 from metering.io.custody import (
     ClaimSettledError,
     Custody,
@@ -96,6 +98,7 @@ from metering.io.registry import (
 from metering.io.route import Bound, NotThereError, Role, routes_of
 from metering.io.rules import OverrideKnownError, OverrideRefusedError, Rules
 from metering.io.sources import SourceBook, SourceClaimedError, SourceUnknownError
+from metering.io.standards import StandardRefusedError, Standards, TableKnownError
 from metering.io.uploads import Uploads, UploadUnknownError, UploadUnreadableError
 from metering.io.uses import Uses
 from metering.io.wire import CursorError
@@ -178,6 +181,12 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     OverrideKnownError: problem_type(
         409, "override-known", "The rule has another word of that day already"
     ),
+    StandardRefusedError: problem_type(
+        422, "standard-refused", "This cannot be said about gas and its heat"
+    ),
+    TableKnownError: problem_type(
+        409, "table-known", "A table of this version was entered with other words"
+    ),
     FindingUnknownError: problems.NOT_FOUND,
     FindingNotHeldError: problem_type(
         409, "finding-not-held", "The finding waits for nobody; nothing is to decide"
@@ -245,7 +254,8 @@ class WebDeps:
     """What the web server works with.
 
     ``checks`` say whether what we depend on is there (/readyz); ``bank`` is None where no debits
-    are sent; ``public_url`` is how the world calls this server, without a slash at its end.
+    are sent; ``public_url`` is how the world calls this server, without a slash at its end;
+    ``wanted`` is what the town wants to know of a volume.
     """
 
     pool: asyncpg.Pool
@@ -256,6 +266,7 @@ class WebDeps:
     bank_scheme: str
     checks: Mapping[str, Check]
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
+    wanted: Wanted = field(default_factory=Wanted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,8 +324,10 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         RuleApi(rules=Rules(deps.pool), findings=FindingDesk(pool=deps.pool), calendar=calendar),
         UseApi(
             uses=Uses(pool=deps.pool, midnight=calendar.midnight),
+            conversions=Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted),
             window_of=lambda label: window_of(Period.parse(label), deps.zone),
         ),
+        StandardApi(standards=Standards(pool=deps.pool, day_of=calendar.day_of)),
         LevelApi(levels=Levels(pool=deps.pool), calendar=calendar),
         PublicApi(
             checks=deps.checks,

@@ -22,6 +22,8 @@ from app.servers.embedded import Servers, servers
 from app.signing import signer
 from app.web import WebDeps, build_app
 from billing.io.bank import BankClient
+from metering.conversion import EnergyRule
+from metering.io.conversions import Wanted
 from metering.io.mqtt import Subscription
 from metering.io.notary import Notary
 from metering.lease import Share
@@ -229,6 +231,7 @@ async def served(house: House, client: BankClient | None) -> AsyncIterator[str]:
         bank=client,
         bank_scheme=settings.bank_scheme,
         checks=house.checks,
+        wanted=wanted(settings),
     )
     runner = Runner(build_app(deps))
     try:
@@ -239,6 +242,15 @@ async def served(house: House, client: BankClient | None) -> AsyncIterator[str]:
     finally:
         await runner.cleanup()
         listener.close()
+
+
+def wanted(settings: Settings) -> Wanted:
+    """Return what the town wants to know of a volume."""
+    rule = settings.energy_rule
+    return Wanted(
+        standard=settings.standard_volume == "on",
+        energy=None if rule == "off" else EnergyRule(rule),
+    )
 
 
 def _listener(host: str, port: int) -> socket.socket:

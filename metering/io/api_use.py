@@ -6,14 +6,26 @@ from typing import Annotated
 
 from pydantic import Field
 
+from metering.io.conversions import Conversions, Converted
 from metering.io.registry import MeterUnknownError
 from metering.io.route import AccountId, Call, Instant, MeterId, Nothing, Policy, Wire, route
 from metering.io.uses import Uses
 from metering.io.wire import MeterPath, RegisterDm3
+from metering.io.wire_standard import (
+    EnergyShown,
+    RuleName,
+    StandardShown,
+    energy_shown,
+    standard_shown,
+)
 from metering.quality import worst
 from metering.survey import Window
 from metering.used import Used
 from metering.validate import WindowNotOverError
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class UseQuery(Wire):
@@ -50,6 +62,14 @@ class UseShown(Wire):
     ]
     why: Annotated[str | None, Field(description="what the better methods lacked")]
     rules: list[RuleSpoken]
+    standard: Annotated[
+        StandardShown | None,
+        Field(exclude_if=_is_none, description="only where the town asks (AQKOL_STANDARD_VOLUME)"),
+    ] = None
+    energy: Annotated[
+        EnergyShown | None,
+        Field(exclude_if=_is_none, description="only where the town asks (AQKOL_ENERGY_RULE)"),
+    ] = None
 
 
 class UsesShown(Wire):
@@ -67,6 +87,7 @@ class UseApi:
     """The route of what meters used."""
 
     uses: Uses
+    conversions: Conversions
     window_of: Callable[[str], Window]
 
     @route(
@@ -78,13 +99,18 @@ class UseApi:
         raises=(MeterUnknownError, WindowNotOverError),
     )
     async def show_consumption(self, call: Call[MeterPath, UseQuery, Nothing]) -> UsesShown:
-        """Show the gas of a month that is over; what nobody measured is estimated, not billed."""
+        """Show the gas of a month that is over; what nobody measured is estimated, not billed.
+
+        Where the town asks for it, each stay is shown at standard conditions and as energy too.
+        """
         stays = await self.uses.of(
             call.path.meter_id,
             self.window_of(call.query.period),
             norm_dm3_month=call.query.norm_dm3_month,
             at=call.at,
         )
+        converted = await self.conversions.of(stays)
+        rule = self.conversions.wanted.energy
         volumes = [one.volume_dm3 for one in stays if one.volume_dm3 is not None]
         qualities = [one.quality for one in stays if one.quality is not None]
         whole = bool(stays) and len(volumes) == len(stays)
@@ -93,11 +119,14 @@ class UseApi:
             period=call.query.period,
             volume_dm3=sum(volumes) if whole else None,
             quality=worst(qualities).value if whole else None,
-            stays=[_shown(one) for one in stays],
+            stays=[
+                _shown(one, converted[place] if converted else None, rule.value if rule else None)
+                for place, one in enumerate(stays)
+            ],
         )
 
 
-def _shown(one: Used) -> UseShown:
+def _shown(one: Used, converted: Converted | None, rule: RuleName | None) -> UseShown:
     return UseShown(
         installed_at=one.installation.installed_at,
         account_id=one.installation.account_id,
@@ -116,4 +145,6 @@ def _shown(one: Used) -> UseShown:
             )
             for found in one.findings
         ],
+        standard=standard_shown(converted) if converted else None,
+        energy=energy_shown(converted, rule) if converted else None,
     )

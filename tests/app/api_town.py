@@ -17,10 +17,12 @@ from app.serve import Runner
 from app.tokens import issue_token
 from app.web import WebDeps, build_app, routes
 from billing.bank import BankMandate, BankSilentError, BillingRequest, Flow, MandateStatus
+from metering.io.conversions import Wanted
 from metering.io.route import Bound, Role
 
 AT: Final = datetime(2026, 2, 10, 12, 0, tzinfo=UTC)
 ZONE: Final = "Asia/Almaty"
+NOTHING_ELSE: Final = Wanted()
 NEW_YEAR: Final = "2026-01-01T00:00:00+05:00"
 FEBRUARY: Final = "2026-02-01T00:00:00+05:00"
 BANK_PAGE: Final = "https://bank.example/flow/BRF1"
@@ -202,7 +204,9 @@ async def token_for(pool: asyncpg.Pool, account_id: str | None, *, days: int = 3
 
 
 @asynccontextmanager
-async def served(pool: asyncpg.Pool, owner: asyncpg.Connection) -> AsyncIterator[Api]:
+async def served(
+    pool: asyncpg.Pool, owner: asyncpg.Connection, *, wanted: Wanted = NOTHING_ELSE
+) -> AsyncIterator[Api]:
     """Serve the API on a free port of loopback, over an empty town with two homes."""
     await owner.execute(
         "INSERT INTO tariff VALUES ('household', '2025-01-01', NULL, 640490, 'KZT', 'a test')"
@@ -222,6 +226,7 @@ async def served(pool: asyncpg.Pool, owner: asyncpg.Connection) -> AsyncIterator
         bank=bank,
         bank_scheme="kz_direct",
         checks={"database": database_answers},
+        wanted=wanted,
     )
     runner = Runner(build_app(deps))
     await runner.setup()

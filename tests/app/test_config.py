@@ -8,6 +8,9 @@ from pydantic import ValidationError
 
 from app import config
 from app.config import SettingsError
+from app.wiring import wanted
+from metering.conversion import EnergyRule
+from metering.io.conversions import Wanted
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +71,22 @@ class TestSettings:
             config.load().zone = "UTC"
 
 
+class TestWhatIsWanted:
+    """What a town wants to know of a volume ..."""
+
+    def test_is_nothing_by_default(self) -> None:
+        """A town that never asked is shown what its dials counted."""
+        assert wanted(config.load()) == Wanted(standard=False, energy=None)
+
+    @pytest.mark.parametrize("rule", list(EnergyRule))
+    def test_is_what_is_set(self, monkeypatch: pytest.MonkeyPatch, rule: EnergyRule) -> None:
+        """Each for itself."""
+        monkeypatch.setenv("AQKOL_ENERGY_RULE", rule.value)
+        assert wanted(config.load()) == Wanted(standard=False, energy=rule)
+        monkeypatch.setenv("AQKOL_STANDARD_VOLUME", "on")
+        assert wanted(config.load()) == Wanted(standard=True, energy=rule)
+
+
 class TestRefusals:
     """A setting that cannot be used ..."""
 
@@ -85,6 +104,8 @@ class TestRefusals:
             ("ZONE", "Asia/Almati", "'Asia/Almati' is not the name of a time zone"),
             ("LOG_FORMAT", "xml", "'auto', 'json' or 'console'"),
             ("BANK_SCHEME", "swift", "'kz_direct' or 'sepa_core'"),
+            ("STANDARD_VOLUME", "yes", "'off' or 'on'"),
+            ("ENERGY_RULE", "us", "'off', 'uk', 'it' or 'de'"),
         ],
     )
     def test_is_named_with_the_reason(

@@ -90,6 +90,14 @@ POLICIES: Final = {
     "show_level": "operator",
     "show_consumption": "operator",
     "rebaseline_meter": "operator",
+    "enter_table": "operator",
+    "list_tables": "operator",
+    "say_place": "operator",
+    "list_places": "operator",
+    "enter_zone": "operator",
+    "list_zones": "operator",
+    "note_calorific_values": "operator",
+    "list_calorific_values": "operator",
 }
 # Things that exist, all of account A-1.
 THINGS: Final = {
