@@ -1,5 +1,6 @@
 """Gas at standard conditions and as energy over HTTP; off, nothing of it is there."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ import pytest
 from metering.conversion import EnergyRule
 from metering.io.conversions import Wanted
 from tests.app.api_town import NEW_YEAR, Api, served
+from tests.app.test_desk_race import waiting
 from tests.app.test_metering_api import kind, read
 from tests.app.test_use_api import consumption
 
@@ -332,3 +334,26 @@ class TestWhatATownSays:
         assert (await post(api, PLACES, {**PLACE, "valid_from": "2026-02-01"}))[0] == 201
         answer = await post(api, PLACES, {**PLACE, "valid_from": "2026-02-02"})
         assert answer[1]["detail"] == "after_removal"
+
+    @pytest.mark.parametrize(
+        ("path", "body", "table", "answers"),
+        [
+            ("/v1/coefficient-tables", TABLE, "coefficient_table", [200, 201]),
+            (PLACES, PLACE, "stay_place", [200, 201]),
+            ("/v1/energy-zones", ZONE, "zone_figures", [200, 201]),
+            ("/v1/calorific-values", HEAT, "calorific_value", [200, 200]),
+        ],
+    )
+    async def test_is_one_when_two_say_it_at_once(
+        self, api: Api, path: str, body: Any, table: str, answers: list[int]
+    ) -> None:
+        """Both have found nothing there before either has written, unless one waits."""
+        async with api.owner.transaction():
+            await api.owner.execute(f"LOCK TABLE {table} IN SHARE MODE")
+            running = [asyncio.ensure_future(post(api, path, body)) for _ in range(2)]
+            async with asyncio.timeout(10):
+                while await waiting(api) < len(running):
+                    continue
+        statuses = [status for status, _ in await asyncio.gather(*running)]
+        assert sorted(statuses) == answers
+        assert await api.owner.fetchval(f"SELECT count(*) FROM {table}") == 1

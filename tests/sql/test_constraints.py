@@ -21,6 +21,81 @@ VALUES ('A-1', '2025-01', 1, 'M-A', 'noticed', 112, 'KZT', '2025-02-25', '2025-0
 """
 
 REFUSED = {
+    "coefficients that begin within a month": (
+        (
+            "INSERT INTO coefficient_table VALUES ('2026-01-02', 1, 'x', 10000,"
+            " array_fill(10000, ARRAY[12]), array_fill(10000, ARRAY[12]), 'order 1', now())"
+        ),
+        "coefficient_table_valid_from_check",
+    ),
+    "coefficients in another fraction": (
+        (
+            "INSERT INTO coefficient_table VALUES ('2026-01-01', 1, 'x', 1000,"
+            " array_fill(10000, ARRAY[12]), array_fill(10000, ARRAY[12]), 'order 1', now())"
+        ),
+        "coefficient_table_denominator_check",
+    ),
+    "coefficients for eleven months": (
+        (
+            "INSERT INTO coefficient_table VALUES ('2026-01-01', 1, 'x', 10000,"
+            " array_fill(10000, ARRAY[11]), array_fill(10000, ARRAY[12]), 'order 1', now())"
+        ),
+        "coefficients_are_twelve",
+    ),
+    "a month without a coefficient": (
+        (
+            "INSERT INTO coefficient_table VALUES ('2026-01-01', 1, 'x', 10000,"
+            " array_fill(10000, ARRAY[12]), array_fill(10000, ARRAY[11]) || NULL::integer,"
+            " 'order 1', now())"
+        ),
+        "coefficients_are_twelve",
+    ),
+    "coefficients for no month": (
+        (
+            "INSERT INTO coefficient_table VALUES ('2026-01-01', 1, 'x', 10000,"
+            " array_fill(10000, ARRAY[12]), '{}', 'order 1', now())"
+        ),
+        "coefficients_are_twelve",
+    ),
+    "a coefficient of no climate": (
+        (
+            "INSERT INTO coefficient_table VALUES ('2026-01-01', 1, 'x', 10000,"
+            " array_fill(10000, ARRAY[12]), array_fill(14001, ARRAY[12]), 'order 1', now())"
+        ),
+        "coefficients_are_weather",
+    ),
+    "a place of a stay that never was": (
+        (
+            "INSERT INTO stay_place VALUES ('M-2', '2025-01-01Z', '2025-01-01', 1, 'outdoor',"
+            " 'town', 'Olga', now())"
+        ),
+        "stay_place_meter_id_installed_at_fkey",
+    ),
+    "a place that nobody knows": (
+        (
+            "INSERT INTO stay_place VALUES ('M-1', '2025-01-01Z', '2025-01-01', 1, 'cellar',"
+            " 'town', 'Olga', now())"
+        ),
+        "stay_place_place_check",
+    ),
+    "MJ taken for kWh": (
+        (
+            "INSERT INTO calorific_value VALUES ('town', 'kwh_m3', 'day', '2026-01-01', 1,"
+            " 3930000, 'x', now())"
+        ),
+        "heat_is_that_of_natural_gas",
+    ),
+    "the heat of a month from its second day on": (
+        (
+            "INSERT INTO calorific_value VALUES ('town', 'mj_m3', 'month', '2026-01-02', 1,"
+            " 3930000, 'x', now())"
+        ),
+        "month_starts_with_its_first",
+    ),
+    "figures for a rule that has its own": (
+        ("INSERT INTO zone_figures VALUES ('town', 'uk', '2026-01-01', 1, '{}', 'order 1', now())"),
+        "zone_figures_rule_check",
+    ),
     "a gap without a day": (
         (
             "INSERT INTO declared_gap VALUES ('M-1', '2026-01-03', '2026-01-03', 'x', 'O', now(),"
