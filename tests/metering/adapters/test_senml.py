@@ -154,7 +154,9 @@ class TestValue:
         """A sum of m3 is m3 times seconds; energy, texts and flows are no volume."""
         assert refused(read, GAS, message(one(**fields)))[0] is RefusalReason.BAD_SHAPE
 
-    @pytest.mark.parametrize("number", [b"1e999999", b"1e-999999", b"1e41", b"1." + b"0" * 41])
+    @pytest.mark.parametrize(
+        "number", [b"1e999999", b"1e-999999", b"1e41", b"1." + b"0" * 41, b"1" * 41 + b".5"]
+    )
     def test_with_an_exponent_is_bounded_first(self, number: bytes) -> None:
         """Multiplied out it would fill the memory; 1.5e3 is a number like another."""
         bomb = one(v=77777).replace(b"77777", number)
