@@ -20,12 +20,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from metering.meter import bucket
 from metering.receipt import Receipt
+from metering.signed import bytes_head, to_be_signed
 from metering.window import Window
 
 CONTEXT: Final = b"gas/v1/ack"
 # A batch holds few telegrams of one meter; more refusals than this are one fault, told next time.
 REFUSED_MAX: Final = 64
-_TAG_SIGN1: Final = 18
+# 18([protected, {}, payload, bytes(64)]), written out: RFC 9052, 4.2.
+_SIGN1: Final = b"\xd2\x84"
+_NO_HEADERS: Final = b"\xa0"
+_SIGNATURE_HEAD: Final = b"\x58\x40"
 _EDDSA: Final = -8
 
 
@@ -46,6 +50,7 @@ class Signer:
         self._key = key
         public = key.public_key().public_bytes_raw()
         self._protected = cbor2.dumps({1: _EDDSA, 4: sha256(public).digest()[:8]}, canonical=True)
+        self._head = _SIGN1 + bytes_head(len(self._protected)) + self._protected + _NO_HEADERS
 
     @property
     def public_key(self) -> bytes:
@@ -65,14 +70,14 @@ class Signer:
             pairs = sorted(ack.refused.items())[:REFUSED_MAX]
             body[6] = [[counter, reason] for counter, reason in pairs]
         payload = cbor2.dumps(body, canonical=True)
-        bound = CONTEXT + b"\x00" + ack.meter_id.encode("ascii")
         signature = self._key.sign(
-            cbor2.dumps(["Signature1", self._protected, bound, payload], canonical=True)
+            to_be_signed(ack.meter_id, self._protected, payload, context=CONTEXT)
         )
-        frame = cbor2.CBORTag(_TAG_SIGN1, [self._protected, {}, payload, signature])
         return Receipt(
             topic=f"gas/v1/{bucket(ack.meter_id)}/{ack.meter_id}/down/ack",
-            payload=cbor2.dumps(frame, canonical=True),
+            payload=b"".join(
+                (self._head, bytes_head(len(payload)), payload, _SIGNATURE_HEAD, signature)
+            ),
             retain=True,
         )
 

@@ -208,11 +208,7 @@ class _Batch:
             else:
                 verdict = judge(reading, meter=head.meter, before=mark, after=None)
             if isinstance(verdict, Billable):
-                mark = Mark(
-                    read_at=reading.read_at,
-                    register_dm3=reading.register_dm3,
-                    turns=verdict.turns,
-                )
+                mark = Mark(reading.read_at, reading.register_dm3, verdict.turns)
             else:
                 outcome.suspect += 1
             outcome.readings.append(Judged(reading, verdict, counter, key_epoch))
@@ -290,14 +286,7 @@ class _Batch:
         reason: RefusalReason | None = None,
     ) -> None:
         self.outcome.answers.append(
-            Answer(
-                meter_id=meter_id,
-                registered=meter_id in self._known.heads,
-                counter=counter,
-                result=result,
-                reason=reason,
-                key_epoch=key_epoch,
-            )
+            Answer(meter_id, meter_id in self._known.heads, counter, result, reason, key_epoch)
         )
 
     def _keep(

@@ -16,7 +16,7 @@ from metering.telegram import UNSIGNED, Telegram
 from metering.window import EMPTY, Window
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Head:
     """One meter as it stands; changed only by the batch that holds it.
 
@@ -37,14 +37,14 @@ class Head:
     def copy(self) -> "Head":
         """Return a head to work on, so that nothing is remembered that is not committed."""
         return Head(
-            meter=self.meter,
-            state=self.state,
-            installations=self.installations,
-            keys=self.keys,
-            windows=dict(self.windows) if self.windows else {},
-            counter_max=self.counter_max,
-            last_read_at=self.last_read_at,
-            mark=self.mark,
+            self.meter,
+            self.state,
+            self.installations,
+            self.keys,
+            dict(self.windows) if self.windows else {},
+            self.counter_max,
+            self.last_read_at,
+            self.mark,
         )
 
     @property

@@ -40,6 +40,9 @@ class BusyError(Exception):
 class Batch(Protocol):
     """One open transaction of the store."""
 
+    async def holds(self, foreseen: Known) -> bool:
+        """Lock the meters against other workers, and say whether what was foreseen is true."""
+
     async def load(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known:
         """Lock the meters against other workers, and return what is known about them."""
 
@@ -50,8 +53,21 @@ class Batch(Protocol):
 class Store(Protocol):
     """Where telegrams go."""
 
-    def batch(self, telegrams: Sequence[Telegram]) -> AbstractAsyncContextManager[Batch]:
+    def foresee(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known | None:
+        """Return what will be known once the batches under way are stored; None if unforeseeable.
+
+        Whoever decides by it says so with ``expect``, and opens his batch before anybody else does.
+        """
+
+    def expect(self, foreseen: Known, outcome: Outcome) -> None:
+        """Remember a decision that is still to be stored; the next one builds on it."""
+
+    def batch(
+        self, telegrams: Sequence[Telegram], *, foreseen: bool
+    ) -> AbstractAsyncContextManager[Batch]:
         """Open a transaction that commits when left, with room for these telegrams' months.
+
+        Transactions come in the order of these calls, one after another.
 
         Raises:
             NotStorableError: something in the batch cannot be stored.
@@ -314,17 +330,29 @@ async def _keep(heard: Sequence[Heard], *, store: Store, at: datetime) -> list[O
 
 
 async def _keep_together(heard: Sequence[Heard], *, store: Store, at: datetime) -> Outcome:
-    """Store messages in one transaction, again from the start if somebody got in between."""
+    """Store messages in one transaction, again from the start if somebody got in between.
+
+    Where it can be foreseen what the batches before this one leave behind, it is decided while they
+    are still being written; under its own lock that is confirmed, or it is decided again.
+    """
     telegrams = [message.said for message in heard if isinstance(message.said, Telegram)]
     meter_ids = {message.said.meter_id for message in heard if message.said.meter_id is not None}
+    outcome = Outcome()
+    foreseen = store.foresee(meter_ids, telegrams)
+    if foreseen is not None:
+        # Nothing is awaited from here until the batch has its place in the order.
+        outcome = settle(heard, known=foreseen, at=at)
+        store.expect(foreseen, outcome)
     for tries_left in reversed(range(TRIES_MAX)):
         try:
-            async with store.batch(telegrams) as batch:
-                outcome = settle(heard, known=await batch.load(meter_ids, telegrams), at=at)
+            async with store.batch(telegrams, foreseen=foreseen is not None) as batch:
+                if foreseen is None or not await batch.holds(foreseen):
+                    outcome = settle(heard, known=await batch.load(meter_ids, telegrams), at=at)
                 await batch.keep(outcome, at=at)
         except BusyError:
             if not tries_left:
                 raise
+            foreseen = None
         else:
             return outcome
     raise AssertionError("the last try returns or raises")

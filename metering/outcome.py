@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from metering.ack import Ack
 from metering.head import Head
@@ -17,8 +17,7 @@ EVIDENCE_BYTES_MAX: Final = 4096
 TOPIC_CHARS_MAX: Final = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Heard(NamedTuple):
     """A message and what its bytes turned out to be."""
 
     arrival: Arrival
@@ -33,6 +32,9 @@ class Known:
     ``digests`` of telegrams by meter, epoch and counter; ``registers`` stored at the very instants
     of the batch, trusted or not; ``marks`` per installation (meter_id, installed_at), at least the
     nearest trusted readings before and after every reading of the batch.
+
+    What was foreseen without a lock is true only if the buckets have these ``versions`` once they
+    are locked, and nothing failed since (``era``).
     """
 
     heads: Mapping[str, Head]
@@ -40,10 +42,11 @@ class Known:
     digests: Mapping[tuple[str, int, int], bytes] = field(default_factory=dict)
     registers: Mapping[tuple[str, datetime], int] = field(default_factory=dict)
     marks: Mapping[tuple[str, datetime], Sequence[Mark]] = field(default_factory=dict)
+    versions: Mapping[int, int] = field(default_factory=dict)
+    era: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A reading to store with its verdict, and the telegram that brought it."""
 
     reading: Reading

@@ -1,31 +1,25 @@
 """A dial at an instant, and what passes between two looks at it."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 SECONDS_PER_HOUR: Final = 3600
 RESOLUTION: Final = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """The register of one meter at one instant, in whole dm3, as the meter says it."""
+class Reading(NamedTuple):
+    """The register of one meter at one instant (aware), in whole dm3, as the meter says it.
+
+    A tuple, because many millions are made: whoever decodes one refuses what no meter could have
+    sent, and the tables do so again.
+    """
 
     meter_id: str
     read_at: datetime
     register_dm3: int
 
-    def __post_init__(self) -> None:
-        """Refuse what no meter could have sent."""
-        if self.read_at.utcoffset() is None:
-            raise ValueError("read_at must carry a time zone")
-        if self.register_dm3 < 0:
-            raise ValueError("register_dm3 must not be negative")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class Mark(NamedTuple):
     """A trusted place on an installation's line: a register, and how often the dial had turned.
 
     Openings, closings and billable readings are marks; a suspect reading is none.

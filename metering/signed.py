@@ -142,16 +142,18 @@ def unseal(meter_id: str, payload: bytes) -> Sealed | Refusal:
     )
 
 
-def to_be_signed(meter_id: str, protected: bytes, body: bytes) -> bytes:
-    """Return the Sig_structure of RFC 9052, 4.4, that a telegram's signature covers."""
-    bound = CONTEXT + b"\x00" + meter_id.encode("ascii")
+def to_be_signed(
+    meter_id: str, protected: bytes, body: bytes, *, context: bytes = CONTEXT
+) -> bytes:
+    """Return the Sig_structure of RFC 9052, 4.4, that a signature of this context covers."""
+    bound = context + b"\x00" + meter_id.encode("ascii")
     return (
         b"\x84\x6aSignature1"
-        + _bytes_head(len(protected))
+        + bytes_head(len(protected))
         + protected
-        + _bytes_head(len(bound))
+        + bytes_head(len(bound))
         + bound
-        + _bytes_head(len(body))
+        + bytes_head(len(body))
         + body
     )
 
@@ -186,7 +188,7 @@ def _p256(public_key: bytes) -> EllipticCurvePublicKey:
     return EllipticCurvePublicKey.from_encoded_point(SECP256R1(), public_key)
 
 
-def _bytes_head(length: int) -> bytes:
+def bytes_head(length: int) -> bytes:
     """Return the head of a CBOR byte string, in its shortest form."""
     if length < 24:  # noqa: PLR2004 - RFC 8949, 3
         return bytes([0x40 | length])
@@ -205,7 +207,7 @@ def _body(payload: bytes) -> bytes | None:
     framed = payload[_UNPROTECTED_AT + 1 : end]
     for head_bytes in (2, 1, 3):
         body = framed[head_bytes:]
-        if body and framed[:head_bytes] == _bytes_head(len(body)):
+        if body and framed[:head_bytes] == bytes_head(len(body)):
             return body
     return None
 

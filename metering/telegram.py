@@ -12,18 +12,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
-from typing import Annotated, Any, Final, Never, NotRequired
+from typing import Annotated, Any, Final, NamedTuple, Never
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    with_config,
-)
-from typing_extensions import TypedDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from metering.meter import METER_ID, bucket
 from metering.reading import Reading
@@ -53,8 +44,7 @@ _FIRST_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST_INSTANT = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Arrival(NamedTuple):
     """One message as the broker delivered it; ``handle`` is what acknowledges it."""
 
     topic: str
@@ -109,8 +99,7 @@ class Refusal:
     answerable: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Telegram:
+class Telegram(NamedTuple):
     """What a meter said in one message: readings in order of time, each instant once.
 
     The digest covers the meaning and not the spelling, so the same story in other white space is
@@ -161,21 +150,17 @@ class _Body(_Strict):
     ] = []
 
 
-@with_config(ConfigDict(strict=True, extra="forbid"))
-class _QuickReading(TypedDict):
-    at: str
-    dm3: Annotated[int, Field(ge=0, le=REGISTER_DM3_MAX)]
-
-
-@with_config(ConfigDict(strict=True, extra="forbid"))
-class _QuickBody(TypedDict):
-    meter: str
-    counter: Annotated[int, Field(ge=0, le=COUNTER_MAX)]
-    readings: Annotated[list[_QuickReading], Field(min_length=1, max_length=READINGS_MAX)]
-    flags: NotRequired[list[str]]
-
-
-_QUICK: Final = TypeAdapter(_QuickBody)
+# How nearly every meter spells its message: these keys in this order, nothing escaped, at most one
+# space where JSON allows any. What is spelt otherwise is as good and is read the longer way.
+_NUMBER: Final = r"(?:0|[1-9][0-9]{0,15})"
+_AT: Final = r"[0-9T:.Z+-]{20,32}"
+_LINE: Final = re.compile(rf'\{{"at": ?"({_AT})", ?"dm3": ?({_NUMBER})\}}')
+_ORDINARY: Final = re.compile(
+    r'\{"meter": ?"([A-Z0-9-]{1,32})", ?'
+    rf'"counter": ?({_NUMBER}), ?'
+    rf'"readings": ?\[((?:\{{"at": ?"{_AT}", ?"dm3": ?{_NUMBER}\}}(?:, ?(?=\{{))?)+)\]'
+    r'(?:, ?"flags": ?\[((?:"[a-z_]{1,32}"(?:, ?(?="))?)*)\])?\}'
+)
 _FLAG: Final = re.compile(r"[a-z_]{1,32}")
 
 
@@ -208,60 +193,39 @@ def decode(topic: str, payload: bytes) -> Telegram | Refusal:
 
 
 def _quick(meter_id: str, payload: bytes) -> Telegram | None:
-    """Return the telegram of an ordinary message at a quarter of the cost; None asks to look again.
+    """Return the telegram of an ordinary message at a fraction of the cost; None: look again.
 
-    It takes only what ``_read`` would take too. A parser that keeps the last of two equal keys
-    cannot see the first, so the keys are counted in the bytes: without a backslash each is spelt
-    in one way only.
+    It takes only what ``_read`` would take too, and makes the same of it.
     """
-    if b"\\" in payload:
-        return None
     try:
-        body = _QUICK.validate_json(payload)
-        readings = body["readings"]
-        flags = body.get("flags", _NO_FLAGS)
-        registers = [(_at(reading["at"]), reading["dm3"]) for reading in readings]
+        match = _ORDINARY.fullmatch(payload.decode("ascii"))
+        if match is None:
+            return None
+        meter, digits, listed, flagged = match.groups()
+        registers = [(*_at(spelt), int(dm3)) for spelt, dm3 in _LINE.findall(listed)]
     except ValueError:
         return None
-    count = payload.count
+    counter = int(digits)
+    flags = tuple(_FLAG.findall(flagged)) if flagged else ()
     if (
-        body["meter"] != meter_id
-        or count(b'"meter"') != 1
-        or count(b'"counter"') != 1
-        or count(b'"readings"') != 1
-        or count(b'"at"') != len(readings)
-        or count(b'"dm3"') != len(readings)
-        or not _plain(flags, count(b'"flags"'))
+        meter != meter_id
+        or counter > COUNTER_MAX
+        or len(flags) > FLAGS_MAX
+        or any(dm3 > REGISTER_DM3_MAX for _, _, dm3 in registers)
     ):
         return None
     if len(registers) > 1:
-        if len({at for (at, _), _ in registers}) != len(registers):
-            return None
         registers.sort()
-    lines = [f"gas/v1 {meter_id} {body['counter']} {','.join(flags)}"]
-    lines += [f"{spelt} {register_dm3}" for (_, spelt), register_dm3 in registers]
+        if len(registers) > READINGS_MAX or len({at for at, _, _ in registers}) != len(registers):
+            return None
+    story = "".join([f"\n{spelt} {register_dm3}" for _, spelt, register_dm3 in registers])
+    digest = sha256(f"gas/v1 {meter_id} {counter} {','.join(flags)}{story}".encode("ascii"))
     return Telegram(
-        meter_id=meter_id,
-        counter=body["counter"],
-        readings=tuple(
-            [
-                Reading(meter_id=meter_id, read_at=at, register_dm3=register_dm3)
-                for (at, _), register_dm3 in registers
-            ]
-        ),
-        flags=tuple(flags),
-        digest=sha256("\n".join(lines).encode("ascii")).digest(),
-    )
-
-
-_NO_FLAGS: Final[list[str]] = []
-
-
-def _plain(flags: list[str], times: int) -> bool:
-    return (
-        times <= 1
-        and len(flags) <= FLAGS_MAX
-        and all(_FLAG.fullmatch(flag) is not None for flag in flags)
+        meter_id,
+        counter,
+        tuple([Reading(meter_id, at, register_dm3) for at, _, register_dm3 in registers]),
+        flags,
+        digest.digest(),
     )
 
 

@@ -1,4 +1,4 @@
-"""A bare number on a topic of its own: ESPHome, AI-on-the-edge `/value`, Tasmota, home-made ones.
+"""A bare number on a topic of its own: ESPHome, AI-on-the-edge ``/value``, home-made ones.
 
 Topic: whatever was mapped, such as ``<prefix>/sensor/<name>/state``; it alone says whose it is, so
 ``device`` stays empty. Read: one plain number, padded with zeros or not, in ``unit`` (m3, dm3, l);

@@ -7,11 +7,13 @@ from typing import Any, Final
 import asyncpg
 
 import sql
-from metering.head import Head
+from metering.head import Head, looked_up
 from metering.installation import Installation
 from metering.meter import Meter, bucket_number
+from metering.outcome import Known
 from metering.reading import Mark
 from metering.signed import Key
+from metering.telegram import Telegram
 from metering.window import Window, window
 
 # About a kilobyte each: what a town has, and what a process may hold.
@@ -21,9 +23,17 @@ _Q = sql.queries("metering")
 
 
 class Heads:
-    """What one process remembers of the meters, as far as the buckets' versions say it is true."""
+    """What one process remembers of the meters, as far as the buckets' versions say it is true.
+
+    Batches are stored one after another, and what one leaves behind is remembered as soon as it is
+    decided, so that the next can be decided while it is written. If it is not stored after all,
+    everything is forgotten and a new ``era`` begins. ``blind`` counts the batches that wait or work
+    without a decision yet: behind those nothing can be foreseen.
+    """
 
     def __init__(self) -> None:
+        self.era = 0
+        self.blind = 0
         self._heads: dict[int, dict[str, Head]] = {}
         self._versions: dict[int, int] = {}
         self._size = 0
@@ -48,22 +58,38 @@ class Heads:
                 found[meter_id] = head
         return found, unknown
 
-    def add(self, heads: Mapping[str, Head]) -> None:
-        """Remember heads that were read under the lock."""
+    def foresee(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known | None:
+        """Return what will be known under the lock if nobody else gets in between, or None.
+
+        Only for meters we remember all of, and telegrams that continue their heads.
+        """
+        if self.blind:
+            return None
+        heads, unknown = self.find(meter_ids)
+        if unknown or looked_up(telegrams, heads):
+            return None
+        touched = {bucket_number(meter_id) for meter_id in heads}
+        if not touched <= self._versions.keys():
+            return None
+        versions = {bucket: self._versions[bucket] + 1 for bucket in touched}
+        return Known(heads=heads, versions=versions, era=self.era)
+
+    def add(self, heads: Mapping[str, Head], versions: Mapping[int, int]) -> None:
+        """Remember heads, and the versions of buckets that go with them."""
         for meter_id, head in heads.items():
             shelf = self._heads.setdefault(bucket_number(meter_id), {})
             self._size += meter_id not in shelf
             shelf[meter_id] = head
-
-    def commit(self, versions: Mapping[int, int], changed: Mapping[str, Head]) -> None:
-        """Remember what a committed batch changed, and the versions it left."""
-        self.add(changed)
         self._versions.update(versions)
         if self._size > HEADS_MAX:
-            self.clear()
+            self._clear()
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def fail(self) -> None:
+        """Forget everything: what was foreseen from here on did not come true."""
+        self.era += 1
+        self._clear()
+
+    def _clear(self) -> None:
         self._heads.clear()
         self._versions.clear()
         self._size = 0

@@ -327,11 +327,14 @@ class Subscription:
         handle = Handle(generation, self._sequence, mid, qos, size_bytes)
         self._held.append(handle)
         self._held_bytes += size_bytes
-        self._waiting.append(
-            Arrival(topic=topic, payload=payload, retained=retained, handle=handle)
-        )
-        self._arrived.set()
-        if self._paused or self._full(self._held_max, self._held_bytes_max):
+        self._waiting.append(Arrival(topic, payload, retained, handle))
+        if len(self._waiting) == 1:
+            self._arrived.set()
+        if (
+            self._paused
+            or len(self._held) >= self._held_max
+            or self._held_bytes >= self._held_bytes_max
+        ):
             self._steer()
 
     def _is_held(self, handle: Handle) -> bool:

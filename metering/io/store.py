@@ -63,7 +63,8 @@ class Store:
     """Telegrams and readings in PostgreSQL, by way of a pool that works as the service's role.
 
     It remembers the heads of the meters it has seen. A bucket's version tells whether somebody else
-    was there since; one batch is written at a time, so that what is remembered is what is stored.
+    was there since; one batch is written at a time, so that what is remembered is what is stored,
+    or will be if nothing fails.
     """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
@@ -72,8 +73,18 @@ class Store:
         self._heads = Heads()
         self._turn = asyncio.Lock()
 
+    def foresee(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known | None:
+        """Return what will be known once the batches under way are stored, see ``ingest.Store``."""
+        return self._heads.foresee(meter_ids, telegrams)
+
+    def expect(self, foreseen: Known, outcome: Outcome) -> None:
+        """Remember a decision that is still to be stored, see ``ingest.Store``."""
+        self._heads.add(outcome.heads, foreseen.versions)
+
     @asynccontextmanager
-    async def batch(self, telegrams: Sequence[Telegram]) -> AsyncIterator["Batch"]:
+    async def batch(
+        self, telegrams: Sequence[Telegram], *, foreseen: bool = False
+    ) -> AsyncIterator["Batch"]:
         """Open a transaction that commits when left, with room for these telegrams' months.
 
         Raises:
@@ -81,20 +92,21 @@ class Store:
             BusyError: a deadlock, or somebody else stored one of these meanwhile.
             asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the database is away.
         """
-        async with self._turn:
-            try:
+        batch = Batch(self._heads, foreseen=foreseen)
+        try:
+            async with self._turn:
                 with _translated():
                     async with self._pool.acquire() as connection:
                         await self._open_months(connection, telegrams)
-                        batch = Batch(connection, self._heads)
                         async with connection.transaction():
                             await _Q.plan_quickly(connection)
-                            yield batch
-                self._heads.commit(batch.versions, batch.changed)
-            except BusyError:
-                # What we remember may be what was wrong.
-                self._heads.clear()
-                raise
+                            yield batch.over(connection)
+        except BaseException:
+            # What we remember is of a batch that is not stored, or may be what was wrong.
+            self._heads.fail()
+            raise
+        finally:
+            batch.close()
 
     async def keys(self, meter_ids: Iterable[str]) -> Mapping[str, Sequence[Key]]:
         """Return the keys of meters, to check signatures before anything is locked.
@@ -151,23 +163,47 @@ async def lock_buckets(connection: asyncpg.Connection, buckets: Iterable[int]) -
 class Batch:
     """One open transaction; everything in it is committed together or not at all."""
 
-    def __init__(self, connection: asyncpg.Connection, heads: Heads) -> None:
-        self.versions: dict[int, int] = {}
-        self.changed: Mapping[str, Head] = {}
-        self._connection = connection
+    def __init__(self, heads: Heads, *, foreseen: bool) -> None:
         self._heads = heads
+        self._versions: dict[int, int] = {}
+        self._foreseen = foreseen
+        if not foreseen:
+            heads.blind += 1
+
+    def over(self, connection: asyncpg.Connection) -> "Batch":
+        """Work on this connection, in a transaction of its own."""
+        self._connection = connection
+        return self
+
+    def close(self) -> None:
+        """Let the next batches be foreseen again, however this one ended."""
+        if not self._foreseen:
+            self._foreseen = True
+            self._heads.blind -= 1
+
+    async def holds(self, foreseen: Known) -> bool:
+        """Lock the buckets, and say whether they are as foreseen; if not, forget everything."""
+        self._versions = await lock_buckets(self._connection, foreseen.versions)
+        if foreseen.era == self._heads.era and self._versions == foreseen.versions:
+            return True
+        if foreseen.era == self._heads.era:
+            self._heads.fail()
+        self._foreseen = False
+        self._heads.blind += 1
+        return False
 
     async def load(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known:
         """Lock the meters' buckets against other workers, and return what is known about them."""
         asked = set(meter_ids)
-        self.versions = await lock_buckets(
-            self._connection, {bucket_number(meter_id) for meter_id in asked}
-        )
-        self._heads.check(self.versions)
+        if not self._versions:
+            self._versions = await lock_buckets(
+                self._connection, {bucket_number(meter_id) for meter_id in asked}
+            )
+        self._heads.check(self._versions)
         heads, unknown = self._heads.find(asked)
         if unknown:
             fresh = await read_heads(self._connection, unknown)
-            self._heads.add(fresh)
+            self._heads.add(fresh, {})
             heads.update(fresh)
         details = looked_up(telegrams, heads)
         if not details:
@@ -231,7 +267,9 @@ class Batch:
             )
         if outcome.evidence:
             await self._add_refused(list(outcome.evidence.values()), at)
-        self.changed = outcome.heads
+        if not self._foreseen:
+            self._heads.add(outcome.heads, self._versions)
+            self.close()
 
     async def _marks(self, named: dict[str, Any]) -> dict[tuple[str, datetime], list[Mark]]:
         marks: dict[tuple[str, datetime], list[Mark]] = {}

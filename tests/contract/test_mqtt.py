@@ -899,8 +899,8 @@ class SlowStore(Store):
     # Says when it has written, and takes its time to commit: the best moment to be killed.
 
     @asynccontextmanager
-    async def batch(self, telegrams):
-        async with super().batch(telegrams) as batch:
+    async def batch(self, telegrams, **more):
+        async with super().batch(telegrams, **more) as batch:
             yield batch
             print("written", flush=True)
             await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=0.1)

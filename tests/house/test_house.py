@@ -65,7 +65,7 @@ def name(path: Path) -> str:
 def nouns() -> list[Path]:
     found = [
         path
-        for package in ("metering", "billing", "simulators")
+        for package in ("metering", "metering/adapters", "billing", "simulators")
         for path in (ROOT / package).glob("*.py")
         if name(path) not in VERBS and path.name != "__init__.py"
     ]

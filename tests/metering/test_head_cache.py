@@ -4,9 +4,10 @@ The same batches go to two families of meters, one by way of a long-lived store,
 anew for every batch; a plain model in Python says which registers must be there in the end.
 """
 
+import asyncio
 import random
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,8 +18,8 @@ from metering.batch import settle
 from metering.ingest import IngestCounts, ingest
 from metering.installation import Installation
 from metering.io.registry import Registry
-from metering.io.store import Store
-from metering.outcome import Heard
+from metering.io.store import Batch, Store
+from metering.outcome import Heard, Known
 from metering.receipt import Receipt
 from metering.telegram import Arrival, Telegram, decode
 from simulators.wire import bucket
@@ -235,3 +236,129 @@ async def roll_back(store: Store, batch: Sequence[Said]) -> None:
             known = await open_batch.load({one.meter_id for one in telegrams}, telegrams)
             await open_batch.keep(settle(heard, known=known, at=AT), at=AT)
             raise ConnectionResetError
+
+
+class Shaky(Store):
+    """A store that loses the batches it is told to, and notes which foresights came true."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        super().__init__(pool)
+        self.lost: set[int] = set()
+        self.came_true: list[bool] = []
+        self.before_next: Callable[[], Awaitable[None]] | None = None
+        self._opened = 0
+
+    def begin(self, lost: set[int]) -> None:
+        """Lose these of the batches that are opened from now on, counted from 0."""
+        self._opened, self.lost = 0, lost
+
+    @asynccontextmanager
+    async def batch(
+        self, telegrams: Sequence[Telegram], *, foreseen: bool = False
+    ) -> AsyncIterator[Batch]:
+        """Fail at the commit if told to."""
+        number = self._opened
+        self._opened += 1
+        if self.before_next is not None:
+            await self.before_next()
+        async with super().batch(telegrams, foreseen=foreseen) as batch:
+            yield _Spy(batch, self.came_true)
+            if number in self.lost:
+                raise ConnectionResetError
+
+
+class _Spy:
+    def __init__(self, batch: Batch, came_true: list[bool]) -> None:
+        self._batch, self._came_true = batch, came_true
+        self.load, self.keep = batch.load, batch.keep
+
+    async def holds(self, foreseen: Known) -> bool:
+        self._came_true.append(await self._batch.holds(foreseen))
+        return self._came_true[-1]
+
+
+class TestForesight:
+    """Batches that are decided while others are being written ..."""
+
+    @pytest.mark.parametrize("seed", range(6))
+    async def test_decide_like_batches_that_wait(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection, seed: int
+    ) -> None:
+        """Three at once, of which some are lost at their commit; now and then somebody else writes.
+
+        The twin takes what was not lost, one after another, by stores that remember nothing.
+        """
+        dice = random.Random(seed)  # noqa: S311 - seeded on purpose
+        for number in METERS:
+            await hang(owner, LONG + number)
+            await hang(owner, FRESH + number)
+        store, neighbour = Shaky(pool), Store(pool)
+        made = iter(onward(dice, 120))
+        for three in zip(made, made, made, strict=True):
+            lost = {number for number in range(3) if dice.random() < 0.15}
+            if dice.random() < 0.2:
+                other = next(iter(three))[:1]
+                await take(neighbour, LONG, other)
+                await take(Store(pool), FRESH, other)
+            store.begin(lost)
+
+            taken = await asyncio.gather(
+                *(take(store, LONG, batch) for batch in three), return_exceptions=True
+            )
+
+            for number, (batch, remembered) in enumerate(zip(three, taken, strict=True)):
+                if number in lost:
+                    assert isinstance(remembered, ConnectionResetError)
+                else:
+                    assert remembered == await take(Store(pool), FRESH, batch)
+        assert await rows(owner, LONG) == await rows(owner, FRESH)
+        assert store.came_true.count(True) > 20
+        assert store.came_true.count(False) > 3
+
+    async def test_are_decided_again_when_the_numbers_fit_by_chance(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """One batch is lost, and somebody else writes as many: the version is as foreseen.
+
+        What was lost stood at 2500; 2400 after it would be a dial that runs back.
+        """
+        await hang(owner, LONG + "00001")
+        store, neighbour = Shaky(pool), Store(pool)
+        await take(store, LONG, [("00001", 1, ((1, 250),))])
+
+        async def somebody_else() -> None:
+            await lost_one
+            await take(neighbour, LONG, [("00001", 2, ((2, 500),))])
+
+        store.begin({0})
+        lost_one = asyncio.create_task(lose(store, ("00001", 3, ((10, 2500),))))
+        await asyncio.sleep(0)
+        store.before_next = somebody_else
+        counts, _ = await take(store, LONG, [("00001", 4, ((11, 2400),))])
+
+        assert store.came_true == [True, False]
+        assert (counts.stored, counts.suspect) == (1, 0)
+        assert [row[2:5] for row in await rows(owner, LONG)] == [
+            (250, 0, "billable"), (500, 0, "billable"), (2400, 0, "billable"),
+        ]  # fmt: skip
+
+
+async def lose(store: Shaky, said: Said) -> None:
+    with suppress(ConnectionResetError):
+        await take(store, LONG, [said])
+
+
+def onward(dice: random.Random, count: int) -> list[list[Said]]:
+    """Return batches whose telegrams go forward, one in ten to a register that is too far."""
+    clock = dict.fromkeys(METERS, 0)
+    made = []
+    for _ in range(count):
+        batch: list[Said] = []
+        for _ in range(dice.randint(1, 4)):
+            number = dice.choice(METERS)
+            clock[number] += 1
+            now = clock[number]
+            far = 100_000_000 if dice.random() < 0.1 else 0
+            batch.append((number, now, ((now, 250 * now + far),)))
+        made.append(batch)
+    return made

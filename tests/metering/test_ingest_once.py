@@ -62,10 +62,22 @@ class FakeStore:
         self._trail = trail
         self._failures = list(failures)
 
+    def foresee(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> None:
+        """Foresee nothing."""
+
+    def expect(self, foreseen: Known, outcome: Outcome) -> None:
+        """Nothing was foreseen."""
+        raise AssertionError(foreseen, outcome)
+
+    async def holds(self, foreseen: Known) -> bool:
+        """Nothing was foreseen."""
+        raise AssertionError(foreseen)
+
     @asynccontextmanager
-    async def batch(self, telegrams: Sequence[Telegram]) -> AsyncIterator[Batch]:
+    async def batch(self, telegrams: Sequence[Telegram], *, foreseen: bool) -> AsyncIterator[Batch]:
         """Commit when left."""
         assert len(telegrams) == 1
+        assert not foreseen
         yield self
         if self._failures:
             raise self._failures.pop(0)

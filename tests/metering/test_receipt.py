@@ -96,4 +96,4 @@ class TestBuild:
     ) -> None:
         """A refusal without a reason helps nobody."""
         with pytest.raises(ValueError, match="reason"):
-            answer(1, result, reason)
+            build([answer(1, result, reason)], at=AT)

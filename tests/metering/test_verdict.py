@@ -1,5 +1,6 @@
 """How far we believe a reading: vectors by hand, and properties where the input is a space."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
@@ -14,6 +15,7 @@ from metering.rule import DEFAULTS
 from metering.verdict import (
     RULE_OF,
     SENTINELS,
+    STANDARD,
     Billable,
     Reason,
     Suspect,
@@ -222,8 +224,41 @@ class TestAdvance:
             == 175
         )
 
-    @pytest.mark.parametrize(("at", "register_dm3"), [(datetime(2026, 1, 1), 0), (START, -1)])  # noqa: DTZ001 - the point
-    def test_starts_from_readings_that_can_be(self, at: datetime, register_dm3: int) -> None:
-        """A naive time belongs to no zone, and no dial shows less than nothing."""
-        with pytest.raises(ValueError, match="must"):
-            Reading(meter_id="AQ-1", read_at=at, register_dm3=register_dm3)
+
+class TestOrdinaryReadings:
+    """Nearly every reading is judged in a shorter way, which ..."""
+
+    @given(
+        register_dm3=st.one_of(st.integers(0, 1_200), st.sampled_from(sorted(SENTINELS))),
+        before_dm3=st.integers(0, 1_000),
+        passed_ms=st.integers(0, 400_000),
+        step_dm3=st.sampled_from([1, 10, 7]),
+        dial_dm3=st.sampled_from([1_000, 10**10]),
+        qmax_dm3_h_max=st.sampled_from([0, 1_000]),
+    )
+    @settings(max_examples=2_000, deadline=None)
+    def test_says_what_the_longer_way_says(
+        self,
+        register_dm3: int,
+        before_dm3: int,
+        passed_ms: int,
+        step_dm3: int,
+        dial_dm3: int,
+        qmax_dm3_h_max: int,
+    ) -> None:
+        """An instant of receipt, when the reading is not late, asks for the longer way only."""
+        meter = Meter(
+            meter_id="AQ-1", dial_dm3=dial_dm3, step_dm3=step_dm3, qmax_dm3_h=6_000,
+            compensated=False,
+        )  # fmt: skip
+        read_at = START + timedelta(milliseconds=passed_ms)
+        reading = Reading(meter_id="AQ-1", read_at=read_at, register_dm3=register_dm3)
+        before = Mark(read_at=START, register_dm3=before_dm3, turns=3)
+        policy = replace(STANDARD, qmax_dm3_h_max=qmax_dm3_h_max)
+
+        shorter, longer = (
+            judge(reading, meter=meter, before=before, after=None, policy=policy, at=at)
+            for at in (None, read_at)
+        )
+
+        assert shorter == longer

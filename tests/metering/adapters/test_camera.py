@@ -65,8 +65,15 @@ class TestCamera:
             f"the camera says: {error}",
         )
 
-    @pytest.mark.parametrize("value", ["", None, "42N7.183", "-1", "4207,183", True, []])
-    def test_that_saw_no_value_is_refused(self, value: object) -> None:
+    @pytest.mark.parametrize("value", ["", None])
+    def test_that_saw_nothing_says_so(self, value: object) -> None:
+        """An operator looks for a dirty lens, not for a wrong mapping."""
+        assert refused(read, mapping(), message(SEEN | {"value": value}))[1] == (
+            "the camera saw no value"
+        )
+
+    @pytest.mark.parametrize("value", ["42N7.183", "-1", "4207,183", True, []])
+    def test_that_saw_no_number_is_refused(self, value: object) -> None:
         """A digit between two has an N."""
         reason, _ = refused(read, mapping(), message(SEEN | {"value": value}))
 

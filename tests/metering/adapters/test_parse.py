@@ -183,6 +183,14 @@ class TestLocalTime:
         assert parse.wall_at(wall, "time", AMSTERDAM, 0) == utc(2026, 10, 25, 0, 30)
         assert parse.wall_at(wall, "time", AMSTERDAM, 1) == utc(2026, 10, 25, 1, 30)
 
+    @pytest.mark.parametrize("year", [1, 1998, 2101, 9999])
+    def test_of_another_age_is_refused(self, year: int) -> None:
+        """Moved to UTC, the first and the last day of all are an overflow."""
+        for wall in (datetime(year, 1, 1), datetime(year, 12, 31, 23)):  # noqa: DTZ001 - a wall
+            for zone in ("Asia/Almaty", "America/New_York"):
+                with pytest.raises(UnreadableError, match="outside"):
+                    parse.wall_at(wall, "time", zone)
+
     @pytest.mark.parametrize("zone", ["", "Nowhere/Land", "../etc", "Europe", "\0"])
     def test_in_no_zone_is_refused(self, zone: str) -> None:
         """A mistake in a mapping must not stop the line."""
