@@ -31,6 +31,8 @@ _RELATIVE_BELOW: Final = 2**28
 _SECONDS_MAX: Final = 10**11
 _DIGITS_MAX: Final = 40
 _RECORDS_MAX: Final = 4 * READINGS_MAX
+# Only these are carried on: each record holds its own copy.
+_BASE: Final = ("bn", "bt", "bu", "bv", "bs")
 _PER_SECOND: Final = "/s"
 _LAST = re.compile(r"[^/:]*\Z")
 _BATTERY: Final = "battery"
@@ -68,7 +70,7 @@ def _resolved(pack: list[Any]) -> Iterator[_Record]:
     base: dict[str, Any] = {}
     for entry in pack:
         fields = parse.fields(entry, "a record")
-        base |= {label: value for label, value in fields.items() if label.startswith("b")}
+        base |= {label: fields[label] for label in _BASE if label in fields}
         name = parse.text(base.get("bn", ""), "bn") + parse.text(fields.get("n", ""), "n")
         unit = fields.get("u", base.get("bu"))
         yield _Record(name=name, unit=unit, fields=fields, base=dict(base))

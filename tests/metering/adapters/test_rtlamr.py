@@ -13,8 +13,8 @@ from metering.telegram import RefusalReason
 # A cubic foot is 28.316846592 dm3 by definition.
 CUBIC_FOOT = Fraction(28316846592, 10**9)
 
-# The SCM, SCM+ and R900 lines are those that people publish from their receivers, one with the type
-# of a gas module; the IDM line is shortened where nothing is read.
+# As people publish them from their receivers; the IDM is shortened where nothing is read, and has
+# the type of a gas module instead of an electricity meter's.
 SCM = (
     b'{"Time":"2025-12-05T16:44:45.730309536Z","Offset":0,"Length":0,"Type":"SCM","Message":'
     b'{"ID":44826100,"Type":12,"TamperPhy":1,"TamperEnc":0,"Consumption":548140,"ChecksumVal":48922}}'

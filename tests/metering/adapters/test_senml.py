@@ -1,13 +1,14 @@
 """Packs of measurements whose names, times and values are put together from several places."""
 
 import json
+import tracemalloc
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from metering.adapters.senml import read
-from metering.telegram import RefusalReason
+from metering.telegram import PAYLOAD_BYTES_MAX, RefusalReason
 from tests.metering.adapters.published import (
     NOW_SECOND,
     flags,
@@ -93,6 +94,20 @@ class TestPack:
 
         assert read(message(many), GAS) is None
         assert refused(read, GAS, message(pack(*([{"n": "x"}] * 2001))))[1].startswith("a pack")
+
+    def test_carries_no_rubbish_on(self) -> None:
+        """4,000 base fields copied for 2,000 records would be a gigabyte; this is one message."""
+        records = [{f"b{label}": 1 for label in range(4000)}, *([{"n": "x"}] * 1999)]
+        rubbish = json.dumps(records, separators=(",", ":")).encode()
+        assert len(rubbish) <= PAYLOAD_BYTES_MAX
+        tracemalloc.start()
+        try:
+            assert read(message(rubbish), GAS) is None
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+        assert peak < 10_000_000
 
 
 class TestUnderstanding:
