@@ -126,7 +126,7 @@ class TestFrame:
         ("name", "value"), [(b"PacketTypeID", 52), (b"PacketLength", 93), (b"HammingCode", 0)]
     )
     def test_with_a_broken_head_is_refused(self, name: bytes, value: int) -> None:
-        """The receiver checks no sum that the register is in."""
+        """Frames are published whose check sum does not hold for the register."""
         broken = IDM.replace(b"2528113", b"1217440205").replace(
             b'"%b":' % name, b'"%b":%d,"was":' % (name, value)
         )
