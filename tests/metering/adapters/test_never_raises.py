@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering.adapter import Message, Source, UnreadableError, adapt
-from metering.adapters.family import READ_OF_FAMILY
+from metering.family import FAMILIES
 from metering.telegram import (
     DETAIL_CHARS_MAX,
     FLAGS_MAX,
@@ -68,14 +68,14 @@ GOOD: dict[str, tuple[Source, Message]] = {
         mapping(zone="Europe/Amsterdam"),
         message({"value": "4207.1", "error": "no error", "timestamp": "2026-01-31T10:00:00"}),
     ),
-    "chirpstack_fludia": (
+    "fludia": (
         mapping(device=EUI),
         message(
             uplink(codec={"index": 9.5, "increments": [1, 2], "time_step": 1}), topic=UP
         ),
     ),
-    "chirpstack_jooby": (mapping(device=EUI), message(uplink(data="07048000015681"), topic=UP)),
-    "chirpstack_milesight": (
+    "jooby": (mapping(device=EUI), message(uplink(data="07048000015681"), topic=UP)),
+    "milesight": (
         mapping(device=EUI),
         message(
             uplink(codec={"pulse": 300, "history": [{"pulse": 256, "timestamp": 1665561758}]}),
@@ -85,7 +85,7 @@ GOOD: dict[str, tuple[Source, Message]] = {
     "chirpstack_pulses": (
         mapping(device=f"{EUI}/a.b"), message(uplink(codec={"a": {"b": 7}}), topic=UP)
     ),
-    "chirpstack_smartico": (
+    "smartico": (
         mapping(device=f"{EUI}/12676"),
         message(uplink(data="040c0c01003184000003560ae3"), topic=UP),
     ),
@@ -267,7 +267,7 @@ def altered(draw: st.DrawFn, payload: bytes) -> bytes:
 
 def look(family: str, source: Source, came: Message) -> Telegram | Refusal | None:
     """Return what a message becomes, after seeing that it is fit to be stored."""
-    read = READ_OF_FAMILY[family.partition("/")[0]]
+    read = FAMILIES[family.partition("/")[0]]
     with suppress(UnreadableError):
         read(came, source)
     told = adapt(source, came, read)
@@ -294,7 +294,7 @@ class TestEveryFamily:
 
     def test_has_a_good_message_here(self) -> None:
         """A family without one would be tried with nothing but rubbish."""
-        assert {name.partition("/")[0] for name in GOOD} == READ_OF_FAMILY.keys()
+        assert {name.partition("/")[0] for name in GOOD} == FAMILIES.keys()
 
     @pytest.mark.parametrize("family", GOOD)
     def test_reads_its_good_message(self, family: str) -> None:
