@@ -80,8 +80,10 @@ class Bench:
     connection: asyncpg.Connection
 
 
-async def bench_ingest(*, messages: int, rounds: int) -> dict[str, Any]:
-    """Measure everything ``rounds`` times, one after another, and return medians and all rounds.
+async def bench_ingest(
+    *, messages: int, rounds: int, kinds: Sequence[Kind] = KINDS
+) -> dict[str, Any]:
+    """Measure all kinds ``rounds`` times, one after another, and return medians and all rounds.
 
     Raises:
         BenchError: a program is missing or a process does not do its part.
@@ -106,7 +108,7 @@ async def bench_ingest(*, messages: int, rounds: int) -> dict[str, Any]:
                     connection=connection,
                 )
                 try:
-                    return await _rounds(bench, rounds)
+                    return await _rounds(bench, rounds, kinds)
                 finally:
                     await connection.close()
         finally:
@@ -118,24 +120,24 @@ def _postmaster(state: Path) -> int:
     return int(found.read_text(encoding="ascii").split()[0])
 
 
-async def _rounds(bench: Bench, rounds: int) -> dict[str, Any]:
-    ceilings: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
-    found: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+async def _rounds(bench: Bench, rounds: int, kinds: Sequence[Kind]) -> dict[str, Any]:
+    ceilings: dict[Kind, list[float]] = {kind: [] for kind in kinds}
+    found: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     plain, copied = [], []
     for _ in range(rounds):
-        for kind in KINDS:
+        for kind in kinds:
             ceilings[kind].append(await _ceiling(bench, kind))
             found[kind].append(await _ours(bench, kind))
         plain.append(await _plain(bench))
         copied.append(await _copy(bench))
     return {
-        "ceiling_per_s": middle(ceilings[KINDS[0]]),
+        "ceiling_per_s": middle(ceilings[kinds[0]]),
         "row_by_row_per_s": middle(plain),
         "copy_registers_per_s": middle(copied),
         "verify_per_s": await asyncio.to_thread(_verify, os.cpu_count() or 1),
         "verify_per_s_one_core": await asyncio.to_thread(_verify, 1),
         "runs": [
-            run_of(found[kind], ceilings=ceilings[kind], plain=middle(plain)) for kind in KINDS
+            run_of(found[kind], ceilings=ceilings[kind], plain=middle(plain)) for kind in kinds
         ],
         "machine": {"cores": os.cpu_count(), "messages": bench.messages, "rounds": rounds},
     }
