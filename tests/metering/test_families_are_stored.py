@@ -102,6 +102,37 @@ ROWS: Final = [
         ),
         ELEVEN, 1_234_567,
     ),
+    (
+        source("tasmota", "tele/cellar/SENSOR", "C1", **LITRES), "tele/cellar/SENSOR",
+        b'{"Time":"2026-03-01T11:00:00","COUNTER":{"C1":300}}', ELEVEN, 3_007,
+    ),
+    # Winter time in Amsterdam is an hour ahead of UTC.
+    (
+        source("dsmr", "p1/gas", "0-1", zone="Europe/Amsterdam"), "p1/gas",
+        b"0-1:24.2.1(260301120000W)(00917.567*m3)", ELEVEN, 917_567,
+    ),
+    (
+        source("homewizard", "homewizard/p1", "4E47", zone="Europe/Amsterdam"), "homewizard/p1",
+        b'{"total_gas_m3":917.567,"gas_timestamp":260301120000,"gas_unique_id":"4E47"}',
+        ELEVEN, 917_567,
+    ),
+    (
+        source("glow", "glow/4C11AEADF118/SENSOR/gasmeter"), "glow/4C11AEADF118/SENSOR/gasmeter",
+        (b'{"gasmeter":{"timestamp":"2026-03-01T11:00:00Z","energy":{"import":{"cumulative":1.5,'
+        b'"units":"kWh","cumulativevol":917.567,"cumulativevolunits":"m3","mprn":"1"}}}}'),
+        ELEVEN, 917_567,
+    ),
+    (
+        source("rtl433", "rtl_433/attic/events", "4198071"), "rtl_433/attic/events",
+        (b'{"time":"2026-03-01 11:00:00","model":"ERT-SCM","id":4198071,"physical_tamper":0,'
+        b'"ert_type":12,"encoder_tamper":3,"consumption_data":548140,"mic":"CRC"}'),
+        ELEVEN, 548_140,
+    ),
+    (
+        source("senml", "town/packs", "urn:dev:mac:0024befffe804ff1/gas"), "town/packs",
+        (b'[{"bn":"urn:dev:mac:0024befffe804ff1/","bt":1772362800,"n":"gas","u":"m3","v":917.567},'
+        b'{"n":"battery","u":"%","v":87}]'), ELEVEN, 917_567,
+    ),
 ]  # fmt: skip
 
 
