@@ -23,6 +23,7 @@ from app.servers.child import ServerError
 from app.servers.embedded import StateFolder
 from app.servers.postgres import major_of
 from app.wiring import refused
+from metering.io.leases import Leases
 from metering.io.link import BrokerAddress, parse_url
 from metering.io.mqtt import Subscription
 
@@ -84,7 +85,10 @@ async def examine(settings: Settings) -> Report:
     if database is None:
         findings.append(Finding(name="database", state="note", detail="embedded, not running"))
     else:
-        findings.append(await _database(database))
+        found = await _database(database)
+        findings.append(found)
+        if found.state == "ok":
+            findings += await _readers(database)
     for url in settings.brokers:
         findings += await _broker(url, settings)
     if not settings.brokers:
@@ -171,6 +175,33 @@ async def _database(url: str) -> Finding:
         await connection.close()
     detail = f"PostgreSQL {version} at {masked(url)}, schema is current"
     return Finding(name="database", state="ok", detail=detail)
+
+
+async def _readers(url: str) -> list[Finding]:
+    """Say which processes read the meters, what each has, and since when."""
+    async with asyncpg.create_pool(url, min_size=0, max_size=1, timeout=ANSWER_S) as pool:
+        leases = Leases(pool=pool, worker="doctor")
+        there, held = await leases.there(), [one for one in await leases.all() if one.live]
+    if not there:
+        return [Finding(name="readers", state="note", detail="no process reads the meters now")]
+    findings = [
+        Finding(
+            name=f"reader {who}",
+            state="ok",
+            detail="; ".join(
+                f"{one.share} at {one.broker} since {one.since:%Y-%m-%dT%H:%M:%SZ}"
+                for one in held
+                if one.worker == who
+            )
+            or "stands by",
+        )
+        for who in sorted(there)
+    ]
+    if len(set(there.values())) > 1:
+        cuts = ", ".join(str(cut) for cut in sorted(set(there.values())))
+        detail = f"AQKOL_INGEST_SHARES differs between processes: {cuts}; work is done twice"
+        findings.append(Finding(name="readers", state="problem", detail=detail))
+    return findings
 
 
 async def _broker(url: str, settings: Settings) -> list[Finding]:

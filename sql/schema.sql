@@ -90,6 +90,8 @@ CREATE TABLE firmware_word (
     said_by         text        NOT NULL CHECK (length(said_by) BETWEEN 1 AND 100),
     said_at         timestamptz NOT NULL,
     PRIMARY KEY (meter_type, firmware_digest, revision)
+);
+
 -- When the rules went over a month, and what they found; a month may be gone over many times.
 CREATE TABLE validation (
     period_start  date        NOT NULL,
@@ -469,6 +471,8 @@ CREATE TABLE device_event (
     done_by     text        CHECK (length(done_by) BETWEEN 1 AND 100),
     happened_at timestamptz NOT NULL,
     PRIMARY KEY (meter_id, event_no)
+);
+
 -- A person's word on a finding: it has been looked at and may stand. The finding, and the reading or
 -- period it is about, stay as they were. A digest names one finding of its meter.
 CREATE TABLE finding_decision (

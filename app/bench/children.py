@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -90,6 +90,7 @@ class Ingest:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.done = 0
+        self.connections = 0
         self._process = process
         self._moved = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
@@ -106,13 +107,21 @@ class Ingest:
             TimeoutError: nothing was committed for a long time.
         """
         while self.done < messages:
-            self._moved.clear()
-            if self.done < messages:
-                await asyncio.wait_for(self._moved.wait(), PATIENCE_S)
+            await self.moved()
 
     async def connected(self) -> None:
         """Wait until it listens to the broker."""
+        while not self.connections:
+            await self.moved()
+
+    async def moved(self) -> None:
+        """Wait until it has done something since this was last asked.
+
+        Raises:
+            TimeoutError: nothing was done for a long time.
+        """
         await asyncio.wait_for(self._moved.wait(), PATIENCE_S)
+        self._moved.clear()
 
     async def _read(self) -> None:
         assert self._process.stderr is not None, "the pipe is ours"
@@ -121,6 +130,7 @@ class Ingest:
                 self.done += int(json.loads(line)["telegrams"])
                 self._moved.set()
             elif b'"broker.connected"' in line:
+                self.connections += 1
                 self._moved.set()
 
 
@@ -132,6 +142,22 @@ async def ingest(environment: Mapping[str, str]) -> AsyncIterator[Ingest]:
         running = Ingest(process)
         await running.connected()
         yield running
+
+
+async def together(ingests: Sequence[Ingest], messages: int) -> None:
+    """Wait until processes have committed so many messages between them.
+
+    Raises:
+        TimeoutError: nothing was committed for a long time.
+    """
+    while sum(one.done for one in ingests) < messages:
+        moves = [asyncio.create_task(one.moved()) for one in ingests]
+        done, rest = await asyncio.wait(moves, return_when=asyncio.FIRST_COMPLETED)
+        for move in rest:
+            move.cancel()
+        await asyncio.wait(moves)
+        for move in done:
+            move.result()
 
 
 def cpu_s(pid: int) -> float:

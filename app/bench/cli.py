@@ -10,7 +10,7 @@ import typer
 from app import logs
 from app.bench.children import BenchError
 from app.bench.drain import bench_drain, shown_drain
-from app.bench.ingest import bench_ingest, shown
+from app.bench.ingest import KINDS, bench_ingest, shown
 from app.bench.outage import Drill, bench_outage
 from app.bench.outage import shown as shown_outage
 from app.servers.child import ServerError
@@ -28,12 +28,16 @@ def ingest_command(
     messages: Annotated[int, typer.Option(min=100, max=2_000_000)] = 100_000,
     rounds: Annotated[int, typer.Option(min=1, max=50)] = 3,
     drain: Annotated[int, typer.Option(min=0, max=5_000_000, help="also drain a backlog")] = 0,
+    only: Annotated[str, typer.Option(help="one kind of telegrams: json or signed")] = "",
     as_json: Annotated[bool, typer.Option("--json")] = False,  # noqa: FBT002 - an option
 ) -> None:
     """Measure how fast telegrams become durable, on servers of its own."""
     logs.configure("json")
+    kinds = [kind for kind in KINDS if only in {"", kind.codec}]
+    if not kinds:
+        raise typer.BadParameter("json or signed", param_hint="--only")
     try:
-        found = asyncio.run(bench_ingest(messages=messages, rounds=rounds))
+        found = asyncio.run(bench_ingest(messages=messages, rounds=rounds, kinds=kinds))
         if drain:
             found["drain"] = asyncio.run(bench_drain(messages=drain, rounds=rounds))
     except (BenchError, ServerError) as error:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,12 +29,15 @@ from app.config import load
 from app.migrate import migrate
 from app.servers.embedded import servers
 from app.servers.mosquitto import Mosquitto
-from app.wiring import CLIENT_ID
+from app.wiring import session_name
+from metering.lease import BEAT, shares
 
 _Q: Final = sql.queries("owner/bench")
 
 METERS: Final = 10_000
 COPY_BATCH: Final = 5_000
+# A minute and more of tenths of a beat.
+SHARE_TRIES_MAX: Final = 300
 COPY_ROWS: Final = 200_000
 VERIFICATIONS: Final = 4_000
 SAMPLE: Final = 200
@@ -49,6 +53,7 @@ class Kind:
     codec: str
     registers: int
     receipts: bool
+    processes: int = 1
 
 
 KINDS: Final = (
@@ -56,6 +61,10 @@ KINDS: Final = (
     Kind(codec="json", registers=1, receipts=False),
     Kind(codec="json", registers=24, receipts=True),
     Kind(codec="signed", registers=1, receipts=True),
+    Kind(codec="signed", registers=1, receipts=False),
+    Kind(codec="signed", registers=24, receipts=True),
+    Kind(codec="json", registers=1, receipts=True, processes=2),
+    Kind(codec="signed", registers=1, receipts=True, processes=2),
 )
 
 
@@ -71,8 +80,10 @@ class Bench:
     connection: asyncpg.Connection
 
 
-async def bench_ingest(*, messages: int, rounds: int) -> dict[str, Any]:
-    """Measure everything ``rounds`` times, one after another, and return medians and all rounds.
+async def bench_ingest(
+    *, messages: int, rounds: int, kinds: Sequence[Kind] = KINDS
+) -> dict[str, Any]:
+    """Measure all kinds ``rounds`` times, one after another, and return medians and all rounds.
 
     Raises:
         BenchError: a program is missing or a process does not do its part.
@@ -97,7 +108,7 @@ async def bench_ingest(*, messages: int, rounds: int) -> dict[str, Any]:
                     connection=connection,
                 )
                 try:
-                    return await _rounds(bench, rounds)
+                    return await _rounds(bench, rounds, kinds)
                 finally:
                     await connection.close()
         finally:
@@ -109,24 +120,24 @@ def _postmaster(state: Path) -> int:
     return int(found.read_text(encoding="ascii").split()[0])
 
 
-async def _rounds(bench: Bench, rounds: int) -> dict[str, Any]:
-    ceilings: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
-    found: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+async def _rounds(bench: Bench, rounds: int, kinds: Sequence[Kind]) -> dict[str, Any]:
+    ceilings: dict[Kind, list[float]] = {kind: [] for kind in kinds}
+    found: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     plain, copied = [], []
     for _ in range(rounds):
-        for kind in KINDS:
+        for kind in kinds:
             ceilings[kind].append(await _ceiling(bench, kind))
             found[kind].append(await _ours(bench, kind))
         plain.append(await _plain(bench))
         copied.append(await _copy(bench))
     return {
-        "ceiling_per_s": middle(ceilings[KINDS[0]]),
+        "ceiling_per_s": middle(ceilings[kinds[0]]),
         "row_by_row_per_s": middle(plain),
         "copy_registers_per_s": middle(copied),
         "verify_per_s": await asyncio.to_thread(_verify, os.cpu_count() or 1),
         "verify_per_s_one_core": await asyncio.to_thread(_verify, 1),
         "runs": [
-            run_of(found[kind], ceilings=ceilings[kind], plain=middle(plain)) for kind in KINDS
+            run_of(found[kind], ceilings=ceilings[kind], plain=middle(plain)) for kind in kinds
         ],
         "machine": {"cores": os.cpu_count(), "messages": bench.messages, "rounds": rounds},
     }
@@ -184,8 +195,9 @@ async def _prepare(bench: Bench, kind: Kind) -> None:
     names = [meter["meter_id"] for meter in meters]
     # The broker keeps for the ingest what the ceiling's publisher said: a clean start forgets it.
     broker = urlsplit(bench.mqtt_url)
-    place = ["-h", broker.hostname or "", "-p", str(broker.port), "-V", "5", "-i", CLIENT_ID]
-    await _heard(*place, "-t", "gas/v1/none", "-E")
+    place = ["-h", broker.hostname or "", "-p", str(broker.port), "-V", "5"]
+    for share in (share for processes in (1, 2) for share in shares(processes)):
+        await _heard(*place, "-i", session_name(share), "-t", "gas/v1/none", "-E")
     await _Q.empty(bench.connection)
     await _Q.register_meters(bench.connection, meter_ids=names)
     if kind.codec == "signed":
@@ -204,15 +216,22 @@ async def _ours(bench: Bench, kind: Kind) -> dict[str, Any]:
         "AQKOL_MQTT_URLS": bench.mqtt_url,
         "AQKOL_RECEIPTS": "on" if kind.receipts else "off",
         "AQKOL_LOG_FORMAT": "json",
+        "AQKOL_INGEST_SHARES": str(kind.processes),
     }
-    async with (
-        children.ingest(environment) as ingest,
-        children.flood(bench.mqtt_url, *_options(bench, kind), *listening) as flood,
-    ):
-        cpu, database_cpu = children.cpu_s(ingest.pid), children.tree_cpu_s(bench.database_pid)
+    async with AsyncExitStack() as stack:
+        team = [
+            await stack.enter_async_context(children.ingest(environment))
+            for _ in range(kind.processes)
+        ]
+        flood = await stack.enter_async_context(
+            children.flood(bench.mqtt_url, *_options(bench, kind), *listening)
+        )
+        await _shared_out(bench, kind.processes)
+        cpu_s = sum(children.cpu_s(one.pid) for one in team)
+        database_cpu_s = children.tree_cpu_s(bench.database_pid)
         begun = time.perf_counter()
         flood.begin()
-        await ingest.until(messages)
+        await children.together(team, messages)
         took_s = time.perf_counter() - begun
         told = (await flood.result()).get("receipts") or {}
         stored = await _Q.stored_telegrams(bench.connection)
@@ -221,17 +240,26 @@ async def _ours(bench: Bench, kind: Kind) -> dict[str, Any]:
             "codec": kind.codec,
             "registers": kind.registers,
             "receipts": kind.receipts,
-            "processes": 1,
+            "processes": kind.processes,
             "telegrams_per_s": round(messages / took_s, 1),
             "seconds": round(took_s, 2),
-            "cpu_s": round(children.cpu_s(ingest.pid) - cpu, 2),
-            "database_cpu_s": round(children.tree_cpu_s(bench.database_pid) - database_cpu, 2),
-            "rss_mb": children.rss_mb(ingest.pid),
+            "cpu_s": round(sum(children.cpu_s(one.pid) for one in team) - cpu_s, 2),
+            "database_cpu_s": round(children.tree_cpu_s(bench.database_pid) - database_cpu_s, 2),
+            "rss_mb": max(children.rss_mb(one.pid) for one in team),
             "p50_ms": told.get("p50_ms"),
             "p99_ms": told.get("p99_ms"),
             "lost": max(messages - stored, messages * kind.registers - readings, 0),
             "doubled": max(stored - messages, readings - messages * kind.registers, 0),
         }
+
+
+async def _shared_out(bench: Bench, processes: int) -> None:
+    """Wait until each process reads a share of its own; the first one had them all."""
+    for _ in range(SHARE_TRIES_MAX):
+        if await _Q.readers(bench.connection) == processes:
+            return
+        await asyncio.sleep(BEAT.total_seconds() / 10)
+    raise children.BenchError("The processes did not share the meters out.")
 
 
 async def _plain(bench: Bench) -> float:
@@ -303,6 +331,7 @@ def shown(found: dict[str, Any]) -> Sequence[str]:
     lines = [head.format(*(found[name] for name in names))]
     lines += [
         f"{run['codec']:>6} x{run['registers']:<2} receipts {'on ' if run['receipts'] else 'off'}"
+        f" {run['processes']} process{'es' if run['processes'] > 1 else '  '}"
         f" {run['telegrams_per_s']:>9.0f} telegrams/s {run['registers_per_s']:>9.0f} registers/s"
         f"  {run['ratio_to_ceiling']:.2f} of the ceiling, {run['ratio_to_row_by_row']:.1f} x plain,"
         f" {run['rss_mb']:.0f} MB, p99 {run['p99_ms']} ms, lost {run['lost']},"

@@ -232,7 +232,16 @@ def _crc16(data: bytes) -> int:
     """Return the CRC-16/ARC that P1 prescribes: x16 + x15 + x2 + 1, lowest bit first."""
     found = 0
     for byte in data:
-        found ^= byte
-        for _ in range(8):
-            found = found >> 1 ^ (_CRC16_ARC if found & 1 else 0)
+        found = found >> 8 ^ _CRC16_OF[(found ^ byte) & 0xFF]
     return found
+
+
+def _crc16_of(byte: int) -> int:
+    found = byte
+    for _ in range(8):
+        found = found >> 1 ^ (_CRC16_ARC if found & 1 else 0)
+    return found
+
+
+# A table, since whoever may publish may send 64 KiB of telegram as often as he likes.
+_CRC16_OF: Final = tuple(_crc16_of(byte) for byte in range(256))

@@ -66,8 +66,6 @@ def _samples(uplink: Uplink, source: Source, tenths: int) -> Iterator[Sample]:
     if not isinstance(increments, list):
         raise parse.unreadable("increments is no list")
     minutes = parse.whole(uplink.codec.get("time_step"), "time_step", _STEP_MINUTES_MAX)
-    if minutes == 0:
-        raise parse.unreadable("time_step is 0")
     read_at = uplink.read_at
     for value in reversed(increments):
         # With a time of receipt the codec writes pairs of a time and an increment.

@@ -5,9 +5,8 @@ DSMR 4 on. A clock that was never set shows the first hours of 1970.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from metering.adapters import parse
 
@@ -40,16 +39,6 @@ def stamp_at(stamp: str, name: str, zone: str) -> datetime:
     if not letter:
         return parse.wall_at(wall, name, zone)
     found = parse.wall_at(wall, name, zone, int(letter == "W"))
-    if _is_summer(found, zone) != (letter == "S"):
+    if parse.is_summer(found, zone) != (letter == "S"):
         raise parse.unreadable(f"{name} says {letter}, and {zone} does not")
     return found
-
-
-def _is_summer(instant: datetime, zone: str) -> bool:
-    """Say whether clocks of the zone are ahead of where they stand for a part of that year."""
-    there = instant.astimezone(ZoneInfo(zone))
-    seasons = (
-        datetime(there.year, month, 1, tzinfo=UTC).astimezone(there.tzinfo) for month in (1, 7)
-    )
-    least = min(season.utcoffset() or season - season for season in seasons)
-    return (there.utcoffset() or there - there) > least

@@ -154,6 +154,17 @@ def wall_at(wall: datetime, name: str, zone: str, fold: int | None = None) -> da
     return _whole_second(second if fold else first)
 
 
+def is_summer(instant: datetime, zone: str) -> bool:
+    """Say whether the clocks of a zone are ahead of where they stand for another part of the year.
+
+    A zone that never moves has no summer.
+    """
+    there = instant.astimezone(_zone(zone))
+    seasons = [datetime(there.year, month, 1, tzinfo=UTC) for month in (1, 7)]
+    least = min(_offset(season.astimezone(there.tzinfo)) for season in seasons)
+    return _offset(there) > least
+
+
 def epoch_at(value: object, name: str) -> datetime:
     """Return the instant of seconds or milliseconds since 1970: the size says which."""
     number = int(value) if isinstance(value, Decimal) and _is_small(value) else value
@@ -176,6 +187,12 @@ def _calendar(value: str, name: str) -> datetime:
         return datetime.fromisoformat(value)
     except ValueError:
         raise unreadable(f"{name} is no day or time of a calendar") from None
+
+
+def _offset(there: datetime) -> timedelta:
+    offset = there.utcoffset()
+    assert offset is not None, "a time without a zone"
+    return offset
 
 
 def _whole_second(instant: datetime) -> datetime:

@@ -5,10 +5,12 @@ Topic: any for frames; ``<base>/<id>/state`` for rtlamr2mqtt, whose ``.../attrib
 ``Consumption`` of SCM, SCM+ and R900, ``LastConsumptionCount`` of IDM, and ``reading`` of a state.
 Frames count (``ert.py``). R900 counts tenths, so its ``dm3_per_count`` is that of a tenth; it does
 not say what it meters, and only the mapping knows. A state is a volume in the mapping's unit, as
-its owner formatted it. Time: ``Time`` or ``lastseen``, with a zone. An IDM whose packet type,
-length and Hamming code are not those of an IDM is refused: its check sum let one by whose register
-was a hundred times too high. Flags: ``tamper_physical``, ``tamper_encoder``, ``tamper``,
-``reverse``, ``leak``, ``leak_now``.
+its owner formatted it. Time: ``Time`` or ``lastseen``, with a zone. Flags: ``tamper_physical``,
+``tamper_encoder``, ``tamper``, ``reverse``, ``leak``, ``leak_now``.
+
+Published IDMs have a check sum that is right over the serial number and not over the rest, so a
+register may have wrong bits. One whose packet type, length and Hamming code are not those of an IDM
+is refused; the rest is left to the rules 9 and 21. SCM and SCM+ are the better choice.
 
 Facts: https://github.com/bemasher/rtlamr (scm, scmplus, idm, r900) and
 https://github.com/allangood/rtlamr2mqtt (its mock capture has the broken IDM).

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from metering.adapter import Message, Sample, Samples, Source
 from metering.adapters import parse
-from metering.telegram import READINGS_MAX, REGISTER_DM3_MAX
+from metering.telegram import READINGS_MAX
 from metering.volume import DM3_OF_UNIT
 
 _VERSION: Final = 10
@@ -31,6 +31,8 @@ _RELATIVE_BELOW: Final = 2**28
 _SECONDS_MAX: Final = 10**11
 _DIGITS_MAX: Final = 40
 _RECORDS_MAX: Final = 4 * READINGS_MAX
+# Only these are carried on: each record holds its own copy.
+_BASE: Final = ("bn", "bt", "bu", "bv", "bs")
 _PER_SECOND: Final = "/s"
 _LAST = re.compile(r"[^/:]*\Z")
 _BATTERY: Final = "battery"
@@ -68,7 +70,7 @@ def _resolved(pack: list[Any]) -> Iterator[_Record]:
     base: dict[str, Any] = {}
     for entry in pack:
         fields = parse.fields(entry, "a record")
-        base |= {label: value for label, value in fields.items() if label.startswith("b")}
+        base |= {label: fields[label] for label in _BASE if label in fields}
         name = parse.text(base.get("bn", ""), "bn") + parse.text(fields.get("n", ""), "n")
         unit = fields.get("u", base.get("bu"))
         yield _Record(name=name, unit=unit, fields=fields, base=dict(base))
@@ -76,8 +78,7 @@ def _resolved(pack: list[Any]) -> Iterator[_Record]:
 
 def _check_understood(pack: list[Any]) -> None:
     for entry in pack:
-        version = entry.get("bver", _VERSION)
-        if type(version) is not int or version != _VERSION:
+        if entry.get("bver", _VERSION) != _VERSION:
             raise parse.unreadable("another version of SenML")
         if any(label.endswith("_") for label in entry):
             raise parse.unreadable("a field that must be understood is not")
@@ -95,9 +96,8 @@ def _sample(record: _Record, message: Message) -> Sample:
         raise parse.unreadable("a unit that is no volume")
     if label not in record.fields:
         raise parse.unreadable(f"{unit} without {label}")
+    # What is below zero or too much is refused by adapt, as for every family.
     register_dm3 = int(_sum(record, label) * factor // 1)
-    if not 0 <= register_dm3 <= REGISTER_DM3_MAX:
-        raise parse.unreadable("a register out of range")
     return Sample(read_at=_read_at(record, message), register_dm3=register_dm3)
 
 

@@ -22,7 +22,6 @@ import struct
 from collections.abc import Mapping
 from datetime import datetime
 from fractions import Fraction
-from math import isfinite
 from typing import Final
 
 from metering.adapter import Message, Sample, Samples, Source
@@ -157,7 +156,8 @@ def _nearest_dm3(raw: bytes, layout: str, unit: str) -> int:
     if factor is None:
         raise parse.unreadable("the mapping's unit is no volume")
     (value,) = struct.unpack(layout, raw)
-    if not isfinite(value) or not 0 <= value <= REGISTER_DM3_MAX / factor:
+    # Neither is true of what is no number.
+    if not 0 <= value <= REGISTER_DM3_MAX / factor:
         raise parse.unreadable("a register out of range")
     nearest = round(Fraction(value) * factor)
     around = [

@@ -96,10 +96,10 @@ def _read_at(said: Mapping[str, Any], message: Message, zone: str) -> datetime:
     for name in _OWN_TIMES:
         if not _is_unset(said.get(name)):
             return parse.told_at(said[name], name, zone)
-    age = sum(
-        (unit * parse.whole(said.get(name, 0), name, _AGE_MAX) for name, unit in _AGES.items()),
-        timedelta(),
-    )
+    age = timedelta()
+    for name, unit in _AGES.items():
+        if said.get(name) is not None:
+            age += unit * parse.whole(said[name], name, _AGE_MAX)
     if _is_unset(said.get("timestamp")):
         return parse.received_at(message) - age
     return parse.zoned_at(said["timestamp"], "timestamp") - age
@@ -125,6 +125,7 @@ def _target_at(said: Mapping[str, Any], zone: str) -> datetime | None:
 
 
 def _flags(said: Mapping[str, Any]) -> tuple[str, ...]:
-    words = parse.text(said.get("status", "OK"), "status").upper().split()
+    status = said.get("status")
+    words = [] if status is None else parse.text(status, "status").upper().split()
     flags = {_FLAG_OF_STATUS.get(word, "meter_status") for word in words if word != "OK"}
     return tuple(sorted(flags))

@@ -35,6 +35,11 @@ class Leases:
         """Say that we are there; return everybody who is, with the number of shares he knows."""
         async with self.pool.acquire() as connection:
             await _Q.beat(connection, worker=self.worker, cut=cut, lease_s=_LEASE_S)
+        return await self.there()
+
+    async def there(self) -> dict[str, int]:
+        """Return everybody who is there, with the number of shares he knows."""
+        async with self.pool.acquire() as connection:
             return {row["worker"]: row["cut"] async for row in _Q.list_workers(connection)}
 
     async def all(self) -> list[Lease]:

@@ -3,7 +3,7 @@
 -- name: empty()!
 -- Take everything out between two runs.
 TRUNCATE meter, installation, device_key, telegram, reading, refused_telegram, replay_window,
-    meter_case, bench_row CASCADE;
+    meter_case, ingest_lease, ingest_worker, bench_row CASCADE;
 
 -- name: make_rows()#
 -- Make the table that a plain loop and a plain COPY write to: a reading, and nothing else.
@@ -123,3 +123,8 @@ FROM unnest(
     :meter_ids::text[], :read_ats::timestamptz[], :registers_dm3::bigint[], :counters::bigint[]
 ) AS given (meter_id, read_at, register_dm3, counter)
 ON CONFLICT DO NOTHING;
+
+-- name: readers()$
+-- Count the processes that read a share of the meters now.
+SELECT count(DISTINCT worker) FROM ingest_lease
+WHERE until > clock_timestamp() AND share <> 'sources';

@@ -13,6 +13,7 @@ import pytest
 
 from app import config, doctor
 from app.doctor import Finding, Report
+from metering.io.leases import Leases
 from tests.conftest import Broker, database, free_port
 
 pytestmark = pytest.mark.timeout(60)
@@ -145,3 +146,33 @@ class TestEmbedded:
         report = await examined(tmp_path, bank_url="https://bank.example")
 
         assert problems(report) == ["AQKOL_BANK_TOKEN is not set"]
+
+
+class TestReaders:
+    """The processes that read the meters ..."""
+
+    async def test_are_named_with_what_they_read(
+        self, tmp_path: Path, database_url: str, pool: asyncpg.Pool
+    ) -> None:
+        """An operator sees who reads what, who stands by, and that nobody does."""
+        nobody = await examined(tmp_path, database_url=database_url)
+        await Leases(pool=pool, worker="first").beat(1)
+        await Leases(pool=pool, worker="second").beat(1)
+        await Leases(pool=pool, worker="first").take("broker:1883", "0-of-1")
+        report = await examined(tmp_path, database_url=database_url)
+
+        assert "no process reads the meters now" in {one.detail for one in nobody.findings}
+        found = {one.name: one.detail for one in report.findings}
+        assert found["reader first"].startswith("0-of-1 at broker:1883 since 20")
+        assert found["reader second"] == "stands by"
+
+    async def test_are_told_when_they_cut_the_meters_differently(
+        self, tmp_path: Path, database_url: str, pool: asyncpg.Pool
+    ) -> None:
+        """Half the work would be done twice, and nothing else would show it."""
+        await Leases(pool=pool, worker="first").beat(1)
+        await Leases(pool=pool, worker="second").beat(2)
+
+        assert problems(await examined(tmp_path, database_url=database_url)) == [
+            "AQKOL_INGEST_SHARES differs between processes: 1, 2; work is done twice"
+        ]

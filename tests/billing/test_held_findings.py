@@ -8,11 +8,12 @@ import pytest
 
 from app.window import window_of
 from billing.io.store import BillingStore
-from billing.period import Period
+from billing.period import Calendar, Period
 from billing.reconcile import ReconcileCounts, due_periods, reconcile
 from metering.io.desk import Desk
 from metering.io.findings import Findings
 from metering.io.found import FindingAsked, FindingDesk
+from metering.io.gaps import Gaps
 from metering.validate import validate
 from tests.billing.town import Town
 
@@ -99,7 +100,7 @@ class TestAHeldFinding:
         await judged(pool)
         assert (await run(pool)).held == 1
 
-        await Desk(pool=pool).decide(
+        await Desk(pool=pool, gaps=Gaps(pool=pool, calendar=Calendar(zone=ZONE))).decide(
             "AQ-1", datetime.fromisoformat(NOON), register_dm3=70_000, because="photo",
             decided_by="Olga", at=AT,
         )  # fmt: skip

@@ -16,6 +16,7 @@ from app.wiring import subscription
 from metering.ingest import IngestCounts, ingest_once
 from metering.io.mqtt import Subscription
 from metering.io.store import Store
+from metering.lease import Share
 from metering.meter import bucket
 from tests.contract.broker_town import Town, down, running, up, without
 
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.timeout(60)
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 INSTALLED = datetime(2026, 1, 1, tzinfo=UTC)
+ALL = Share(number=0, of=1)
 # A default broker keeps 1000.
 WAITING = 1_500
 
@@ -88,7 +90,7 @@ class TestOurIngest:
         await register(owner, "AQ-1")
         with town.meter("AQ-1") as meter:
             meter.subscribe(f"gas/v1/{bucket('AQ-1')}/AQ-1/down/#")
-            async with subscription(url(town), settings_of(town)) as listening:
+            async with subscription(url(town), settings_of(town), ALL) as listening:
                 await asyncio.wait_for(listening.wait_connected(), 30)
                 assert await asyncio.to_thread(meter.publish, up("AQ-1"), telegram("AQ-1")) == 0
 
@@ -102,7 +104,7 @@ class TestOurIngest:
     async def test_finds_what_came_while_it_was_away(self, town: Town) -> None:
         """More than a default broker keeps, and through a restart of the broker."""
         settings = settings_of(town)
-        async with subscription(url(town), settings) as listening:
+        async with subscription(url(town), settings, ALL) as listening:
             await asyncio.wait_for(listening.wait_connected(), 30)
         with town.meter("AQ-1") as meter:
             meter.shout(meter.telegram(up("AQ-1"), b"x") * WAITING, WAITING)
@@ -110,7 +112,7 @@ class TestOurIngest:
         town.start()
 
         found = 0
-        async with subscription(url(town), settings) as listening, asyncio.timeout(30):
+        async with subscription(url(town), settings, ALL) as listening, asyncio.timeout(30):
             while found < WAITING:
                 found += len(await listening.get_batch(WAITING))
             assert listening.session_present

@@ -103,36 +103,35 @@ ROWS: Final = [
         ELEVEN, 1_234_567,
     ),
     (
-        source("dsmr", "p1/home", "0-1", zone="Europe/Amsterdam"), "p1/home",
-        (b"/ISk5\\2MT382-1000\r\n\r\n0-1:24.1.0(003)\r\n0-1:96.1.0(323232324142)\r\n"
-        b"0-1:24.2.1(260301120000W)(00917.567*m3)\r\n!\r\n"), ELEVEN, 917_567,
+        source("tasmota", "tele/cellar/SENSOR", "C1", **LITRES), "tele/cellar/SENSOR",
+        b'{"Time":"2026-03-01T11:00:00","COUNTER":{"C1":300}}', ELEVEN, 3_007,
+    ),
+    # Winter time in Amsterdam is an hour ahead of UTC.
+    (
+        source("dsmr", "p1/gas", "0-1", zone="Europe/Amsterdam"), "p1/gas",
+        b"0-1:24.2.1(260301120000W)(00917.567*m3)", ELEVEN, 917_567,
     ),
     (
-        source("glow", "glow/+/SENSOR/gasmeter", "2188127003"), "glow/4C11AEADF118/SENSOR/gasmeter",
-        (b'{"gasmeter":{"timestamp":"2026-03-01T11:00:00Z","energy":{"import":{"cumulative":7063.54,'
-        b'"units":"kWh","cumulativevol":629.514,"cumulativevolunits":"m3","mprn":"2188127003"}}}}'),
-        ELEVEN, 629_514,
+        source("homewizard", "homewizard/p1", "4E47", zone="Europe/Amsterdam"), "homewizard/p1",
+        b'{"total_gas_m3":917.567,"gas_timestamp":260301120000,"gas_unique_id":"4E47"}',
+        ELEVEN, 917_567,
     ),
     (
-        source("homewizard", "p1/wizard", "FFEEDDCC", zone="Europe/Amsterdam"), "p1/wizard",
-        (b'{"smr_version":50,"total_gas_m3":2569.646,"gas_timestamp":260301120000,'
-        b'"gas_unique_id":"FFEEDDCC"}'), ELEVEN, 2_569_646,
+        source("glow", "glow/4C11AEADF118/SENSOR/gasmeter"), "glow/4C11AEADF118/SENSOR/gasmeter",
+        (b'{"gasmeter":{"timestamp":"2026-03-01T11:00:00Z","energy":{"import":{"cumulative":1.5,'
+        b'"units":"kWh","cumulativevol":917.567,"cumulativevolunits":"m3","mprn":"1"}}}}'),
+        ELEVEN, 917_567,
     ),
     (
-        source("rtl433", "rtl_433/+/events", "5105025", zone="Europe/Berlin"),
-        "rtl_433/attic/events",
-        (b'{"time":"2026-03-01T12:00:00","model":"Wireless-MBus","id":5105025,"type":3,'
-        b'"inst_volume_0":"3223.470 m3","mic":"CRC"}'), ELEVEN, 3_223_470,
+        source("rtl433", "rtl_433/attic/events", "4198071"), "rtl_433/attic/events",
+        (b'{"time":"2026-03-01 11:00:00","model":"ERT-SCM","id":4198071,"physical_tamper":0,'
+        b'"ert_type":12,"encoder_tamper":3,"consumption_data":548140,"mic":"CRC"}'),
+        ELEVEN, 548_140,
     ),
     (
-        source("senml", "senml/#", "urn:dev:mac:0024befffe804ff1/gas"), "senml/gate",
-        (b'[{"bn":"urn:dev:mac:0024befffe804ff1/","bt":1772362800,"n":"gas","u":"m3",'
-        b'"v":1234.567},{"n":"battery","u":"%","v":87}]'), ELEVEN, 1_234_567,
-    ),
-    (
-        source("tasmota", "tele/cellar/SENSOR", "C1", zone="Asia/Almaty", **LITRES),
-        "tele/cellar/SENSOR",
-        b'{"Time":"2026-03-01T16:00:00","COUNTER":{"C1":300}}', ELEVEN, 3_007,
+        source("senml", "town/packs", "urn:dev:mac:0024befffe804ff1/gas"), "town/packs",
+        (b'[{"bn":"urn:dev:mac:0024befffe804ff1/","bt":1772362800,"n":"gas","u":"m3","v":917.567},'
+        b'{"n":"battery","u":"%","v":87}]'), ELEVEN, 917_567,
     ),
 ]  # fmt: skip
 

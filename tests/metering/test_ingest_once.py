@@ -7,8 +7,9 @@ from zlib import crc32
 
 import pytest
 
-from metering.ingest import Batch, BusyError, IngestCounts, ingest_once
+from metering.ingest import BusyError, IngestCounts, ingest_once
 from metering.outcome import Known, Outcome
+from metering.port import Batch
 from metering.signed import Key
 from metering.telegram import Arrival, Telegram
 

@@ -48,6 +48,24 @@ DEFECTS = {
         wrong="if False:",
         tests=("tests/contract/test_mqtt_wire.py::TestManyReceipts",),
     ),
+    "what was foreseen is believed after a batch was lost": Defect(
+        file="metering/io/store.py",
+        right="if foreseen.era == self._heads.era and self._versions == foreseen.versions:",
+        wrong="if self._versions == foreseen.versions:",
+        tests=("tests/metering/test_head_cache.py::TestForesight",),
+    ),
+    "a lost batch is remembered": Defect(
+        file="metering/io/store.py",
+        right="            self._heads.fail()\n            raise",
+        wrong="            raise",
+        tests=("tests/metering/test_head_cache.py::TestForesight",),
+    ),
+    "a share is taken from a process that is there": Defect(
+        file="sql/leases.sql",
+        right="WHERE lease.worker = EXCLUDED.worker OR lease.until <= clock_timestamp()",
+        wrong="WHERE true",
+        tests=("tests/app/test_shares.py::TestLease",),
+    ),
     "a flood of one meter makes all others wait": Defect(
         file="metering/turn.py",
         right="    if max(first.values()) <= max(limit // SHARES, 1):",

@@ -6,13 +6,13 @@ stands on every node, or is local to one node. Each new table is entered here on
 
 import asyncpg
 
-REFERENCE = {"tariff", "vat_rate", "ledger_account", "rule_override", "degree_day", "firmware_word"}
 REFERENCE = {
     "tariff",
     "vat_rate",
     "ledger_account",
     "rule_override",
     "degree_day",
+    "firmware_word",
     "validation",
 }
 LOCAL = {

@@ -92,9 +92,10 @@ class TestTelegram:
         [
             V5.replace(b"00000.107", b"00001.107"), V5.replace(b"!6EEE", b"!6EEF"),
             V5.replace(b"!6EEE", b"!6E"), V5.replace(b"!6EEE", b""), V5[:400],
-            V5.replace(b"!6EEE", b"!6EEE\r\nmore"), V5.replace(b"ISk5", b"ISk\xe9"), V5 + V5,
+            V5.replace(b"!6EEE", b"!6EEE\r\nmore"), V3.replace(b"ISk5", b"ISk\xe9"), V5 + V5,
+            GAS[2].encode() + b"\xff",
         ],
-        ids=["digit", "sum", "short", "endless", "cut", "more", "not_ascii", "two"],
+        ids=["digit", "sum", "short", "endless", "cut", "more", "not_ascii", "two", "line"],
     )  # fmt: skip
     def test_that_was_damaged_is_refused(self, payload: bytes) -> None:
         """One digit of the register changed on the serial line, and the sum tells."""
@@ -145,6 +146,7 @@ class TestTelegram:
             "0-1:24.2.1(101209112500W)(1*m3)(2*m3)", "0-1:24.2.1(101209112500W)(1.2.3*m3)",
             "0-1:24.2.1(101209112500W)(1*m3)\r\n(2*m3)",
             "0-1:24.3.0(090212160000)(00)(60)(1)(0-1:24.2.1)(m3)",
+            "0-1:24.3.0(090212160000)(00)(60)(1)(0-1:24.2.1)(m3)\r\n0-1:24.4.0(1)\r\n(00001.001)",
             "0-1:24.3.0(090212160000)(00)(60)(2)(0-1:24.2.1)(m3)\r\n(00001.001)",
             "0-1:24.3.0(090212160000)(00)(60)(1)(0-2:24.2.1)(m3)\r\n(00001.001)",
             "0-1:24.3.0(090212160000)(00)(60)(1)(0-1:24.2.1)(kWh)\r\n(00001.001)",

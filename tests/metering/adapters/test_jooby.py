@@ -56,9 +56,11 @@ class TestCurrent:
             (AT, 3425),
         ]
 
-    @pytest.mark.parametrize("spelt", ["", "09 04 80 00 01 56 8f", "07 03 80 00 01 d0"])
+    @pytest.mark.parametrize(
+        "spelt", ["", "09 04 80 00 01 56 8f", "07 03 80 00 01 d0", "25 2f 97 80 00 00 48"]
+    )
     def test_is_not_in_every_message(self, spelt: str) -> None:
-        """Another command, and one of another length."""
+        """Another command, and two of another length."""
         assert adapt(SOURCE, say(spelt), read) is None
 
     @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ class TestDay:
 
     def test_may_stand_beside_another(self) -> None:
         """What was not received is sent again; one magnet is enough."""
-        said = say("26 2f 97 00 00 00 7a 26 2f 98 80 00 00 7b db")
+        said = say("26 2f 97 80 00 00 7a 26 2f 98 00 00 00 7b db")
 
         assert registers(read, SOURCE, said) == [
             (utc(2023, 12, 23), 1225),

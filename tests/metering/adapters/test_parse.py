@@ -204,6 +204,22 @@ class TestLocalTime:
             parse.local_at(value, "time", AMSTERDAM)
 
 
+class TestSummer:
+    """Clocks in summer are ahead of those in winter, where there are two."""
+
+    @pytest.mark.parametrize(
+        ("month", "zone", "is_summer"),
+        [
+            (1, AMSTERDAM, False), (7, AMSTERDAM, True), (1, "Australia/Sydney", True),
+            (7, "Australia/Sydney", False), (7, "Etc/GMT-1", False), (1, "UTC", False),
+            (7, "Asia/Almaty", False), (7, "Europe/Dublin", True), (1, "Europe/Dublin", False),
+        ],
+    )  # fmt: skip
+    def test_is_told_by_the_zone(self, month: int, zone: str, *, is_summer: bool) -> None:
+        """By the offsets: Ireland's law calls its summer the standard."""
+        assert parse.is_summer(utc(2026, month, 15), zone) is is_summer
+
+
 class TestEpoch:
     """Seconds or milliseconds since 1970, whatever the documentation says."""
 

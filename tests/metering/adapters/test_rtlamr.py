@@ -13,8 +13,8 @@ from metering.telegram import RefusalReason
 # A cubic foot is 28.316846592 dm3 by definition.
 CUBIC_FOOT = Fraction(28316846592, 10**9)
 
-# The SCM, SCM+ and R900 lines are those that people publish from their receivers, one with the type
-# of a gas module; the IDM line is shortened where nothing is read.
+# As people publish them from their receivers; the IDM is shortened where nothing is read, and has
+# the type of a gas module instead of an electricity meter's.
 SCM = (
     b'{"Time":"2025-12-05T16:44:45.730309536Z","Offset":0,"Length":0,"Type":"SCM","Message":'
     b'{"ID":44826100,"Type":12,"TamperPhy":1,"TamperEnc":0,"Consumption":548140,"ChecksumVal":48922}}'
@@ -34,6 +34,15 @@ R900 = (
     b'{"Time":"2025-05-05T21:25:10.905527969Z","Offset":0,"Length":0,"Type":"R900","Message":'
     b'{"ID":1111111111,"Unkn1":163,"NoUse":0,"BackFlow":0,"Consumption":4555831,"Unkn3":0,'
     b'"Leak":2,"LeakNow":0}}'
+)
+# As published in the mock capture of rtlamr2mqtt, where SCM shows 9480653 for the same module.
+BROKEN = (
+    b'{"Time":"2025-05-05T21:25:15.387177726Z","Offset":0,"Length":0,"Type":"IDM","Message":'
+    b'{"Preamble":1431639715,"PacketTypeID":52,"PacketLength":92,"HammingCode":198,'
+    b'"ApplicationVersion":140,"ERTType":6,"ERTSerialNumber":22222222,'
+    b'"ConsumptionIntervalCount":164,"ModuleProgrammingState":184,"TamperCounters":"BAEAbQEA",'
+    b'"AsynchronousCounters":0,"PowerOutageFlags":"AAAACAAA","LastConsumptionCount":1217440205,'
+    b'"TransmitTimeOffset":3938,"SerialNumberCRC":40239,"PacketCRC":58148}}'
 )
 STATE = b'{"reading":"001234.567","lastseen":"2025-01-15T10:30:00-05:00"}'
 
@@ -117,7 +126,7 @@ class TestFrame:
         ("name", "value"), [(b"PacketTypeID", 52), (b"PacketLength", 93), (b"HammingCode", 0)]
     )
     def test_with_a_broken_head_is_refused(self, name: bytes, value: int) -> None:
-        """A published frame of packet type 52 shows 1217440205 where the dial shows 9480653."""
+        """Frames are published whose check sum does not hold for the register."""
         broken = IDM.replace(b"2528113", b"1217440205").replace(
             b'"%b":' % name, b'"%b":%d,"was":' % (name, value)
         )
@@ -127,6 +136,12 @@ class TestFrame:
 
         assert refused.value.reason is RefusalReason.BAD_SHAPE
         assert name.decode() in refused.value.detail
+
+    def test_that_was_published_broken_is_refused(self) -> None:
+        """It shows 1217440205 where the dial shows 9480653, even if its type were gas."""
+        for payload in (BROKEN, BROKEN.replace(b'"ERTType":6', b'"ERTType":12')):
+            with pytest.raises(UnreadableError, match="PacketTypeID"):
+                read(payload, source("22222222"))
 
     @pytest.mark.parametrize(
         ("payload", "device", "bits"),

@@ -1,13 +1,14 @@
 """Packs of measurements whose names, times and values are put together from several places."""
 
 import json
+import tracemalloc
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from metering.adapters.senml import read
-from metering.telegram import RefusalReason
+from metering.telegram import PAYLOAD_BYTES_MAX, RefusalReason
 from tests.metering.adapters.published import (
     NOW_SECOND,
     flags,
@@ -94,6 +95,20 @@ class TestPack:
         assert read(message(many), GAS) is None
         assert refused(read, GAS, message(pack(*([{"n": "x"}] * 2001))))[1].startswith("a pack")
 
+    def test_carries_no_rubbish_on(self) -> None:
+        """4,000 base fields copied for 2,000 records would be a gigabyte; this is one message."""
+        records = [{f"b{label}": 1 for label in range(4000)}, *([{"n": "x"}] * 1999)]
+        rubbish = json.dumps(records, separators=(",", ":")).encode()
+        assert len(rubbish) <= PAYLOAD_BYTES_MAX
+        tracemalloc.start()
+        try:
+            assert read(message(rubbish), GAS) is None
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+        assert peak < 10_000_000
+
 
 class TestUnderstanding:
     """What must be understood and is not, is refused."""
@@ -154,7 +169,9 @@ class TestValue:
         """A sum of m3 is m3 times seconds; energy, texts and flows are no volume."""
         assert refused(read, GAS, message(one(**fields)))[0] is RefusalReason.BAD_SHAPE
 
-    @pytest.mark.parametrize("number", [b"1e999999", b"1e-999999", b"1e41", b"1." + b"0" * 41])
+    @pytest.mark.parametrize(
+        "number", [b"1e999999", b"1e-999999", b"1e41", b"1." + b"0" * 41, b"1" * 41 + b".5"]
+    )
     def test_with_an_exponent_is_bounded_first(self, number: bytes) -> None:
         """Multiplied out it would fill the memory; 1.5e3 is a number like another."""
         bomb = one(v=77777).replace(b"77777", number)

@@ -121,7 +121,9 @@ class TestData:
         payload = metric(number(4, 8), number(11, 5))
 
         assert registers(read(payload, topic=DATA)) == [(READ_AT, 5)]
-        assert read(metric(inside(1, b""), number(2, 7), name=b""), topic=DATA) is None
+        unnamed = metric(inside(1, b""), number(2, 7), number(11, 5), name=b"")
+        assert registers(read(unnamed, source("gas/idx#7"), DATA)) == [(READ_AT, 5)]
+        assert read(unnamed, topic=DATA) is None
 
     def test_with_our_alias_and_another_name_are_refused(self) -> None:
         """The node was born again with its aliases shuffled."""
@@ -229,6 +231,9 @@ class TestValue:
             ([number(4, 10), b"\x69" + struct.pack("<d", 1.0)], "kWh"),
             ([number(4, 3), number(10, 917)], "kWh"),
             ([number(4, 9), b"\x69" + struct.pack("<d", 1.0)], "m3"),
+            # The bytes of a float in another kind of field, or half of them.
+            ([number(4, 10), inside(13, struct.pack("<d", 1.0))], "m3"),
+            ([number(4, 10), b"\x6d" + struct.pack("<f", 1.0)], "m3"),
             # -1, in the ways that encoders write it; without a type the top bit is a doubt.
             ([number(4, 3), number(10, 2**32 - 1)], "dm3"),
             ([number(4, 2), number(10, 2**32 - 1)], "dm3"),
@@ -278,7 +283,7 @@ class TestBytes:
             b"\x08" + b"\x80" * 10 + b"\x00", b"\x08", b"\x0b\x0c", b"\x0e\x00", b"\x00\x00",
             b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x69\x00", b"\x10\x00",
             b"\x08\x01\x08\x01", b"\x0a\x00", inside(2, b"\x08\x01"), inside(2, inside(1, b"\xff")),
-            number(3, 0) * 8193, inside(2, b"\x0a\x02a"),
+            b"\x11\x0a\x06gas/id", number(3, 0) * 8193, inside(2, b"\x0a\x02a"),
         ],
         ids=lambda payload: payload[:12].hex(),
     )  # fmt: skip

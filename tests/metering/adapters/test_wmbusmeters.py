@@ -102,6 +102,7 @@ class TestTelegram:
         [
             ({}, utc(2023, 3, 1, 11, 47, 38)),
             ({"actuality_duration_s": 0}, utc(2023, 3, 1, 12)),
+            ({"actuality_duration_s": None}, utc(2023, 3, 1, 12)),
             ({"actuality_duration_s": 0, "actuality_duration_h": 5}, utc(2023, 3, 1, 7)),
         ],
     )
@@ -206,6 +207,7 @@ class TestStatus:
         [
             ("OK", ()),
             ("", ()),
+            (None, ()),
             ("POWER_LOW", ("battery_low",)),
             ("POWER_LOW PERMANENT_ERROR", ("battery_low", "permanent_error")),
             ("STATUS_FLAGS_CF0", ("meter_status",)),
@@ -213,7 +215,7 @@ class TestStatus:
             ("ALARM", ("alarm",)),
         ],
     )
-    def test_is_a_flag_of_our_own(self, status: str, told: tuple[str, ...]) -> None:
+    def test_is_a_flag_of_our_own(self, status: str | None, told: tuple[str, ...]) -> None:
         """The words of hundreds of drivers would not fit a column."""
         came = message(ELSTER | {"status": status})
 
