@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from metering.adapter import Message, Read, Source, adapt
+from metering.family import spellings
 from metering.meter import METER_ID
+from metering.shelf import Shelf, shelf
 from metering.telegram import (
     REGISTER_DM3_MAX,
     Arrival,
@@ -101,19 +103,20 @@ class Switchboard:
     """The live sources of this process, and what each of them said last."""
 
     families: Mapping[str, Read]
-    _exact: dict[str, tuple[Source, ...]] = field(default_factory=dict)
-    _wide: dict[str, tuple[Source, ...]] = field(default_factory=dict)
-    _heard: dict[str, tuple[Source, ...]] = field(default_factory=dict)
+    _exact: dict[str, Shelf] = field(default_factory=dict)
+    _wide: dict[str, Shelf] = field(default_factory=dict)
+    _heard: dict[str, tuple[Shelf, ...]] = field(default_factory=dict)
     _taken: dict[str, _Taken] = field(default_factory=dict)
 
     def connect(self, sources: Sequence[Source]) -> None:
         """Listen for these sources from now on, and for no others."""
-        exact: dict[str, tuple[Source, ...]] = {}
-        wide: dict[str, tuple[Source, ...]] = {}
+        by_topic: dict[str, list[Source]] = {}
         for source in sources:
-            shelf = wide if has_wildcard(source.topic) else exact
-            shelf[source.topic] = (*shelf.get(source.topic, ()), source)
-        self._exact, self._wide = exact, wide
+            by_topic.setdefault(source.topic, []).append(source)
+        spell = {family: spellings(read) for family, read in self.families.items()}
+        shelves = {topic: shelf(there, spell) for topic, there in by_topic.items()}
+        self._exact = {topic: one for topic, one in shelves.items() if not has_wildcard(topic)}
+        self._wide = {topic: one for topic, one in shelves.items() if has_wildcard(topic)}
         self._heard = {}
         ids = {source.source_id for source in sources}
         self._taken = {one: taken for one, taken in self._taken.items() if one in ids}
@@ -141,33 +144,35 @@ class Switchboard:
         None means that no source hears its topic; an empty list that it says nothing to keep: it is
         about devices nobody mapped, or comes too soon after the last.
         """
-        sources = self._of(arrival.topic)
-        if not sources:
+        shelves = self._of(arrival.topic)
+        if not shelves:
             return None
         message = Message(
             topic=arrival.topic, payload=arrival.payload, retained=arrival.retained, received_at=at
         )
         told: list[Telegram | Refusal] = []
         refused: list[Refusal] = []
-        for source in sources:
+        refusing = 0
+        for asked in (asked for one in shelves for asked in one.asked(message)):
+            source = asked.source
             said = adapt(source, message, self.families[source.family])
             if isinstance(said, Refusal):
                 refused.append(said)
+                refusing += 1 + asked.others
             elif said is not None and self._is_due(source, said, message):
                 told.append(said)
-        return told + _kept(refused)
+        return told + _kept(refused, refusing)
 
     def forget(self, at: datetime) -> None:
         """Take back what was taken at an instant: its batch was not stored, and comes again."""
         self._taken = {one: taken for one, taken in self._taken.items() if taken.at != at}
 
-    def _of(self, topic: str) -> tuple[Source, ...]:
+    def _of(self, topic: str) -> tuple[Shelf, ...]:
         found = self._heard.get(topic)
         if found is None:
-            found = self._exact.get(topic, ())
-            for topic_filter, sources in self._wide.items():
-                if matches(topic_filter, topic):
-                    found = (*found, *sources)
+            exact = [self._exact[topic]] if topic in self._exact else []
+            wide = [one for topic_filter, one in self._wide.items() if matches(topic_filter, topic)]
+            found = (*exact, *wide)
             if len(self._heard) >= TOPICS_KEPT:
                 self._heard.clear()
             self._heard[topic] = found
@@ -190,12 +195,12 @@ class Switchboard:
         return True
 
 
-def _kept(refused: Sequence[Refusal]) -> list[Refusal]:
+def _kept(refused: Sequence[Refusal], refusing: int) -> list[Refusal]:
     """Return what to keep of refusals: what several cannot read is about none of their devices.
 
     Kept once, under nobody, so that one bad message on a busy topic is not a thousand.
     """
-    if len(refused) <= 1:
+    if refusing <= 1:
         return list(refused)
-    detail = f"for {len(refused)} sources: {refused[0].detail}"
+    detail = f"for {refusing} sources: {refused[0].detail}"
     return [refusal(refused[0].reason, detail)]

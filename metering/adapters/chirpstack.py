@@ -27,6 +27,8 @@ from metering.telegram import RefusalReason
 _UPLINKS: Final = frozenset({"up", "rx"})
 _EUI: Final = re.compile(r"[0-9a-f]{16}")
 _EUI_BYTES: Final = 8
+# Ten characters of base64 are 60 bits; the eleventh has two more than there are, of any value.
+_BASE64_CHARS: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,14 @@ class Uplink:
     data: bytes
     codec: Mapping[str, Any]
     more: str
+
+
+def eui_spellings(source: Source) -> tuple[str, ...]:
+    """Return the DevEUI in hex, and as much of it in base64 as has one spelling."""
+    eui = source.device.partition("/")[0].lower()
+    if _EUI.fullmatch(eui) is None:
+        return ()
+    return eui, base64.b64encode(bytes.fromhex(eui)).decode("ascii")[:_BASE64_CHARS]
 
 
 def read_uplink(

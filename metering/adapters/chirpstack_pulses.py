@@ -10,7 +10,9 @@ Facts: the maker's codec, which the town put into the server.
 
 from metering.adapter import Message, Sample, Samples, Source
 from metering.adapters import parse
-from metering.adapters.chirpstack import Uplink, read_uplink
+from metering.adapters.chirpstack import Uplink, eui_spellings, read_uplink
+
+spellings = eui_spellings
 
 
 def read(message: Message, source: Source) -> Samples | None:

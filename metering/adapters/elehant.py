@@ -29,6 +29,7 @@ _ADVERT: Final = re.compile(r"[0-9A-Fa-f]{38}")
 _ADDRESS: Final = re.compile(r"b0:[0-9a-f]{2}:([0-9a-f]{2})(?::[0-9a-f]{2}){3}")
 _BEGINNING: Final = b"\xff\xff\x80"
 _GAS: Final = 0x01
+_SERIAL: Final = re.compile(r"[0-9]{1,8}")
 _SERIAL_MAX: Final = 2**24 - 1
 # 32 bits of 0.1 dm3.
 _COUNTER_ML_MAX: Final = (2**32 - 1) * 100
@@ -72,6 +73,13 @@ def advert(spelt: str) -> Advert | None:
         temperature_centicelsius=int.from_bytes(said[16:18], "little", signed=True),
         sequence=said[3],
     )
+
+
+def spellings(source: Source) -> tuple[str, ...]:
+    """Return the serial in decimal, and as an advertisement has it."""
+    if _SERIAL.fullmatch(source.device) is None or int(source.device) > _SERIAL_MAX:
+        return ()
+    return source.device, int(source.device).to_bytes(3, "little").hex()
 
 
 def read(message: Message, source: Source) -> Samples | None:

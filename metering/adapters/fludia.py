@@ -23,7 +23,7 @@ from typing import Final
 
 from metering.adapter import Message, Sample, Samples, Source
 from metering.adapters import parse
-from metering.adapters.chirpstack import Uplink, read_uplink
+from metering.adapters.chirpstack import Uplink, eui_spellings, read_uplink
 
 _FIRST_START: Final = "1"
 # The reader counts its starts in one byte.
@@ -31,6 +31,8 @@ _STARTS_MAX: Final = 255
 # A day: the codec knows steps of 1 to 60 minutes and reads one byte.
 _STEP_MINUTES_MAX: Final = 1440
 _TENTHS: Final = 10
+
+spellings = eui_spellings
 
 
 def read(message: Message, source: Source) -> Samples | None:

@@ -18,6 +18,11 @@ from metering.adapters import parse
 from metering.volume import DM3_OF_UNIT
 
 
+def spellings(source: Source) -> tuple[str, ...]:
+    """Return the device, which stands in a message as it is."""
+    return (source.device,)
+
+
 def read(message: Message, source: Source) -> Samples | None:
     """Return the register of the source's gas meter."""
     said = parse.json_object(message.payload)

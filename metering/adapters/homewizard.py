@@ -24,6 +24,11 @@ _STAMP_DIGITS: Final = 12
 _STAMP_MAX: Final = 10**_STAMP_DIGITS - 1
 
 
+def spellings(source: Source) -> tuple[str, ...]:
+    """Return the device, which stands in a message as it is."""
+    return (source.device,)
+
+
 def read(message: Message, source: Source) -> Samples | None:
     """Return the registers of the source's gas meter; twice the same where both places have it."""
     said = parse.json_object(message.payload)

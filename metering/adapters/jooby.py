@@ -23,7 +23,7 @@ from typing import Final
 
 from metering.adapter import Message, Sample, Samples, Source
 from metering.adapters import parse
-from metering.adapters.chirpstack import Uplink, read_uplink
+from metering.adapters.chirpstack import Uplink, eui_spellings, read_uplink
 
 _CHECK_START: Final = 0x55
 # A first byte below has its size in the next byte; this one is followed by an id of its own.
@@ -32,6 +32,8 @@ _CURRENT: Final = (b"\x07", 4)
 # The id stands in the upper three bits.
 _DAY: Final = (b"\x20", 6)
 _MAGNET: Final = 0x80
+
+spellings = eui_spellings
 
 
 def read(message: Message, source: Source) -> Samples | None:

@@ -34,6 +34,9 @@ _WALL = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:\.[0-9]{1,9})?"
 )
 
+# To these fold characters that are not ASCII: the Kelvin sign, the long s, and ligatures.
+_FOLDED: Final = re.compile(r"[ks]|f[fil]", re.IGNORECASE)
+
 
 def unreadable(detail: str) -> UnreadableError:
     """Return the refusal of what is of another shape than its family says."""
@@ -75,6 +78,11 @@ def whole(value: object, name: str, most: int) -> int:
     if type(value) is not int or not 0 <= value <= most:
         raise unreadable(f"{name} is no whole number up to {most}")
     return value
+
+
+def folded_spellings(device: str) -> tuple[str, ...]:
+    """Return a device that is compared in any case, unless Unicode has other letters for it."""
+    return (device,) if device.isascii() and _FOLDED.search(device) is None else ()
 
 
 def register_dm3(value: object, unit: str) -> int:

@@ -30,6 +30,11 @@ _VOLUME = re.compile(r"([0-9.]{1,32}) (\S{1,8})")
 _MODELS: Final = frozenset({"ERT-SCM", "SCMplus", "Wireless-MBus"})
 
 
+def spellings(source: Source) -> tuple[str, ...]:
+    """Return the device, which stands in a message as it is."""
+    return (source.device,)
+
+
 def read(message: Message, source: Source) -> Samples | None:
     """Return the register of an event of the source's meter."""
     if "devices" in message.topic.split("/"):

@@ -68,6 +68,11 @@ _IDM_HEAD: Final = (("PacketTypeID", 0x1C), ("PacketLength", 0x5C), ("HammingCod
 _SILENT: Final = frozenset({"attributes", "status", "config"})
 
 
+def spellings(source: Source) -> tuple[str, ...]:
+    """Return the device, which stands in a message as it is."""
+    return (source.device,)
+
+
 def read(message: Message, source: Source) -> Samples | None:
     """Return the register of a frame or a state of the source's module."""
     levels = message.topic.split("/")

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from metering.adapter import Message, Sample, Samples, Source, UnreadableError
-from metering.adapters.chirpstack import Uplink, read_uplink
+from metering.adapters.chirpstack import Uplink, eui_spellings, read_uplink
 from metering.telegram import RefusalReason
 
 _FRAME_BYTES: Final = 13
@@ -42,6 +42,8 @@ _FLAGS: Final = (
     (1, 0x08, "time_error"),
     (1, 0x20, "power_on"),
 )
+
+spellings = eui_spellings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,12 @@ _EPOCH_MS_MIN: Final = 10**11
 _EPOCH_MS_MAX: Final = 10**14
 
 
+def spellings(source: Source) -> tuple[str, ...]:
+    """Return the metric's name; data that have an alias come without it."""
+    name, alias = _identity(source.device)
+    return (name,) if alias is None else ()
+
+
 def read(message: Message, source: Source) -> Samples | None:
     """Return the registers of the source's metric."""
     levels = message.topic.split("/")

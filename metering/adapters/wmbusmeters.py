@@ -61,6 +61,11 @@ _AGES: Final = {
 _AGE_MAX: Final = 2**24
 
 
+def spellings(source: Source) -> tuple[str, ...]:
+    """Return the device, where all its spellings are its letters in another case."""
+    return parse.folded_spellings(source.device)
+
+
 def read(message: Message, source: Source) -> Samples | None:
     """Return the register of a telegram and that of its billing date, or None for another id."""
     said = parse.json_object(message.payload)

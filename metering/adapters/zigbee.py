@@ -25,6 +25,11 @@ from metering.adapters import parse
 _FLAGS: Final = {"battery_low": "battery_low", "check_meter": "check_meter", "tamper": "cover"}
 
 
+def spellings(source: Source) -> tuple[str, ...]:
+    """Return the device, where all its spellings are its letters in another case."""
+    return parse.folded_spellings(source.device)
+
+
 def read(message: Message, source: Source) -> Samples | None:
     """Return the register of a bridged meter, or None when another device speaks."""
     said = parse.json_object(message.payload)

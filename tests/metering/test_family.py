@@ -68,6 +68,13 @@ class TestFamilies:
             assert re.fullmatch(r"[a-z0-9_]{1,32}", name)
             assert len(about(read)) > 20
 
+    def test_has_a_row_in_the_guide(self) -> None:
+        """Whoever maps hardware looks there for what ``device`` is."""
+        guide = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text()
+        table = guide.partition("| family |")[2]
+
+        assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(FAMILIES)
+
 
 class TestWhatAFamilyOwes:
     """Whatever comes, a family ..."""
