@@ -13,6 +13,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
 from operator import attrgetter
@@ -39,6 +40,9 @@ HELD_MAX: Final = 20_000
 HELD_BYTES_MAX: Final = 64 * 1024 * 1024
 # Who sent a message, as far as a message can say it without being read.
 _TOPIC: Final = attrgetter("topic")
+
+# How long the first receipts wait for the connection that they leave on.
+FIRST_SECONDS_MAX: Final = 5.0
 
 log = structlog.get_logger()
 
@@ -278,8 +282,13 @@ class Subscription:
     async def publish_many(self, messages: Sequence[Message]) -> int:
         """Hand over messages in their order like ``publish``; return how many are under way.
 
-        Fewer than all means that the connection was lost: the rest was not sent.
+        Fewer than all means that the connection was lost: the rest was not sent. The first
+        connection is waited for, since a backlog may be stored before both connections stand.
         """
+        if self._outbound.generation <= 1 and not self._closed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_SECONDS_MAX):
+                    await self._outbound.connected.wait()
         link = self._outbound.link
         sent = 0
         while link is not None and sent < len(messages):
