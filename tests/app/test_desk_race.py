@@ -32,6 +32,8 @@ async def at_once(
 
 async def waiting(api: Api) -> int:
     """Say how many connections to this database stand before a lock."""
+    # Within a transaction the list of connections is that of the first look.
+    await api.owner.execute("SELECT pg_stat_clear_snapshot()")
     count: int = await api.owner.fetchval(
         "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND pid IN"
         " (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
