@@ -77,13 +77,13 @@ def shown_drain(found: dict[str, Any]) -> str:
 async def _sub(place: Stage, messages: int) -> float:
     """Return how many messages per second ``mosquitto_sub`` takes out of its session."""
     name = ["-i", "bench-drain"]
-    await _heard(*place.place, *name, "-c", "-x", "600", *_UPLINK, "-E")
+    await place.heard(*name, "-c", "-x", "600", *_UPLINK, "-E")
     await _publish(place, messages)
     begun = time.perf_counter()
-    await _heard(*place.place, *name, "-c", "-x", "600", *_UPLINK, "-C", str(messages), "-F", "%l")
+    await place.heard(*name, "-c", "-x", "600", *_UPLINK, "-C", str(messages), "-F", "%l")
     took_s = time.perf_counter() - begun
     # A clean start, so that the session holds back nothing of what follows.
-    await _heard(*place.place, *name, *_UPLINK, "-E")
+    await place.heard(*name, *_UPLINK, "-E")
     return round(messages / took_s, 1)
 
 
@@ -152,13 +152,3 @@ async def _publish(place: Stage, messages: int) -> None:
         flood.begin()
         if (await flood.result())["acked"] != messages:
             raise children.BenchError("The broker did not take the whole backlog.")
-
-
-async def _heard(*options: str) -> None:
-    """Run ``mosquitto_sub`` to its end."""
-    async with children.child("mosquitto_sub", *options) as listener:
-        assert listener.stdout is not None, "the pipe is ours"
-        while await listener.stdout.read(2**20):
-            pass
-        if await listener.wait() != 0:
-            raise children.BenchError("mosquitto_sub did not hear everything.")

@@ -8,27 +8,20 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-import asyncpg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import sql
 from app.bench import children
 from app.bench.measure import middle, run_of
-from app.config import load
-from app.migrate import migrate
-from app.servers.embedded import servers
-from app.servers.mosquitto import Mosquitto
+from app.bench.stage import Stage, stage
 from app.wiring import session_name
 from metering.lease import BEAT, shares
 
@@ -70,15 +63,10 @@ KINDS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """A database and a broker of our own, for as long as the measurement lasts."""
+    """Where it is measured, and with how many messages."""
 
-    state: str
-    mqtt_url: str
-    database_url: str
-    database_pid: int
-    broker_pid: int
+    place: Stage
     messages: int
-    connection: asyncpg.Connection
 
 
 async def bench_ingest(
@@ -90,36 +78,8 @@ async def bench_ingest(
         BenchError: a program is missing or a process does not do its part.
         ServerError: no server can be started.
     """
-    with tempfile.TemporaryDirectory(prefix="aqkol-bench-", ignore_cleanup_errors=True) as state:
-        await asyncio.to_thread(Path(state).chmod, 0o755)
-        broker = Mosquitto(home=Path(state) / "broker", persistence=False)
-        mqtt_url = await broker.start()
-        try:
-            settings = load(state=Path(state) / "town", mqtt_urls=mqtt_url)
-            async with servers(settings, share=False, broker=True) as own:
-                connection = await asyncpg.connect(own.database_url)
-                await migrate(connection)
-                await _Q.make_rows(connection)
-                bench = Bench(
-                    state=str(settings.state),
-                    mqtt_url=mqtt_url,
-                    database_url=own.database_url,
-                    database_pid=_postmaster(settings.state),
-                    broker_pid=broker.pid or 0,
-                    messages=messages,
-                    connection=connection,
-                )
-                try:
-                    return await _rounds(bench, rounds, kinds)
-                finally:
-                    await connection.close()
-        finally:
-            await broker.stop()
-
-
-def _postmaster(state: Path) -> int:
-    found = next(iter(state.rglob("postmaster.pid")))
-    return int(found.read_text(encoding="ascii").split()[0])
+    async with stage(persistence=False) as place:
+        return await _rounds(Bench(place=place, messages=messages), rounds, kinds)
 
 
 async def _rounds(bench: Bench, rounds: int, kinds: Sequence[Kind]) -> dict[str, Any]:
@@ -149,7 +109,7 @@ def _options(bench: Bench, kind: Kind) -> list[str]:
     messages = _messages(bench, kind)
     options = ["-c", str(METERS), "--messages", str(messages)]
     options += ["--registers", str(kind.registers)]
-    options += ["--keys-out", f"{bench.state}/keys.json"]
+    options += ["--keys-out", str(bench.place.settings.state / "keys.json")]
     return options + (["--signed"] if kind.codec == "signed" else [])
 
 
@@ -163,49 +123,36 @@ async def _ceiling(bench: Bench, kind: Kind) -> float:
 
     Its session is made beforehand, so that it need not say when it listens.
     """
-    broker = urlsplit(bench.mqtt_url)
-    messages = _messages(bench, kind)
-    place = ["-h", broker.hostname or "", "-p", str(broker.port), "-V", "5", "-i", "bench-ceiling"]
-    topic = ["-q", "1", "-t", "gas/v1/+/+/up/#"]
+    messages, heard = _messages(bench, kind), bench.place.heard
+    topic = ["-i", "bench-ceiling", "-q", "1", "-t", "gas/v1/+/+/up/#"]
     kept = ["-c", "-x", "600", *topic]
-    await _heard(*place, *kept, "-E")
-    async with children.flood(bench.mqtt_url, *_options(bench, kind)) as flood:
+    await heard(*kept, "-E")
+    async with children.flood(bench.place.mqtt_url, *_options(bench, kind)) as flood:
         begun = time.perf_counter()
         flood.begin()
-        await _heard(*place, *kept, "-C", str(messages), "-F", "%l")
+        await heard(*kept, "-C", str(messages), "-F", "%l")
         took_s = time.perf_counter() - begun
         await flood.result()
     # A clean start, so that the session holds back nothing of what follows.
-    await _heard(*place, *topic, "-E")
+    await heard(*topic, "-E")
     return messages / took_s
-
-
-async def _heard(*options: str) -> None:
-    """Run ``mosquitto_sub`` to its end."""
-    async with children.child("mosquitto_sub", *options) as listener:
-        assert listener.stdout is not None, "the pipe is ours"
-        while await listener.stdout.read(2**20):
-            pass
-        if await listener.wait() != 0:
-            raise children.BenchError("mosquitto_sub did not hear everything.")
 
 
 async def _prepare(bench: Bench, kind: Kind) -> None:
     """Register the meters that the publisher speaks for."""
-    text = await asyncio.to_thread(Path(f"{bench.state}/keys.json").read_text, encoding="utf-8")
+    keys_file = bench.place.settings.state / "keys.json"
+    text = await asyncio.to_thread(keys_file.read_text, encoding="utf-8")
     meters = json.loads(text)["meters"]
     names = [meter["meter_id"] for meter in meters]
     # The broker keeps for the ingest what the ceiling's publisher said: a clean start forgets it.
-    broker = urlsplit(bench.mqtt_url)
-    place = ["-h", broker.hostname or "", "-p", str(broker.port), "-V", "5"]
     for share in (share for processes in (1, 2) for share in shares(processes)):
-        await _heard(*place, "-i", session_name(share), "-t", "gas/v1/none", "-E")
-    await _Q.empty(bench.connection)
-    await _Q.register_meters(bench.connection, meter_ids=names)
+        await bench.place.heard("-i", session_name(share), "-t", "gas/v1/none", "-E")
+    await _Q.empty(bench.place.connection)
+    await _Q.register_meters(bench.place.connection, meter_ids=names)
     if kind.codec == "signed":
         keys = [bytes.fromhex(meter["public_key"]) for meter in meters]
-        await _Q.register_keys(bench.connection, meter_ids=names, public_keys=keys)
-    await _Q.settle_down(bench.connection)
+        await _Q.register_keys(bench.place.connection, meter_ids=names, public_keys=keys)
+    await _Q.settle_down(bench.place.connection)
 
 
 async def _ours(bench: Bench, kind: Kind) -> dict[str, Any]:
@@ -214,10 +161,8 @@ async def _ours(bench: Bench, kind: Kind) -> dict[str, Any]:
     messages = _messages(bench, kind)
     listening = ["--receipts", str(SAMPLE)] if kind.receipts else []
     environment = {
-        "AQKOL_STATE": bench.state,
-        "AQKOL_MQTT_URLS": bench.mqtt_url,
+        **bench.place.environment,
         "AQKOL_RECEIPTS": "on" if kind.receipts else "off",
-        "AQKOL_LOG_FORMAT": "json",
         "AQKOL_INGEST_SHARES": str(kind.processes),
     }
     async with AsyncExitStack() as stack:
@@ -226,12 +171,12 @@ async def _ours(bench: Bench, kind: Kind) -> dict[str, Any]:
             for _ in range(kind.processes)
         ]
         flood = await stack.enter_async_context(
-            children.flood(bench.mqtt_url, *_options(bench, kind), *listening)
+            children.flood(bench.place.mqtt_url, *_options(bench, kind), *listening)
         )
         await _shared_out(bench, kind.processes)
-        pids = (*(one.pid for one in team), bench.broker_pid)
+        pids = (*(one.pid for one in team), bench.place.broker_pid)
         before = [children.cpu_s(pid) for pid in pids]
-        database_cpu_s = children.tree_cpu_s(bench.database_pid)
+        database_cpu_s = children.tree_cpu_s(bench.place.database_pid)
         begun = time.perf_counter()
         flood.begin()
         await children.together(team, messages)
@@ -240,8 +185,8 @@ async def _ours(bench: Bench, kind: Kind) -> dict[str, Any]:
             children.cpu_s(pid) - cpu_s for pid, cpu_s in zip(pids, before, strict=True)
         )
         told = (await flood.result()).get("receipts") or {}
-        stored = await _Q.stored_telegrams(bench.connection)
-        readings = await _Q.stored_readings(bench.connection)
+        stored = await _Q.stored_telegrams(bench.place.connection)
+        readings = await _Q.stored_readings(bench.place.connection)
         return {
             "codec": kind.codec,
             "registers": kind.registers,
@@ -251,7 +196,9 @@ async def _ours(bench: Bench, kind: Kind) -> dict[str, Any]:
             "seconds": round(took_s, 2),
             "cpu_s": round(sum(ours), 2),
             "broker_cpu_s": round(broker_cpu_s, 2),
-            "database_cpu_s": round(children.tree_cpu_s(bench.database_pid) - database_cpu_s, 2),
+            "database_cpu_s": round(
+                children.tree_cpu_s(bench.place.database_pid) - database_cpu_s, 2
+            ),
             "rss_mb": max(children.rss_mb(one.pid) for one in team),
             "p50_ms": told.get("p50_ms"),
             "p99_ms": told.get("p99_ms"),
@@ -263,7 +210,7 @@ async def _ours(bench: Bench, kind: Kind) -> dict[str, Any]:
 async def _shared_out(bench: Bench, processes: int) -> None:
     """Wait until each process reads a share of its own; the first one had them all."""
     for _ in range(SHARE_TRIES_MAX):
-        if await _Q.readers(bench.connection) == processes:
+        if await _Q.readers(bench.place.connection) == processes:
             return
         await asyncio.sleep(BEAT.total_seconds() / 10)
     raise children.BenchError("The processes did not share the meters out.")
@@ -272,13 +219,15 @@ async def _shared_out(bench: Bench, processes: int) -> None:
 async def _plain(bench: Bench) -> float:
     """Return the messages per second of a plain loop, measured on a twentieth of them."""
     kind, messages = KINDS[0], max(bench.messages // 20, 200)
-    await _Q.empty(bench.connection)
+    await _Q.empty(bench.place.connection)
     options = _options(bench, kind)
     options[options.index("--messages") + 1] = str(messages)
     command = [sys.executable, "-m", "app.bench.plain"]
     async with (
-        children.flood(bench.mqtt_url, *options) as flood,
-        children.child(*command, bench.mqtt_url, bench.database_url, str(messages)) as loop,
+        children.flood(bench.place.mqtt_url, *options) as flood,
+        children.child(
+            *command, bench.place.mqtt_url, bench.place.database_url, str(messages)
+        ) as loop,
     ):
         assert loop.stdout is not None, "the pipe is ours"
         await loop.stdout.readline()
@@ -290,7 +239,7 @@ async def _plain(bench: Bench) -> float:
 
 async def _copy(bench: Bench) -> float:
     """Return the rows per second of a plain COPY of the same rows into a table with their key."""
-    await _Q.empty(bench.connection)
+    await _Q.empty(bench.place.connection)
     rows = [
         (
             f"FL-{n % METERS:06d}",
@@ -307,7 +256,7 @@ async def _copy(bench: Bench) -> float:
     ]
     begun = time.perf_counter()
     for start in range(0, COPY_ROWS, COPY_BATCH):
-        await bench.connection.copy_records_to_table(
+        await bench.place.connection.copy_records_to_table(
             "bench_row", records=rows[start : start + COPY_BATCH]
         )
     return COPY_ROWS / (time.perf_counter() - begun)

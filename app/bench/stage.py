@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 import sql
+from app.bench import children
 from app.config import Settings, load
 from app.migrate import migrate
 from app.servers.embedded import servers
@@ -27,6 +28,8 @@ class Stage:
     settings: Settings
     mqtt_url: str
     database_url: str
+    database_pid: int
+    broker_pid: int
     connection: asyncpg.Connection
 
     @property
@@ -43,6 +46,19 @@ class Stage:
         """The options with which the programs of Mosquitto find the broker."""
         broker = urlsplit(self.mqtt_url)
         return ["-h", broker.hostname or "", "-p", str(broker.port), "-V", "5"]
+
+    async def heard(self, *options: str) -> None:
+        """Run ``mosquitto_sub`` to its end.
+
+        Raises:
+            BenchError: it is not installed, or did not hear everything.
+        """
+        async with children.child("mosquitto_sub", *self.place, *options) as listener:
+            assert listener.stdout is not None, "the pipe is ours"
+            while await listener.stdout.read(2**20):
+                pass
+            if await listener.wait() != 0:
+                raise children.BenchError("mosquitto_sub did not hear everything.")
 
 
 @asynccontextmanager
@@ -69,9 +85,16 @@ async def stage(*, persistence: bool) -> AsyncIterator[Stage]:
                         settings=settings,
                         mqtt_url=mqtt_url,
                         database_url=own.database_url,
+                        database_pid=_postmaster(settings.state),
+                        broker_pid=broker.pid or 0,
                         connection=connection,
                     )
                 finally:
                     await connection.close()
         finally:
             await broker.stop()
+
+
+def _postmaster(state: Path) -> int:
+    found = next(iter(state.rglob("postmaster.pid")))
+    return int(found.read_text(encoding="ascii").split()[0])
