@@ -283,18 +283,28 @@ def _parse(payload: bytes) -> Any:  # noqa: ANN401 - JSON may be anything
     return _JSON.decode(payload.decode("utf-8"))
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its pairs; for JSON decoders that refuse a key said twice.
+
+    Raises:
+        ValueError: one was.
+    """
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key stands twice")
     return found
 
 
-def _no_constant(name: str) -> Never:
+def no_constant(name: str) -> Never:
+    """Refuse NaN and the infinities; for JSON decoders.
+
+    Raises:
+        ValueError: always.
+    """
     raise ValueError(f"{name} is no JSON")
 
 
-_JSON = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
+_JSON = json.JSONDecoder(object_pairs_hook=unique_keys, parse_constant=no_constant)
 
 
 def _counter(document: dict[str, Any]) -> int | None:

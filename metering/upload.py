@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any, Final, Literal, Never
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from metering.meter import METER_ID
@@ -24,7 +24,9 @@ from metering.telegram import (
     Refusal,
     RefusalReason,
     Telegram,
+    no_constant,
     printable,
+    unique_keys,
 )
 
 # What is kept of a refused message; a row of a meter, an instant and a register has 60 bytes.
@@ -279,18 +281,7 @@ def _parsed(text: str) -> Any:  # noqa: ANN401 - JSON may be anything
         raise _FaultError(Fault.NOT_JSON) from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _no_constant(name: str) -> Never:
-    raise ValueError(f"{name} is no JSON")
-
-
-_JSON: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
+_JSON: Final = json.JSONDecoder(object_pairs_hook=unique_keys, parse_constant=no_constant)
 
 
 def _fields(text: str, separator: str) -> list[str]:

@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, Final, Never
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from metering.adapter import Message, Source, UnreadableError
-from metering.telegram import RefusalReason
+from metering.telegram import RefusalReason, no_constant, unique_keys
 from metering.volume import VolumeFault, volume_dm3
 
 # 10**11 seconds are the year 5138 and as many milliseconds 1973: one bound tells them apart.
@@ -207,17 +207,6 @@ def _zone(zone: str) -> ZoneInfo:
         raise unreadable("the mapping names no zone") from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _no_constant(name: str) -> Never:
-    raise ValueError(f"{name} is no JSON")
-
-
 _JSON = json.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=_no_constant, parse_float=Decimal
+    object_pairs_hook=unique_keys, parse_constant=no_constant, parse_float=Decimal
 )
