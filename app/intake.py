@@ -6,7 +6,9 @@ share one store: it remembers the meters, and writes one batch at a time.
 
 import asyncio
 import gc
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -80,13 +82,20 @@ class _Intake:
                 failures = 0
 
     async def drain(
-        self, session: Subscription, stopping: asyncio.Event, sources: Switchboard | None = None
+        self,
+        session: Subscription,
+        stopping: asyncio.Event,
+        sources: Switchboard | None = None,
+        *,
+        keep: Callable[[], Awaitable[bool]] | None = None,
     ) -> IngestCounts:
-        """Store what waits in a session."""
+        """Store what waits in a session, for as long as ``keep`` says that it is ours."""
         total = IngestCounts()
         await asyncio.wait_for(session.wait_connected(), CONNECT_S_MAX)
         while arrivals := await _next(session, stopping, within_s=IDLE_S):
             total += await self.take(arrivals, session, sources)
+            if keep is not None and not await keep():
+                break
         return total
 
     async def read(self, url: str, name: str, reader: Reader) -> None:
@@ -170,12 +179,14 @@ async def ingest_waiting(house: House, stopping: asyncio.Event) -> dict[str, Any
                 if not await leases.take(place(url), share.name):
                     log.warning("share.taken", share=share.name, session=session_name(share))
                     continue
+                keep = partial(leases.take, place(url), share.name)
                 async with subscription(url, house.settings, share) as session:
-                    total += await intake.drain(session, stopping)
+                    total += await intake.drain(session, stopping, keep=keep)
                 await leases.give(place(url), share.name)
             if watch.board.topics and await leases.take(place(url), SOURCES):
+                keep = partial(leases.take, place(url), SOURCES)
                 async with watch.session(url, house.settings) as session:
-                    total += await intake.drain(session, stopping, watch.board)
+                    total += await intake.drain(session, stopping, watch.board, keep=keep)
                 await leases.give(place(url), SOURCES)
     return asdict(total)
 
