@@ -10,16 +10,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any, Final
 
-import structlog
 import typer
 
+from app import doctor as examination
 from app import (
-    config,
     intake,
     logs,
     meter_cli,
@@ -32,34 +29,25 @@ from app import (
     verbs,
     wiring,
 )
-from app import doctor as examination
 from app.bench.cli import bench
 from app.broker_cli import broker
-from app.config import Settings, SettingsError
-from app.demo_town import DemoError
-from app.run import Clock, FileClock, SystemClock, is_away, until_told
-from app.servers.child import ServerError
-from app.signing import SigningKeyError
-from app.wiring import DatabaseError, House, opened
-from billing.reconcile import PeriodNotOverError
+from app.command import (
+    DONE,
+    UNUSABLE,
+    WRONG,
+    Json,
+    Once,
+    State,
+    in_house,
+    leave,
+    run,
+    say,
+    settings_of,
+)
+from app.wiring import House
 from metering.io.route import Role
-from metering.validate import WindowNotOverError
-
-log = structlog.get_logger()
-
-DONE: Final = 0
-WRONG: Final = 1
-UNUSABLE: Final = 2
-MISSING: Final = 3
-OURS: Final = 70
 
 SIMULATED: Final = ("fleet", "bank", "replay", "flood")
-
-State = Annotated[
-    Path | None, typer.Option("--state", help="Folder of the embedded servers (AQKOL_STATE).")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-Once = Annotated[bool, typer.Option("--once", help="Do it once instead of again and again.")]
 
 cli = typer.Typer(
     name="aqkol",
@@ -75,93 +63,6 @@ GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench,
     "standard": standard_cli.standard}  # fmt: skip
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
-
-Work = Callable[[House, asyncio.Event], Awaitable[int]]
-
-
-def say(result: Any, *, as_json: bool) -> None:  # noqa: ANN401 - counts of any verb
-    """Print a result on standard output: JSON for programs, lines for people."""
-    if as_json:
-        print(json.dumps(result, default=str))
-        return
-    for line in _lines(result):
-        print(line)
-
-
-def _lines(result: Any, indent: str = "") -> list[str]:  # noqa: ANN401 - see above
-    if not isinstance(result, dict):
-        return [f"{indent}{result}"]
-    lines = []
-    for name, value in result.items():
-        if isinstance(value, dict):
-            lines += [f"{indent}{name}", *_lines(value, indent + "  ")]
-        else:
-            lines.append(f"{indent}{name}: {value}")
-    return lines
-
-
-def leave(sentence: str, code: int) -> typer.Exit:
-    """Say one plain sentence on standard error and return what to raise."""
-    sys.stderr.write(f"aqkol: {sentence}\n")
-    return typer.Exit(code)
-
-
-def settings_of(**chosen: Any) -> Settings:  # noqa: ANN401 - options, validated by the settings
-    """Return the settings and set up the log; mistakes end the process with a sentence."""
-    try:
-        settings = config.load(**chosen)
-    except SettingsError as error:
-        raise leave(str(error), UNUSABLE) from None
-    logs.configure(settings.log_format)
-    return settings
-
-
-def clock_of(settings: Settings) -> Clock:
-    """Return the clock of this process; a rehearsal's file that cannot be used ends it."""
-    if settings.clock_file is None:
-        return SystemClock()
-    try:
-        return FileClock(settings.clock_file)
-    except (OSError, ValueError) as error:
-        raise leave(f"AQKOL_CLOCK_FILE cannot be used: {error}.", UNUSABLE) from None
-
-
-def run(main: Callable[[asyncio.Event], Awaitable[int]]) -> None:
-    """Run a command until it is done or told to stop, and end the process with its code."""
-    try:
-        code = asyncio.run(until_told(main))
-    except BaseException as error:  # noqa: BLE001 - whatever it was, it gets words and a code
-        raise _ending(error) from None
-    raise typer.Exit(code)
-
-
-def _ending(error: BaseException) -> BaseException:
-    """Turn what ended a command into its last words and its exit code."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    if isinstance(error, (ServerError, DatabaseError, DemoError, SigningKeyError)):
-        return leave(str(error), MISSING)
-    if isinstance(error, (SettingsError, PeriodNotOverError, WindowNotOverError)):
-        return leave(str(error) if isinstance(error, SettingsError) else f"{error}.", UNUSABLE)
-    if isinstance(error, typer.Exit):
-        return error
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        return typer.Exit(130)
-    if is_away(error):
-        reason = str(error) or type(error).__name__
-        return leave(f"something we need is not there: {reason}.", MISSING)
-    log.error("process.broken", exc_info=error)
-    return leave("this is a mistake of ours; the log above says where.", OURS)
-
-
-def in_house(settings: Settings, work: Work, **needs: bool) -> None:
-    """Run a command's work in an opened house."""
-
-    async def main(stopping: asyncio.Event) -> int:
-        async with opened(settings, clock=clock_of(settings), stopping=stopping, **needs) as house:
-            return DONE if stopping.is_set() else await work(house, stopping)
-
-    run(main)
 
 
 @cli.command()

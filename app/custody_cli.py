@@ -5,16 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
+from app.command import Json, MeterName, State
 from app.meter_work import (
     NAME_MAX,
     REASON_MAX,
     Algorithm,
     Because,
     By,
-    Json,
-    MeterName,
     PublicHex,
-    State,
     do,
     key_of,
     name_of,

@@ -6,14 +6,12 @@ from uuid import UUID
 
 import typer
 
+from app.command import Json, MeterName, State
 from app.meter_work import (
     NAME_MAX,
     REASON_MAX,
     Because,
     By,
-    Json,
-    MeterName,
-    State,
     do,
     name_of,
     written,

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app import custody_cli, gap_cli
-from app.meter_work import DONE, Algorithm, Json, MeterName, PublicHex, State, do, key_of, name_of
+from app import custody_cli, gap_cli, verbs
+from app.command import DONE, Json, MeterName, State, in_house, say, settings_of
+from app.meter_work import Algorithm, PublicHex, do, key_of, name_of
 from app.wiring import House
 from metering.device import EDDSA, PENDING, PublicKey
 from metering.io.device_rows import DeviceKey, KeyKnownError
@@ -149,14 +150,12 @@ def import_file(
 @meter.command()
 def republish(*, state: State = None, as_json: Json = False) -> None:
     """Tell all meters again what is safe, after a broker has lost what it kept for them."""
-    from app import __main__ as shell  # noqa: PLC0415 - it lists our commands among its own
-    from app import verbs  # noqa: PLC0415 - likewise
 
     async def main(house: House, _stopping: object) -> int:
-        shell.say(await verbs.republish_now(house), as_json=as_json)
+        say(await verbs.republish_now(house), as_json=as_json)
         return DONE
 
-    shell.in_house(shell.settings_of(state=state), main, broker=True)
+    in_house(settings_of(state=state), main, broker=True)
 
 
 def _devices(house: House) -> Devices:

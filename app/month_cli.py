@@ -4,22 +4,25 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from app import verbs
+from app.command import (
+    DONE,
+    UNUSABLE,
+    Json,
+    Once,
+    State,
+    in_house,
+    leave,
+    say,
+    settings_of,
+)
 from app.wiring import House
 from billing.period import Period
 
-DONE: Final = 0
-UNUSABLE: Final = 2
-
-State = Annotated[
-    Path | None, typer.Option("--state", help="Folder of the embedded servers (AQKOL_STATE).")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-Once = Annotated[bool, typer.Option("--once", help="Do it once instead of again and again.")]
 Month = Annotated[str | None, typer.Option("--period", help="One month, such as 2026-01.")]
 
 Again = Callable[[House, asyncio.Event], Awaitable[None]]
@@ -46,18 +49,16 @@ def _run(
     at: At, again: Again | None, *, period: str | None, state: Path | None, as_json: bool
 ) -> None:
     """Do a verb again and again, or once, for one month or for what it finds by itself."""
-    from app import __main__ as shell  # noqa: PLC0415 - it lists our commands among its own
-
     try:
         wanted = Period.parse(period) if period else None
     except ValueError as error:
-        raise shell.leave(f"--period: {error}.", UNUSABLE) from None
+        raise leave(f"--period: {error}.", UNUSABLE) from None
 
     async def work(house: House, stopping: asyncio.Event) -> int:
         if again is not None:
             await again(house, stopping)
         else:
-            shell.say(await at(house, house.clock.now(), wanted), as_json=as_json)
+            say(await at(house, house.clock.now(), wanted), as_json=as_json)
         return DONE
 
-    shell.in_house(shell.settings_of(state=state), work, patient=again is not None)
+    in_house(settings_of(state=state), work, patient=again is not None)

@@ -1,6 +1,5 @@
 """``aqkol source``: which device of other makers' hardware is which meter."""
 
-from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -8,6 +7,7 @@ from uuid import UUID
 
 import typer
 
+from app.command import Json, MeterName, State, bytes_of, do, say
 from app.wiring import House
 from metering.adapter import Source
 from metering.family import FAMILIES, about
@@ -16,8 +16,6 @@ from metering.io.route import PAGE_MAX
 from metering.io.sources import Entry, SourceBook, SourceClaimedError, SourceUnknownError
 from metering.io.wire_sources import trial_shown
 
-DONE: Final = 0
-UNUSABLE: Final = 2
 # Who entered it, when nobody's token did.
 ENTERED_BY: Final = "aqkol source"
 
@@ -26,7 +24,6 @@ _MISTAKES: Final = (MeterUnknownError, SourceClaimedError, SourceUnknownError, V
 
 Family = Annotated[str, typer.Argument(help="The hardware's family; see the command families.")]
 Topic = Annotated[str, typer.Argument(help="An MQTT filter, such as tele/gate/SNS/123.")]
-MeterName = Annotated[str, typer.Argument(help="The meter's id, such as AQ-000123.")]
 Device = Annotated[
     str, typer.Option(help="Who it is in the payload; empty where the topic alone says it.")
 ]
@@ -37,10 +34,6 @@ Zone = Annotated[str, typer.Option(help="Time zone of a local time, such as Asia
 EveryS = Annotated[
     int, typer.Option("--every-s", help="Least seconds between messages without a time.")
 ]
-State = Annotated[
-    Path | None, typer.Option("--state", help="Folder of the embedded servers (AQKOL_STATE).")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 source = typer.Typer(
     help="Say which device of other makers' hardware is which meter.", no_args_is_help=True
@@ -64,7 +57,7 @@ def add(  # noqa: PLR0913 - options
 ) -> None:
     """Listen to a device for a meter; a running ingest notices within a minute."""
 
-    async def work(house: House, book: SourceBook) -> Any:  # noqa: ANN401 - what is printed
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
         wanted = Source(
             source_id="",
             family=family,
@@ -77,10 +70,10 @@ def add(  # noqa: PLR0913 - options
             zone=zone,
             every_s=every_s,
         )
-        entry, fresh = await book.add(wanted, by=ENTERED_BY, at=house.clock.now())
+        entry, fresh = await _book(house).add(wanted, by=ENTERED_BY, at=house.clock.now())
         return {"source_id": entry.source.source_id, **_shown(entry), "new": fresh}
 
-    _do(work, state=state, as_json=as_json)
+    do(work, mistakes=_MISTAKES, state=state, as_json=as_json)
 
 
 @source.command("list")
@@ -94,10 +87,10 @@ def list_all(
 ) -> None:
     """List the sources that are listened to."""
 
-    async def work(_house: House, book: SourceBook) -> Any:  # noqa: ANN401 - what is printed
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
         found: dict[str, Any] = {}
         after = _NO_SOURCE
-        while page := await book.page(after=after, page=PAGE_MAX):
+        while page := await _book(house).page(after=after, page=PAGE_MAX):
             after = UUID(page[-1].source.source_id)
             found |= {
                 entry.source.source_id: _shown(entry)
@@ -106,15 +99,13 @@ def list_all(
             }
         return found
 
-    _do(work, state=state, as_json=as_json)
+    do(work, mistakes=_MISTAKES, state=state, as_json=as_json)
 
 
 @source.command()
 def families(*, as_json: Json = False) -> None:
     """List the families of hardware that can be read."""
-    from app import __main__ as shell  # noqa: PLC0415 - it lists our commands among its own
-
-    shell.say({name: about(read) for name, read in sorted(FAMILIES.items())}, as_json=as_json)
+    say({name: about(read) for name, read in sorted(FAMILIES.items())}, as_json=as_json)
 
 
 @source.command()
@@ -126,11 +117,11 @@ def remove(
 ) -> None:
     """Listen to a source no more; what it brought stays."""
 
-    async def work(house: House, book: SourceBook) -> Any:  # noqa: ANN401 - what is printed
-        entry = await book.remove(source_id, by=ENTERED_BY, at=house.clock.now())
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        entry = await _book(house).remove(source_id, by=ENTERED_BY, at=house.clock.now())
         return {"source_id": entry.source.source_id, **_shown(entry)}
 
-    _do(work, state=state, as_json=as_json)
+    do(work, mistakes=_MISTAKES, state=state, as_json=as_json)
 
 
 @source.command("try")
@@ -153,7 +144,7 @@ def try_it(  # noqa: PLR0913 - options
 ) -> None:
     """Say what a message would be under a source; nothing is stored."""
 
-    async def work(house: House, book: SourceBook) -> Any:  # noqa: ANN401 - what is printed
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
         wanted = Source(
             source_id="",
             family=family,
@@ -165,33 +156,20 @@ def try_it(  # noqa: PLR0913 - options
             unit=unit,
             zone=zone,
         )
-        heard, said = book.tried(
+        heard, said = _book(house).tried(
             wanted,
             topic=message_topic or topic,
-            payload=_read(payload),
+            payload=bytes_of(payload),
             retained=retained,
             at=house.clock.now(),
         )
         return trial_shown(said, heard=heard).model_dump(mode="json")
 
-    _do(work, state=state, as_json=as_json)
+    do(work, mistakes=_MISTAKES, state=state, as_json=as_json)
 
 
-def _do(
-    work: Callable[[House, SourceBook], Awaitable[Any]], *, state: Path | None, as_json: bool
-) -> None:
-    """Open the house, work, print; what was asked wrongly ends with a sentence."""
-    from app import __main__ as shell  # noqa: PLC0415 - it lists our commands among its own
-
-    async def main(house: House, _stopping: object) -> int:
-        try:
-            result = await work(house, SourceBook(pool=house.pool))
-        except _MISTAKES as error:
-            raise shell.leave(f"{error}.", UNUSABLE) from None
-        shell.say(result, as_json=as_json)
-        return DONE
-
-    shell.in_house(shell.settings_of(state=state), main)
+def _book(house: House) -> SourceBook:
+    return SourceBook(pool=house.pool)
 
 
 def _weight(text: str) -> Fraction:
@@ -199,13 +177,6 @@ def _weight(text: str) -> Fraction:
         return Fraction(text)
     except (ValueError, ZeroDivisionError):
         raise ValueError(f"{text!a} is not a number of dm3, such as 10, 0.1 or 1/3") from None
-
-
-def _read(payload: Path) -> bytes:
-    try:
-        return payload.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{payload} cannot be read: {error.strerror}") from None
 
 
 def _shown(entry: Entry) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """``aqkol standard``: coefficients, places, zones and calorific values."""
 
 from collections.abc import Awaitable, Callable
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import typer
-from pydantic import BaseModel, ValidationError
 
+from app.command import Json, MeterName, State, checked, day_of, do, told_in
 from app.wiring import House
 from billing.period import Calendar
 from metering.conversion import CalorificUnit
@@ -27,24 +26,21 @@ from metering.io.wire_standard import (
 )
 from metering.standard import Place
 
-DONE: Final = 0
-UNUSABLE: Final = 2
 # Who said it, when nobody's token did.
 SAID_BY: Final = "aqkol standard"
 
-State = Annotated[
-    Path | None, typer.Option("--state", help="Folder of the embedded servers (AQKOL_STATE).")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-MeterName = Annotated[str, typer.Argument(help="The meter's id, such as AQ-000123.")]
 
 standard = typer.Typer(
     help="Say what gas is at standard conditions, and how much heat it gives.",
     no_args_is_help=True,
 )
-M = TypeVar("M", bound=BaseModel)
-
-_MISTAKES: Final = (StandardRefusedError, TableKnownError, NotInstalledError, ValueError)
+_MISTAKES: Final = (
+    MeterUnknownError,
+    StandardRefusedError,
+    TableKnownError,
+    NotInstalledError,
+    ValueError,
+)
 
 
 @standard.command("table")
@@ -64,7 +60,7 @@ def enter_table(
 
     async def work(house: House, store: Standards) -> Any:  # noqa: ANN401 - what is printed
         entered, fresh = await store.enter_table(
-            table_of(_told(file, NewTable)), at=house.clock.now()
+            table_of(told_in(file, NewTable)), at=house.clock.now()
         )
         return {"version": entered.table.name, "revision": entered.revision, "new": fresh}
 
@@ -96,7 +92,7 @@ def say_place(  # noqa: PLR0913 - options
     """Say where a meter hangs during a stay, from a local day on."""
 
     async def work(house: House, store: Standards) -> Any:  # noqa: ANN401 - what is printed
-        body = _checked(
+        body = checked(
             lambda: NewPlace.model_validate(
                 {
                     "installed_at": installed_at,
@@ -143,7 +139,7 @@ def enter_zone(
 
     async def work(house: House, store: Standards) -> Any:  # noqa: ANN401 - what is printed
         entered, fresh = await store.enter_zone(
-            zone_of(_told(file, NewZoneFigures)), at=house.clock.now()
+            zone_of(told_in(file, NewZoneFigures)), at=house.clock.now()
         )
         return {"zone": entered.zone.zone, "revision": entered.revision, "new": fresh}
 
@@ -177,7 +173,7 @@ def note_heat(
     """Note calorific values; one that was noted otherwise gets a revision."""
 
     async def work(house: House, store: Standards) -> Any:  # noqa: ANN401 - what is printed
-        told = _told(file, NewCalorificValues)
+        told = told_in(file, NewCalorificValues)
         news = await note_values(store, told, at=house.clock.now())
         return {"values": len(told.values), "news": news}
 
@@ -197,7 +193,7 @@ def list_heats(  # noqa: PLR0913 - options
     """List the newest calorific value of each day and month."""
 
     async def work(_house: House, store: Standards) -> Any:  # noqa: ANN401 - what is printed
-        found = await store.calorific(zone, unit, _day(from_day), _day(to_day))
+        found = await store.calorific(zone, unit, day_of(from_day), day_of(to_day))
         return {"values": [calorific_shown(one).model_dump(mode="json") for one in found]}
 
     _do(work, state=state, as_json=as_json)
@@ -206,44 +202,8 @@ def list_heats(  # noqa: PLR0913 - options
 def _do(
     work: Callable[[House, Standards], Awaitable[Any]], *, state: Path | None, as_json: bool
 ) -> None:
-    """Open the house, work, print; what was asked wrongly ends with a sentence."""
-    from app import __main__ as shell  # noqa: PLC0415 - it lists our commands among its own
-
-    async def main(house: House, _stopping: object) -> int:
+    async def main(house: House) -> Any:  # noqa: ANN401 - what is printed
         calendar = Calendar(zone=house.settings.zone)
-        try:
-            result = await work(house, Standards(pool=house.pool, day_of=calendar.day_of))
-        except MeterUnknownError:
-            raise shell.leave("No meter has this id.", UNUSABLE) from None
-        except _MISTAKES as error:
-            raise shell.leave(f"{error}.", UNUSABLE) from None
-        shell.say(result, as_json=as_json)
-        return DONE
+        return await work(house, Standards(pool=house.pool, day_of=calendar.day_of))
 
-    shell.in_house(shell.settings_of(state=state), main)
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ValueError("a day is written like 2026-02-01") from None
-
-
-def _told(file: Path, model: type[M]) -> M:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
-    return _checked(lambda: model.model_validate_json(content), str(file))
-
-
-def _checked(read: Callable[[], M], what: str) -> M:
-    try:
-        return read()
-    except ValidationError as error:
-        mistake = error.errors()[0]
-        where = "/".join(str(part) for part in mistake["loc"])
-        raise ValueError(
-            f"{what} cannot be used at {where or 'its root'}: {mistake['msg']}"
-        ) from None
+    do(main, mistakes=_MISTAKES, state=state, as_json=as_json)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, get_args
 
 import typer
 
+from app.command import DONE, UNUSABLE, Json, State, in_house, leave, say, settings_of
 from app.wiring import House
 from metering.io.blob import BlobTooLargeError, Spool
 from metering.io.uploads import Uploads, UploadUnreadableError, receive
@@ -20,9 +21,7 @@ from metering.sheet import FILE_BYTES_MAX
 from metering.take_in import ANSWERS_MAX, Report, UploadOvertakenError
 from metering.upload import Decimal, Encoding, Manner, ZoneUnknownError, zone_of
 
-DONE: Final = 0
 SOME_REFUSED: Final = 1
-UNUSABLE: Final = 2
 NOTHING_READ: Final = 3
 INTERRUPTED: Final = 130
 # Names of files whose lines are JSON objects; all others are CSV.
@@ -30,10 +29,6 @@ JSON_SUFFIXES: Final = frozenset({".ndjson", ".jsonl"})
 SENT_BY: Final = "command line"
 _PIECE_BYTES: Final = 64 * 1024
 
-State = Annotated[
-    Path | None, typer.Option("--state", help="Folder of the embedded servers (AQKOL_STATE).")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 upload = typer.Typer(invoke_without_command=True)
 
@@ -59,15 +54,13 @@ def send(  # noqa: PLR0913 - options
 
     Ends with 0 when all rows were taken, 1 when some were refused, 3 when nothing could be read.
     """
-    from app import __main__ as shell  # noqa: PLC0415 - it lists our commands among its own
-
     manner = _manner(file, encoding, zone, decimal)
 
     async def main(house: House, stopping: asyncio.Event) -> int:
         def progress(done: int, rows: int) -> None:
             sys.stderr.write(f"aqkol: {done} of {rows} rows.\n")
             if stopping.is_set() and done < rows:
-                raise shell.leave("stopped; the same file again goes on from here.", INTERRUPTED)
+                raise leave("stopped; the same file again goes on from here.", INTERRUPTED)
 
         try:
             with Spool(FILE_BYTES_MAX) as spool:
@@ -83,30 +76,26 @@ def send(  # noqa: PLR0913 - options
                     progress=progress,
                 )
         except BlobTooLargeError:
-            raise shell.leave(
-                f"the file has more than {FILE_BYTES_MAX} bytes.", NOTHING_READ
-            ) from None
+            raise leave(f"the file has more than {FILE_BYTES_MAX} bytes.", NOTHING_READ) from None
         except UploadUnreadableError as error:
-            raise shell.leave(f"{error}.", NOTHING_READ) from None
+            raise leave(f"{error}.", NOTHING_READ) from None
         except UploadOvertakenError as error:
-            raise shell.leave(f"{error}.", SOME_REFUSED) from None
+            raise leave(f"{error}.", SOME_REFUSED) from None
         _say(report, as_json=as_json)
         return SOME_REFUSED if report.counts.refused else DONE
 
     if not file.is_file():
-        raise shell.leave(f"{file} is no file that can be read.", NOTHING_READ)
-    shell.in_house(shell.settings_of(state=state), main)
+        raise leave(f"{file} is no file that can be read.", NOTHING_READ)
+    in_house(settings_of(state=state), main)
 
 
 def _manner(file: Path, encoding: str, zone: str | None, decimal: str) -> Manner:
-    from app import __main__ as shell  # noqa: PLC0415 - likewise
-
     encodings: dict[str, Encoding] = {it: it for it in get_args(Encoding)}
     marks: dict[str, Decimal] = {it: it for it in get_args(Decimal)}
     if encoding not in encodings:
-        raise shell.leave(f"--encoding is one of {', '.join(encodings)}.", UNUSABLE)
+        raise leave(f"--encoding is one of {', '.join(encodings)}.", UNUSABLE)
     if decimal not in marks:
-        raise shell.leave("--decimal is . or ,", UNUSABLE)
+        raise leave("--decimal is . or ,", UNUSABLE)
     try:
         return Manner(
             encoding=encodings[encoding],
@@ -115,7 +104,7 @@ def _manner(file: Path, encoding: str, zone: str | None, decimal: str) -> Manner
             json_lines=file.suffix.lower() in JSON_SUFFIXES,
         )
     except ZoneUnknownError as error:
-        raise shell.leave(f"--zone: {error}.", UNUSABLE) from None
+        raise leave(f"--zone: {error}.", UNUSABLE) from None
 
 
 def _pieces(file: Path) -> Iterator[bytes]:
@@ -125,11 +114,9 @@ def _pieces(file: Path) -> Iterator[bytes]:
 
 
 def _say(report: Report, *, as_json: bool) -> None:
-    from app import __main__ as shell  # noqa: PLC0415 - likewise
-
     told: dict[str, Any] = answered(report, most=ANSWERS_MAX).model_dump(mode="json")
     if as_json:
-        shell.say(told, as_json=True)
+        say(told, as_json=True)
         return
     answers, left_out = told.pop("answers"), told.pop("answers_left_out")
     for answer in answers:
@@ -138,4 +125,4 @@ def _say(report: Report, *, as_json: bool) -> None:
         typer.echo(f"{line} ({place})" if place else line)
     if left_out:
         typer.echo(f"and {left_out} more")
-    shell.say(told, as_json=False)
+    say(told, as_json=False)

@@ -34,15 +34,8 @@ from metering.validate import validate
 
 log = structlog.get_logger()
 
-# While one batch is committed, the next is decoded; a third writer would find nothing to do.
-WRITERS: Final = 2
-
 # A round of collecting is small enough to end soon after Ctrl-C.
 COLLECT_BATCH: Final = 200
-
-# How many new objects, and how many rounds, before the collector looks for circles.
-GC_OBJECTS: Final = 100_000
-GC_ROUNDS: Final = 50
 
 # The session that only tells meters again; it listens to nothing.
 REPUBLISH_ID: Final = "aqkol-republish"
@@ -56,9 +49,6 @@ AUDIT_EVERY: Final = timedelta(hours=24)
 
 # The log names the first findings; "aqkol audit --once --json" tells all.
 FINDINGS_LOGGED_MAX: Final = 20
-
-# "ingest --once" ends when the broker has had nothing for us for so long.
-IDLE_S: Final = 2.0
 
 
 async def reconcile_at(house: House, at: datetime, period: Period | None = None) -> dict[str, Any]:
