@@ -25,10 +25,10 @@ ORDER BY day, revision DESC;
 -- Keep others from noting temperatures until the commit, so that revisions follow each other.
 SELECT pg_advisory_xact_lock(hashtextextended('metering.degree_days', 0));
 
--- name: add_degree_day(day, degree_days_tenths, source, at)!
--- Note how cold a day was, as another revision of it.
+-- name: add_degree_days(days, degree_days_tenths, source, at)!
+-- Note how cold days were, as another revision of each.
 INSERT INTO degree_day (day, revision, degree_days_tenths, source, noted_at)
-SELECT :day::date, coalesce(max(revision), 0) + 1, :degree_days_tenths::integer, :source::text,
-       :at::timestamptz
-FROM degree_day
-WHERE day = :day::date;
+SELECT news.day,
+       (SELECT coalesce(max(d.revision), 0) + 1 FROM degree_day d WHERE d.day = news.day),
+       news.tenths, :source::text, :at::timestamptz
+FROM unnest(:days::date[], :degree_days_tenths::integer[]) AS news (day, tenths);

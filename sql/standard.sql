@@ -108,13 +108,18 @@ WHERE zone = :zone::text AND unit = :unit::text
   AND start_on >= :from_day::date AND start_on < :to_day::date
 ORDER BY start_on, span, revision DESC;
 
--- name: add_calorific_value(zone, unit, span, start_on, hundred_thousandths, source, at)!
--- Note how much heat the gas of a day or month gave, as another revision of it.
+-- name: add_calorific_values(zone, unit, span, starts, hundred_thousandths, source, at)!
+-- Note how much heat the gas of days or months gave, as another revision of each.
 INSERT INTO calorific_value (
     zone, unit, span, start_on, revision, hundred_thousandths, source, noted_at
 )
-SELECT :zone::text, :unit::text, :span::text, :start_on::date, coalesce(max(revision), 0) + 1,
-       :hundred_thousandths::integer, :source::text, :at::timestamptz
-FROM calorific_value
-WHERE zone = :zone::text AND unit = :unit::text AND span = :span::text
-  AND start_on = :start_on::date;
+SELECT :zone::text, :unit::text, :span::text, news.start_on,
+       (
+           SELECT coalesce(max(v.revision), 0) + 1
+           FROM calorific_value v
+           WHERE v.zone = :zone::text AND v.unit = :unit::text AND v.span = :span::text
+             AND v.start_on = news.start_on
+       ),
+       news.hundred_thousandths, :source::text, :at::timestamptz
+FROM unnest(:starts::date[], :hundred_thousandths::integer[])
+    AS news (start_on, hundred_thousandths);

@@ -143,10 +143,13 @@ class Rules:
                 if day not in known
                 or (known[day].degree_days_tenths, known[day].source) != (tenths, source)
             }
-            for day, tenths in sorted(news.items()):
-                await _Q.add_degree_day(
-                    connection, day=day, degree_days_tenths=tenths, source=source, at=at
-                )
+            await _Q.add_degree_days(
+                connection,
+                days=list(news),
+                degree_days_tenths=list(news.values()),
+                source=source,
+                at=at,
+            )
         log.info("degree_days.noted", days=len(days), news=len(news))
         return len(news)
 

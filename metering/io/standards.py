@@ -263,17 +263,16 @@ class Standards:
             news = {
                 day: value for day, value in values.items() if known.get(day) != (value, source)
             }
-            for day, value in sorted(news.items()):
-                await _Q.add_calorific_value(
-                    connection,
-                    zone=zone,
-                    unit=unit.value,
-                    span=span.value,
-                    start_on=day,
-                    hundred_thousandths=value,
-                    source=source,
-                    at=at,
-                )
+            await _Q.add_calorific_values(
+                connection,
+                zone=zone,
+                unit=unit.value,
+                span=span.value,
+                starts=list(news),
+                hundred_thousandths=list(news.values()),
+                source=source,
+                at=at,
+            )
         log.info("calorific.noted", values=len(values), news=len(news))
         return len(news)
 

@@ -65,11 +65,11 @@ class Store:
         self._turn = asyncio.Lock()
 
     def foresee(self, meter_ids: Iterable[str], telegrams: Sequence[Telegram]) -> Known | None:
-        """Return what will be known once the batches under way are stored, see ``ingest.Store``."""
+        """Return what will be known once the batches under way are stored, see ``port.Store``."""
         return self._heads.foresee(meter_ids, telegrams)
 
     def expect(self, foreseen: Known, outcome: Outcome) -> None:
-        """Remember a decision that is still to be stored, see ``ingest.Store``."""
+        """Remember a decision that is still to be stored, see ``port.Store``."""
         self._heads.add(outcome.heads, foreseen.versions)
 
     @asynccontextmanager
