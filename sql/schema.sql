@@ -11,20 +11,53 @@ CREATE EXTENSION IF NOT EXISTS btree_gist;
 
 -- Reference tables: small, the same on every node -------------------------------------------------
 
--- A price of gas from one local midnight to another, net of VAT. The unit keeps five decimals of
--- tenge per m3 as a whole number: 6404.90 tenge per 1000 m3 is 640490.
+-- A price of gas from one local midnight to another, net of VAT, and all that goes with it. The unit
+-- keeps five decimals of tenge per m3 as a whole number: 6404.90 tenge per 1000 m3 is 640490. A norm
+-- counts dm3 in a month (Wh, where the price is per energy).
 CREATE TABLE tariff (
     tariff_code           text   NOT NULL CHECK (tariff_code ~ '^[a-z0-9-]{1,32}$'),
     valid_from            date   NOT NULL,
     valid_to              date   CHECK (valid_to > valid_from),
-    net_minor_per_1000_m3 bigint NOT NULL CHECK (net_minor_per_1000_m3 BETWEEN 0 AND 1000000000),
+    net_minor_per_1000_m3 bigint CHECK (net_minor_per_1000_m3 BETWEEN 0 AND 1000000000),
     currency              text   NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     approved_by           text   NOT NULL CHECK (length(approved_by) BETWEEN 1 AND 200),
+    net_minor_per_gwh     bigint CHECK (net_minor_per_gwh BETWEEN 0 AND 1000000000000),
+    rounding              text   NOT NULL DEFAULT 'half_up'
+        CHECK (rounding IN ('half_up', 'half_even', 'down')),
+    norm_per              text   NOT NULL DEFAULT 'household'
+        CHECK (norm_per IN ('household', 'person')),
+    heating_months        smallint[] NOT NULL DEFAULT '{}'
+        CHECK (1 <= ALL (heating_months) AND 12 >= ALL (heating_months)),
+    standing_net_minor_per_1000_days bigint NOT NULL DEFAULT 0
+        CHECK (standing_net_minor_per_1000_days BETWEEN 0 AND 1000000000000),
+    standing_net_minor_per_month bigint NOT NULL DEFAULT 0
+        CHECK (standing_net_minor_per_month BETWEEN 0 AND 1000000000),
+    discount_bp           integer NOT NULL DEFAULT 0 CHECK (discount_bp BETWEEN 0 AND 10000),
+    discount_norm         bigint CHECK (discount_norm BETWEEN 1 AND 1000000000000),
+    discount_norm_heating bigint CHECK (discount_norm_heating BETWEEN 1 AND 1000000000000),
     PRIMARY KEY (tariff_code, valid_from),
     -- Two prices for one day would make a bill depend on luck.
     CONSTRAINT tariff_overlaps EXCLUDE USING gist (
         tariff_code WITH =, daterange(valid_from, valid_to) WITH &&
-    )
+    ),
+    CONSTRAINT tariff_has_one_price
+        CHECK (num_nonnulls(net_minor_per_1000_m3, net_minor_per_gwh) = 1)
+);
+
+-- The bands of a tariff, by what a household or person uses in a month: dm3, or Wh where the price is
+-- per energy. The last band has no end. A tariff without bands has one price for all gas.
+CREATE TABLE tariff_band (
+    tariff_code   text    NOT NULL,
+    valid_from    date    NOT NULL,
+    band_no       integer NOT NULL CHECK (band_no BETWEEN 1 AND 20),
+    up_to         bigint  CHECK (up_to BETWEEN 1 AND 1000000000000),
+    up_to_heating bigint  CHECK (up_to_heating BETWEEN 1 AND 1000000000000),
+    multiplier_bp integer NOT NULL DEFAULT 10000 CHECK (multiplier_bp BETWEEN 0 AND 1000000),
+    net_minor     bigint  CHECK (net_minor BETWEEN 0 AND 1000000000000),
+    PRIMARY KEY (tariff_code, valid_from, band_no),
+    FOREIGN KEY (tariff_code, valid_from) REFERENCES tariff,
+    CONSTRAINT band_is_price_or_multiplier CHECK (net_minor IS NULL OR multiplier_bp = 10000),
+    CONSTRAINT band_ends_in_both_seasons CHECK (up_to IS NOT NULL OR up_to_heating IS NULL)
 );
 
 -- VAT in basis points from this local midnight until the next row.
@@ -307,6 +340,10 @@ CREATE TABLE usage (
     closing_turns        integer     NOT NULL CHECK (closing_turns >= 0),
     closing_read_at      timestamptz NOT NULL,
     volume_dm3           bigint      NOT NULL CHECK (volume_dm3 >= 0),
+    opening_quality      text        NOT NULL DEFAULT 'read'
+        CHECK (opening_quality IN ('read', 'estimated')),
+    closing_quality      text        NOT NULL DEFAULT 'read'
+        CHECK (closing_quality IN ('read', 'estimated')),
     PRIMARY KEY (meter_id, from_at),
     FOREIGN KEY (meter_id, installed_at) REFERENCES installation
 );
@@ -599,6 +636,19 @@ CREATE TABLE stay_place (
     FOREIGN KEY (meter_id, installed_at) REFERENCES installation
 );
 
+-- The energy of measured gas, where a tariff asks for it.
+CREATE TABLE usage_energy (
+    meter_id     text        NOT NULL,
+    from_at      timestamptz NOT NULL,
+    standard_dm3 bigint      CHECK (standard_dm3 >= 0),
+    energy_wh    bigint      NOT NULL CHECK (energy_wh >= 0),
+    rule         text        NOT NULL CHECK (rule IN ('uk', 'de')),
+    steps        jsonb       NOT NULL CHECK (jsonb_typeof(steps) = 'object'),
+    made_at      timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, from_at),
+    FOREIGN KEY (meter_id, from_at) REFERENCES usage
+);
+
 -- Group account_id --------------------------------------------------------------------------------
 
 -- A personal account: who owes, without saying who that is.
@@ -624,28 +674,51 @@ CREATE TABLE supply_point (
     PRIMARY KEY (account_id, supply_point_id)
 );
 
--- A bill, once issued, is never changed; a correction is another revision.
+-- What holds for an account from a local day on; a later word is another revision of that day. Before
+-- the first: the tariff the account was opened with, one person, no discount.
+CREATE TABLE account_terms (
+    account_id  text        NOT NULL REFERENCES account,
+    valid_from  date        NOT NULL,
+    revision    integer     NOT NULL CHECK (revision > 0),
+    tariff_code text        NOT NULL CHECK (tariff_code ~ '^[a-z0-9-]{1,32}$'),
+    persons     integer     NOT NULL CHECK (persons BETWEEN 1 AND 100),
+    social      boolean     NOT NULL,
+    said_by     text        NOT NULL CHECK (length(said_by) BETWEEN 1 AND 100),
+    said_at     timestamptz NOT NULL,
+    PRIMARY KEY (account_id, valid_from, revision)
+);
+
+-- A bill, once issued, is never changed; a correction is another revision: the cancellation of a bill,
+-- with every sign turned, or what takes its place.
 CREATE TABLE bill (
     account_id   text        NOT NULL REFERENCES account,
     bill_no      text        NOT NULL CHECK (bill_no ~ '^[0-9]{4}-[0-9]{2}(-[0-9]{1,3})?$'),
     period_start date        NOT NULL,
     period_end   date        NOT NULL CHECK (period_end > period_start),
     revision     integer     NOT NULL CHECK (revision > 0),
-    volume_dm3   bigint      NOT NULL CHECK (volume_dm3 >= 0),
-    net_minor    bigint      NOT NULL CHECK (net_minor >= 0),
-    vat_minor    bigint      NOT NULL CHECK (vat_minor >= 0),
+    volume_dm3   bigint      NOT NULL,
+    net_minor    bigint      NOT NULL,
+    vat_minor    bigint      NOT NULL,
     total_minor  bigint      NOT NULL,
     currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     issued_at    timestamptz NOT NULL,
     due_on       date        NOT NULL,
+    kind         text        NOT NULL DEFAULT 'bill'
+        CHECK (kind IN ('bill', 'cancellation', 'rebill')),
+    corrects_bill_no text
+        CHECK (corrects_bill_no ~ '^[0-9]{4}-[0-9]{2}(-[0-9]{1,3})?$'),
     PRIMARY KEY (account_id, bill_no),
     -- One bill per account, period and revision, whatever runs twice.
     CONSTRAINT bill_once UNIQUE (account_id, period_start, revision),
-    CONSTRAINT bill_adds_up CHECK (total_minor = net_minor + vat_minor)
+    CONSTRAINT bill_adds_up CHECK (total_minor = net_minor + vat_minor),
+    CONSTRAINT correction_names_its_bill
+        CHECK ((kind = 'bill') = (corrects_bill_no IS NULL)),
+    CONSTRAINT bill_of_gas CHECK (kind = 'cancellation' OR volume_dm3 >= 0)
 );
 CREATE INDEX bill_period ON bill (period_start, account_id);
 
--- One line: one meter, one stretch of time, one price, one VAT rate.
+-- One line: one part of a stretch of gas, one price, one VAT rate, one band. Registers are those of the
+-- whole stretch; where the line is a part, "days" of "days_of" days say which share of the gas it is.
 CREATE TABLE bill_line (
     account_id            text        NOT NULL,
     bill_no               text        NOT NULL,
@@ -658,14 +731,51 @@ CREATE TABLE bill_line (
     opening_read_at       timestamptz NOT NULL,
     closing_register_dm3  bigint      NOT NULL CHECK (closing_register_dm3 >= 0),
     closing_read_at       timestamptz NOT NULL,
-    volume_dm3            bigint      NOT NULL CHECK (volume_dm3 >= 0),
+    volume_dm3            bigint      NOT NULL,
     tariff_code           text        NOT NULL,
     tariff_valid_from     date        NOT NULL,
-    net_minor_per_1000_m3 bigint      NOT NULL CHECK (net_minor_per_1000_m3 >= 0),
+    net_minor_per_1000_m3 bigint      CHECK (net_minor_per_1000_m3 >= 0),
     vat_rate_bp           integer     NOT NULL CHECK (vat_rate_bp >= 0),
-    net_minor             bigint      NOT NULL CHECK (net_minor >= 0),
-    vat_minor             bigint      NOT NULL CHECK (vat_minor >= 0),
+    net_minor             bigint      NOT NULL,
+    vat_minor             bigint      NOT NULL,
+    band_no               integer     NOT NULL DEFAULT 1 CHECK (band_no > 0),
+    multiplier_bp         integer     NOT NULL DEFAULT 10000 CHECK (multiplier_bp >= 0),
+    energy_wh             bigint,
+    net_minor_per_gwh     bigint      CHECK (net_minor_per_gwh >= 0),
+    days                  integer     NOT NULL DEFAULT 1 CHECK (days > 0),
+    days_of               integer     NOT NULL DEFAULT 1 CHECK (days_of > 0),
+    opening_quality       text        NOT NULL DEFAULT 'read'
+        CHECK (opening_quality IN ('read', 'estimated')),
+    closing_quality       text        NOT NULL DEFAULT 'read'
+        CHECK (closing_quality IN ('read', 'estimated')),
     PRIMARY KEY (account_id, bill_no, line_no),
+    FOREIGN KEY (account_id, bill_no) REFERENCES bill,
+    FOREIGN KEY (tariff_code, tariff_valid_from) REFERENCES tariff,
+    CONSTRAINT line_is_part_of_stretch CHECK (days <= days_of),
+    CONSTRAINT line_has_one_price
+        CHECK (num_nonnulls(net_minor_per_1000_m3, net_minor_per_gwh) = 1),
+    CONSTRAINT line_has_its_energy
+        CHECK ((energy_wh IS NULL) = (net_minor_per_gwh IS NULL))
+);
+
+-- What a bill asks for besides gas. "quantity" counts days of a standing charge, or the dm3 (Wh) that a
+-- discount is for, whose gas is line_no.
+CREATE TABLE bill_charge (
+    account_id        text    NOT NULL,
+    bill_no           text    NOT NULL,
+    charge_no         integer NOT NULL CHECK (charge_no > 0),
+    kind              text    NOT NULL CHECK (kind IN ('standing', 'discount')),
+    from_day          date    NOT NULL,
+    to_day            date    NOT NULL CHECK (to_day > from_day),
+    tariff_code       text,
+    tariff_valid_from date,
+    line_no           integer CHECK (line_no > 0),
+    quantity          bigint,
+    detail            jsonb   NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(detail) = 'object'),
+    vat_rate_bp       integer NOT NULL CHECK (vat_rate_bp >= 0),
+    net_minor         bigint  NOT NULL,
+    vat_minor         bigint  NOT NULL,
+    PRIMARY KEY (account_id, bill_no, charge_no),
     FOREIGN KEY (account_id, bill_no) REFERENCES bill,
     FOREIGN KEY (tariff_code, tariff_valid_from) REFERENCES tariff
 );
@@ -675,7 +785,7 @@ CREATE TABLE bill_hold (
     account_id   text        NOT NULL REFERENCES account,
     period_start date        NOT NULL,
     reason       text        NOT NULL CHECK (reason IN (
-        'no_opening_register', 'no_closing_register', 'no_price', 'no_register_at_price_change',
+        'no_opening_register', 'no_closing_register', 'no_price', 'no_energy', 'not_measured',
         'held_finding'
     )),
     meter_id     text        NOT NULL CHECK (meter_id ~ '^[A-Z0-9-]{1,32}$'),
@@ -899,6 +1009,20 @@ CREATE TABLE upload_row (
     reason    text        NOT NULL CHECK (reason ~ '^[a-z_]{1,40}$'),
     PRIMARY KEY (upload_id, row_no)
 );
+
+-- Divide and round as a tariff says; the numerator is not negative.
+CREATE FUNCTION rounded(numerator numeric, denominator numeric, rounding text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE rounding
+    WHEN 'down' THEN div(numerator, denominator)
+    WHEN 'half_even' THEN div(numerator, denominator) + CASE
+        WHEN 2 * mod(numerator, denominator) > denominator THEN 1
+        WHEN 2 * mod(numerator, denominator) = denominator
+            THEN mod(div(numerator, denominator), 2)
+        ELSE 0
+    END
+    ELSE div(2 * numerator + denominator, 2 * denominator)
+END::bigint;
 
 -- What the service may do. It owns nothing, and it cannot change or remove a fact. --------------
 DO $$ BEGIN

@@ -8,6 +8,7 @@ import asyncpg
 
 REFERENCE = {
     "tariff",
+    "tariff_band",
     "vat_rate",
     "ledger_account",
     "rule_override",
@@ -37,6 +38,7 @@ GROUPS = {
         "reading",
         "usage",
         "usage_gap",
+        "usage_energy",
         "device_key",
         "meter_claim",
         "start_register",
@@ -58,7 +60,9 @@ GROUPS = {
         "person",
         "supply_point",
         "bill",
+        "account_terms",
         "bill_line",
+        "bill_charge",
         "bill_hold",
         "mandate",
         "debit",
