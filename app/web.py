@@ -295,8 +295,9 @@ class _TokenDesk:
 def routes(deps: WebDeps) -> tuple[Bound, ...]:
     """Return every route of the service, bound to what it works with."""
     accounts = AccountStore(pool=deps.pool)
-    store = BillingStore(deps.pool)
     calendar = Calendar(zone=deps.zone)
+    conversions = Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted)
+    store = BillingStore(deps.pool, conversions=conversions)
     gaps = Gaps(pool=deps.pool, calendar=calendar)
     document: dict[str, Any] = {}
     apis = (
@@ -324,7 +325,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         RuleApi(rules=Rules(deps.pool), findings=FindingDesk(pool=deps.pool), calendar=calendar),
         UseApi(
             uses=Uses(pool=deps.pool, midnight=calendar.midnight),
-            conversions=Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted),
+            conversions=conversions,
             window_of=lambda label: window_of(Period.parse(label), deps.zone),
         ),
         StandardApi(standards=Standards(pool=deps.pool, day_of=calendar.day_of)),
