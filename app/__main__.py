@@ -17,6 +17,7 @@ import typer
 
 from app import doctor as examination
 from app import (
+    export_cli,
     intake,
     logs,
     meter_cli,
@@ -60,7 +61,7 @@ simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded 
 GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench,
     "meter": meter_cli.meter, "source": source_cli.source,
     "upload": upload_cli.upload, "rules": rules_cli.rules,
-    "standard": standard_cli.standard}  # fmt: skip
+    "standard": standard_cli.standard, "export": export_cli.export}  # fmt: skip
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
 

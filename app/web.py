@@ -22,7 +22,9 @@ from app.run import Clock
 from app.tokens import issue_token, revoke_account_tokens
 from app.window import go_over, window_of
 from billing.bank import BankError, BankSilentError
+from billing.chart import Chart
 from billing.enrol import MandateEndedError, NoSuchMandateError
+from billing.export import BadDaysError, BadInstantError
 from billing.io.accounts import (
     AccountDiffersError,
     AccountStore,
@@ -31,12 +33,16 @@ from billing.io.accounts import (
 )
 from billing.io.api import AccountApi, BillingApi
 from billing.io.api_debits import DebitApi, NoBankError
+from billing.io.api_exports import ExportApi, ExportTooLargeError
 from billing.io.debits import Debits
+from billing.io.exports import Exports
 from billing.io.store import BillingStore
 from billing.io.views import Views
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
+from billing.payee import Payee
 from billing.period import Calendar, Period
 from billing.reconcile import PeriodNotOverError
+from billing.settlement import NotReconciledError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
 from metering.device import StateError
 from metering.gaps import BadSpanError
@@ -241,6 +247,14 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
         422, "encoding-differs", "The charset of the body is not the encoding in the query"
     ),
     ZoneUnknownError: problem_type(422, "zone-unknown", "There is no such time zone"),
+    BadInstantError: problem_type(422, "bad-instant", "An export cannot speak of this instant"),
+    BadDaysError: problem_type(422, "bad-days", "The journal of these days cannot be exported"),
+    NotReconciledError: problem_type(
+        409, "not-reconciled", "What would be exported is not what the ledger says"
+    ),
+    ExportTooLargeError: problem_type(
+        413, "export-too-large", "The export is too large for one answer; use the command line"
+    ),
     CursorError: problem_type(422, "cursor-unknown", "This list never gave out that place"),
     BankSilentError: problem_type(503, "bank-silent", "The bank does not answer; try again"),
     BankError: problem_type(502, "bank-trouble", "The bank does not do what we asked for"),
@@ -255,7 +269,8 @@ class WebDeps:
 
     ``checks`` say whether what we depend on is there (/readyz); ``bank`` is None where no debits
     are sent; ``public_url`` is how the world calls this server, without a slash at its end;
-    ``wanted`` is what the town wants to know of a volume.
+    ``wanted`` is what the town wants to know of a volume; ``payee`` is None where nobody said
+    who is paid; ``chart`` is how the accountants call our accounts.
     """
 
     pool: asyncpg.Pool
@@ -267,6 +282,8 @@ class WebDeps:
     checks: Mapping[str, Check]
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     wanted: Wanted = field(default_factory=Wanted)
+    payee: Payee | None = None
+    chart: Chart = field(default_factory=Chart.own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,6 +330,9 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             store=store,
             zone=deps.zone,
             go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
+        ),
+        ExportApi(
+            exports=Exports(pool=deps.pool), zone=deps.zone, payee=deps.payee, chart=deps.chart
         ),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),

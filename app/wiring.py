@@ -234,6 +234,8 @@ async def served(house: House, client: BankClient | None) -> AsyncIterator[str]:
         bank_scheme=settings.bank_scheme,
         checks=house.checks,
         wanted=wanted(settings),
+        payee=settings.payee,
+        chart=settings.chart_of_accounts,
     )
     runner = Runner(build_app(deps))
     try:
