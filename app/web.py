@@ -30,8 +30,10 @@ from billing.io.accounts import (
     NoSuchTariffError,
 )
 from billing.io.api import AccountApi, BillingApi
+from billing.io.api_bills import DocumentApi
 from billing.io.api_debits import DebitApi, NoBankError
 from billing.io.debits import Debits
+from billing.io.records import BillUnknownError, Records
 from billing.io.store import BillingStore
 from billing.io.views import Views
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
@@ -115,6 +117,7 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     AccountUnknownError: problems.NOT_FOUND,
     NoSuchAccountError: problems.NOT_FOUND,
     NoSuchMandateError: problems.NOT_FOUND,
+    BillUnknownError: problems.NOT_FOUND,
     MeterDiffersError: problem_type(409, "meter-differs", "This meter is registered differently"),
     MeterKnownError: problem_type(409, "meter-known", "A meter with this id is registered"),
     KeyKnownError: problem_type(409, "key-known", "A meter has, or had, this key"),
@@ -302,6 +305,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
     document: dict[str, Any] = {}
     apis = (
         AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
+        DocumentApi(records=Records(pool=deps.pool, zone=deps.zone)),
         DebitApi(
             store=Debits(deps.pool),
             views=Views(pool=deps.pool),
