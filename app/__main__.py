@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from app import (
+    account_cli,
     bill_cli,
     intake,
     logs,
@@ -58,10 +59,18 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
-GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench,
-    "meter": meter_cli.meter, "source": source_cli.source,
-    "upload": upload_cli.upload, "rules": rules_cli.rules,
-    "standard": standard_cli.standard, "bill": bill_cli.bill}  # fmt: skip
+GROUPS: Final = {
+    "simulate": simulate,
+    "broker": broker,
+    "bench": bench,
+    "meter": meter_cli.meter,
+    "source": source_cli.source,
+    "upload": upload_cli.upload,
+    "rules": rules_cli.rules,
+    "standard": standard_cli.standard,
+    "bill": bill_cli.bill,
+    "account": account_cli.account,
+}
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
 

@@ -32,10 +32,19 @@ from billing.io.accounts import (
 from billing.io.api import AccountApi, BillingApi
 from billing.io.api_bills import DocumentApi
 from billing.io.api_debits import DebitApi, NoBankError
+from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
 from billing.io.records import BillUnknownError, Records
 from billing.io.store import BillingStore
 from billing.io.views import Views
+from billing.io.vouchers import (
+    VoucherDiffersError,
+    VoucherRevokedError,
+    Vouchers,
+    VoucherSpentError,
+    VoucherUnknownError,
+    VoucherUnusableError,
+)
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
 from billing.period import Calendar, Period
 from billing.reconcile import PeriodNotOverError
@@ -233,6 +242,17 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NoSuchTariffError: problem_type(
         422, "tariff-unknown", "No price of this tariff exists in this currency"
     ),
+    VoucherUnknownError: problems.NOT_FOUND,
+    VoucherDiffersError: problem_type(
+        409, "voucher-differs", "This document was entered already, with other words"
+    ),
+    VoucherRevokedError: problem_type(
+        409, "voucher-revoked", "The voucher was revoked already, for another reason"
+    ),
+    VoucherSpentError: problem_type(409, "voucher-spent", "Nothing of the voucher is left"),
+    VoucherUnusableError: problem_type(
+        422, "voucher-unusable", "The voucher has expired or is in another currency"
+    ),
     UploadUnknownError: problems.NOT_FOUND,
     UploadOvertakenError: problem_type(
         409, "upload-overtaken", "Somebody else is sending the same file"
@@ -318,6 +338,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             zone=deps.zone,
             go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
         ),
+        VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         SourceApi(book=SourceBook(pool=deps.pool)),
