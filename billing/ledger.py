@@ -8,6 +8,7 @@
     paid out by the bank      bank                   <- collections_in_transit  .../payout
     taken back before payout  receivable             <- collections_in_transit  .../reversal
     taken back after payout   receivable             <- bank                    .../reversal
+    paid by a voucher         voucher                <- receivable   voucher/<voucher>/<bill>
 
 Left of the arrow stands the debited account, right of it the credited one. Only "posted" rows count
 in a balance; a "pending" row is answered by one "posted" or one "void" row, which the same debit
@@ -23,13 +24,16 @@ from typing import Final
 
 
 class Account(StrEnum):
-    """The chart of accounts; table ledger_account holds the same five."""
+    """The chart of accounts; table ledger_account holds the same."""
 
     RECEIVABLE = "receivable"
     REVENUE = "revenue"
     VAT = "vat"
     COLLECTIONS_IN_TRANSIT = "collections_in_transit"
     BANK = "bank"
+    VOUCHER = "voucher"
+    PENALTY = "penalty"
+    CARRIED = "carried"
 
 
 class Phase(StrEnum):

@@ -19,6 +19,7 @@ from billing.period import Period
 from billing.rating import Usage
 from billing.tariff import PriceInterval
 from billing.terms import Terms
+from billing.voucher import Voucher
 from metering.consumption import register_at
 from metering.installation import Installation
 from metering.reading import Mark
@@ -94,6 +95,7 @@ class Facts:
     debits: Sequence[Debit]
     notices: Mapping[tuple[str, int], Notice]
     bank_mandate_ids: Mapping[str, str | None]
+    vouchers: Sequence[Voucher] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -151,15 +151,7 @@ def _spans(record: Record) -> list[Span]:
             to_day = min(end, terms.to_day, tariff.valid_to or end)
             if from_day < to_day:
                 found.append(Span(from_day=from_day, to_day=to_day, terms=terms, tariff=tariff))
-    found.sort(key=lambda span: span.from_day)
-    expected = first
-    for span in found:
-        if span.from_day != expected:
-            break
-        expected = span.to_day
-    if expected != end:
-        raise RecordError(f"tariffs: no price holds on {expected}")
-    return found
+    return sorted(found, key=lambda span: span.from_day)
 
 
 def _merged(terms: Sequence[Terms]) -> list[Terms]:
@@ -174,19 +166,14 @@ def _merged(terms: Sequence[Terms]) -> list[Terms]:
 
 
 def _vat(record: Record, from_day: date, to_day: date) -> list[tuple[date, date, int]]:
-    """Return the stretches of days between two with one VAT rate each."""
+    """Return the days between two by what was said about VAT."""
     found: list[tuple[date, date, int]] = []
     rates = list(record.vat_rates)
     ends = [valid_from for valid_from, _ in rates[1:]] + [to_day]
     for (valid_from, rate_bp), valid_to in zip(rates, ends, strict=True):
         start, end = max(from_day, valid_from), min(to_day, valid_to)
-        if start >= end:
-            continue
-        if found and found[-1][2] == rate_bp:
-            start = found.pop()[0]
-        found.append((start, end, rate_bp))
-    if not found or found[0][0] != from_day:
-        raise RecordError(f"vat_rates: none holds on {from_day}")
+        if start < end:
+            found.append((start, end, rate_bp))
     return found
 
 
@@ -199,6 +186,7 @@ def _parts(record: Record, usage: Usage, spans: Sequence[Span]) -> Iterator[Part
         if span.from_day < end and first < span.to_day
         for start, stop, rate_bp in _vat(record, max(first, span.from_day), min(end, span.to_day))
     ]
+    _demand_whole(cells, first, end)
     way = volume_dm3(usage)
     if way < 0:
         raise RecordError(f"usages: the dial of {usage.meter_id!a} went backwards by {-way} dm3")
@@ -222,6 +210,19 @@ def _parts(record: Record, usage: Usage, spans: Sequence[Span]) -> Iterator[Part
                 if span.tariff.per_energy
                 else None
             ),
+        )
+
+
+def _demand_whole(cells: Sequence[tuple[date, date, int, Span]], first: date, end: date) -> None:
+    """Refuse gas of a day on which no price or no VAT holds."""
+    expected = first
+    for start, stop, _, _ in cells:
+        if start != expected:
+            break
+        expected = stop
+    if expected != end:
+        raise RecordError(
+            f"tariffs, vat_rates: there is gas but no price, or no VAT, on {expected}"
         )
 
 

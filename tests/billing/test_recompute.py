@@ -358,11 +358,11 @@ UNUSABLE = {
     "no price": (with_((*TARIFF, "net_minor_per_1000_m3"), None), "tariffs/1: should have a price"),
     "a version of another day": (
         with_((*TARIFF, "valid_from"), "2026-01-02"),
-        "tariffs: no price holds on 2026-01-01",
+        "tariffs, vat_rates: there is gas but no price, or no VAT, on 2026-01-01",
     ),
     "a version that ends": (
         with_((*TARIFF, "valid_to"), "2026-01-30"),
-        "tariffs: no price holds on 2026-01-30",
+        "tariffs, vat_rates: there is gas but no price, or no VAT, on 2026-01-30",
     ),
     "two versions of a day": (
         with_(("tariffs",), [EVERYTHING["tariffs"][0]] * 2),
@@ -401,7 +401,7 @@ UNUSABLE = {
     ),
     "no rate yet": (
         with_(("vat_rates", 0, "valid_from"), "2026-01-02"),
-        "vat_rates: none holds on 2026-01-01",
+        "tariffs, vat_rates: there is gas but no price, or no VAT, on 2026-01-01",
     ),
     "another month": (with_(("period", "to"), "2026-02-02"), "period: should hold at least one"),
     "no zone": (with_(("period", "zone"), "Asia/Aqkol"), "knows no time zone 'Asia/Aqkol'"),

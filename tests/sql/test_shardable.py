@@ -69,6 +69,8 @@ GROUPS = {
         "debit_step",
         "notice",
         "transfer",
+        "voucher",
+        "voucher_revocation",
     },
     "sender": {"refused_telegram"},
 }
