@@ -22,16 +22,8 @@ import structlog
 from billing.bank import Payment
 from billing.debit import Debit, account_of
 from billing.period import Period
-from billing.proof import (
-    Facts,
-    Finding,
-    Kind,
-    Priced,
-    check_bill_transfers,
-    check_bills,
-    check_months,
-    check_usage,
-)
+from billing.proof import Facts, Finding, Kind, Priced, check_usage
+from billing.proof_bill import check_bill_transfers, check_bills, check_months
 from billing.proof_debit import TAKEN_BY_BANK, check_debits, check_payment, collected_minor
 from billing.tariff import Tariff, VatRate, price_intervals
 
@@ -189,6 +181,7 @@ async def _check_accounts(store: AuditStore, notes: _Notes, *, at: datetime, zon
                     period = Period(start=bill.period_start, end=bill.period_end)
                     priced[bill.period_start] = Priced(
                         period=period,
+                        zone=zone,
                         prices=price_intervals(tariffs, vat_rates, period, zone),
                     )
             notes.add(_check_account(facts, priced, at=at, zone=zone))

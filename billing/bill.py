@@ -1,12 +1,15 @@
-"""A bill and its lines. Once issued it never changes; a correction is another revision.
+"""A bill, its lines and charges. Once issued it never changes; a correction is another revision.
 
-A line is one meter, one stretch of time, one price and one VAT rate. Each line is rounded once, and
-the bill is the sum of its rounded lines, so that what is printed adds up.
+A line is gas: one part of a stretch between two registers, one price, one VAT rate, one band. A
+charge is everything else. Each is rounded once, and the bill is the sum of them, so that what is
+printed adds up.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 
 from billing.period import Period
 
@@ -17,7 +20,8 @@ class HoldReason(StrEnum):
     NO_OPENING_REGISTER = "no_opening_register"
     NO_CLOSING_REGISTER = "no_closing_register"
     NO_PRICE = "no_price"
-    NO_REGISTER_AT_PRICE_CHANGE = "no_register_at_price_change"
+    NO_ENERGY = "no_energy"
+    NOT_MEASURED = "not_measured"
     HELD_FINDING = "held_finding"
 
 
@@ -32,9 +36,35 @@ class Hold:
     noted_at: datetime
 
 
+class Quality(StrEnum):
+    """How a register came to be known."""
+
+    READ = "read"
+    ESTIMATED = "estimated"
+
+
+class BillKind(StrEnum):
+    """What a document does: ask, take back what another asked, or ask in its place."""
+
+    BILL = "bill"
+    CANCELLATION = "cancellation"
+    REBILL = "rebill"
+
+
+class ChargeKind(StrEnum):
+    """What a bill asks for besides gas."""
+
+    STANDING = "standing"
+    DISCOUNT = "discount"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """What one meter used between two instants at one price, in dm3 and minor units."""
+    """What one meter used between two instants at one price, in dm3, Wh and minor units.
+
+    The registers are those of the whole stretch. Where no register stands at a change of price, the
+    line is the share of ``days`` days out of ``days_of``.
+    """
 
     line_no: int
     meter_id: str
@@ -48,7 +78,37 @@ class Line:
     volume_dm3: int
     tariff_code: str
     tariff_valid_from: date
-    net_minor_per_1000_m3: int
+    net_minor_per_1000_m3: int | None
+    vat_rate_bp: int
+    net_minor: int
+    vat_minor: int
+    band_no: int = 1
+    multiplier_bp: int = 10_000
+    energy_wh: int | None = None
+    net_minor_per_gwh: int | None = None
+    days: int = 1
+    days_of: int = 1
+    opening_quality: Quality = Quality.READ
+    closing_quality: Quality = Quality.READ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What a bill asks for besides gas on the days [from_day, to_day); a discount is negative.
+
+    ``quantity`` counts days of a standing charge, or the dm3 (Wh) of line ``line_no`` that a
+    discount is for. ``detail`` says what a kind needs besides.
+    """
+
+    charge_no: int
+    kind: ChargeKind
+    from_day: date
+    to_day: date
+    tariff_code: str | None
+    tariff_valid_from: date | None
+    line_no: int | None
+    quantity: int | None
+    detail: Mapping[str, Any]
     vat_rate_bp: int
     net_minor: int
     vat_minor: int
@@ -56,7 +116,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What one account owes for one period, with the lines it is made of."""
+    """What one account owes for one period, with what it is made of."""
 
     account_id: str
     bill_no: str
@@ -71,6 +131,9 @@ class Bill:
     issued_at: datetime
     due_on: date
     lines: tuple[Line, ...]
+    charges: tuple[Charge, ...] = ()
+    kind: BillKind = BillKind.BILL
+    corrects_bill_no: str | None = None
 
 
 def bill_no(period: Period, revision: int) -> str:
@@ -79,12 +142,18 @@ def bill_no(period: Period, revision: int) -> str:
     return period.label if revision == 1 else f"{period.label}-{revision}"
 
 
-def draft(
-    lines: tuple[Line, ...], *, account_id: str, currency: str, period: Period, at: datetime
+def draft(  # noqa: PLR0913 - what a bill is made of
+    lines: tuple[Line, ...],
+    charges: tuple[Charge, ...] = (),
+    *,
+    account_id: str,
+    currency: str,
+    period: Period,
+    at: datetime,
 ) -> Bill:
-    """Add up the lines of a first bill for a period."""
-    net_minor = sum(line.net_minor for line in lines)
-    vat_minor = sum(line.vat_minor for line in lines)
+    """Add up the lines and charges of a first bill for a period."""
+    net_minor = sum(line.net_minor for line in lines) + sum(one.net_minor for one in charges)
+    vat_minor = sum(line.vat_minor for line in lines) + sum(one.vat_minor for one in charges)
     return Bill(
         account_id=account_id,
         bill_no=bill_no(period, 1),
@@ -99,4 +168,5 @@ def draft(
         issued_at=at,
         due_on=period.due_on,
         lines=lines,
+        charges=charges,
     )

@@ -77,6 +77,11 @@ class Period:
         """Return the month that follows."""
         return Period.month(self.end.year, self.end.month)
 
+    def days_with_end(self) -> list[date]:
+        """Return every local day of the period and the first one after it."""
+        count = (self.end - self.start).days
+        return [self.start + timedelta(days=day) for day in range(count + 1)]
+
     def bounds(self, zone: str) -> tuple[datetime, datetime]:
         """Return the two instants, in UTC, between which the period lies."""
         return midnight(self.start, zone), midnight(self.end, zone)

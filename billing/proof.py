@@ -6,25 +6,23 @@ anything, and nothing says whose account it is.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import StrEnum
 from itertools import pairwise
 
 from billing import rating
-from billing.bill import Bill, Line, draft
+from billing.bill import Bill, Charge, Line
 from billing.debit import Debit
-from billing.ledger import BillAmount, Transfer, bill_transfers
+from billing.ledger import Transfer
 from billing.notice import Notice
 from billing.period import Period
-from billing.rating import Unpriced, Usage
+from billing.rating import Usage
 from billing.tariff import PriceInterval
+from billing.terms import Terms
 from metering.consumption import register_at
 from metering.installation import Installation
 from metering.reading import Mark
 from metering.segment import Stretch, unaccounted_dm3
-
-# A month that ended this long ago is billed or held, unless nobody ran the run.
-FORGOTTEN_AFTER = timedelta(days=2)
 
 
 class Kind(StrEnum):
@@ -40,6 +38,9 @@ class Kind(StrEnum):
     BILL_INCOMPLETE = "bill_incomplete"
     LINE_WITHOUT_USAGE = "line_without_usage"
     LINE_WRONG = "line_wrong"
+    CHARGE_WRONG = "charge_wrong"
+    CHARGE_MISSING = "charge_missing"
+    CHARGE_UNEXPLAINED = "charge_unexplained"
     BILL_WRONG = "bill_wrong"
     TRANSFER_MISSING = "transfer_missing"
     TRANSFER_WRONG = "transfer_wrong"
@@ -77,9 +78,12 @@ class Facts:
     """All that is stored about one account, but personal data.
 
     ``readings`` holds, by meter and instant, the billable readings that its usage quotes.
+    ``opened_with`` is the tariff code that holds before the first of the ``terms``.
     """
 
     account_id: str
+    opened_with: str
+    terms: Sequence[Terms]
     installations: Sequence[Installation]
     dials_dm3: Mapping[str, int]
     readings: Mapping[tuple[str, datetime], Mark]
@@ -97,6 +101,7 @@ class Priced:
     """The prices of one period."""
 
     period: Period
+    zone: str
     prices: Sequence[PriceInterval]
 
 
@@ -202,142 +207,6 @@ def _check_accounted(line: Sequence[Usage], facts: Facts) -> Iterator[Finding]:
         )
 
 
-def check_bills(facts: Facts, priced: Mapping[date, Priced], *, zone: str) -> Iterator[Finding]:
-    """Find bills that their usage, prices and lines do not bear out."""
-    for bill in facts.bills:
-        usages = [one for one in facts.usages if _within(one, priced[bill.period_start], zone)]
-        usages = [
-            replace(one, volume_dm3=rating.volume_dm3(one, dial_dm3=facts.dials_dm3[one.meter_id]))
-            for one in usages
-            if one.meter_id in facts.dials_dm3
-        ]
-        yield from _check_lines(bill, usages, priced[bill.period_start])
-        yield from _check_sums(bill, priced[bill.period_start].period)
-        yield from _check_whole(bill, usages, facts, zone)
-
-
-def _within(usage: Usage, priced: Priced, zone: str) -> bool:
-    start_at, end_at = priced.period.bounds(zone)
-    return start_at <= usage.from_at < end_at
-
-
-def _check_lines(bill: Bill, usages: Sequence[Usage], priced: Priced) -> Iterator[Finding]:
-    codes = {line.tariff_code for line in bill.lines}
-    subject = f"{bill.account_id}/{bill.bill_no}"
-    if len(codes) != 1:
-        yield Finding(kind=Kind.LINE_WRONG, subject=subject, detail=f"{len(codes)} tariffs")
-        return
-    expected = rating.rate(usages, priced.prices, tariff_code=codes.pop(), currency=bill.currency)
-    if isinstance(expected, Unpriced):
-        yield Finding(kind=Kind.LINE_WRONG, subject=subject, detail=f"{expected.reason}")
-        return
-    wanted = {(line.meter_id, line.from_at): line for line in expected}
-    found = {(line.meter_id, line.from_at): line for line in bill.lines}
-    for key in wanted.keys() - found.keys():
-        yield Finding(
-            kind=Kind.USAGE_NOT_BILLED, subject=subject, detail=f"no line for {_stretch(*key)}"
-        )
-    for key in found.keys() - wanted.keys():
-        yield Finding(
-            kind=Kind.LINE_WITHOUT_USAGE, subject=subject, detail=f"line for {_stretch(*key)}"
-        )
-    for key in wanted.keys() & found.keys():
-        if wanted[key] != found[key]:
-            yield Finding(
-                kind=Kind.LINE_WRONG,
-                subject=f"{subject}/{found[key].line_no}",
-                detail=_differences(found[key], wanted[key]),
-            )
-
-
-def _check_sums(bill: Bill, period: Period) -> Iterator[Finding]:
-    expected = replace(
-        draft(
-            bill.lines,
-            account_id=bill.account_id,
-            currency=bill.currency,
-            period=period,
-            at=bill.issued_at,
-        ),
-        revision=bill.revision,
-        bill_no=bill.bill_no if bill.revision > 1 else period.label,
-    )
-    if expected != bill:
-        yield Finding(
-            kind=Kind.BILL_WRONG,
-            subject=f"{bill.account_id}/{bill.bill_no}",
-            detail=_differences(bill, expected),
-        )
-
-
-def _check_whole(bill: Bill, usages: Sequence[Usage], facts: Facts, zone: str) -> Iterator[Finding]:
-    """A bill covers every meter for the whole time it hung in the period."""
-    start_at, end_at = Period(start=bill.period_start, end=bill.period_end).bounds(zone)
-    for installation in facts.installations:
-        removed_at = installation.removed_at or end_at
-        first, last = max(start_at, installation.installed_at), min(end_at, removed_at)
-        if first >= last:
-            continue
-        covered = sum(
-            (
-                one.to_at - one.from_at
-                for one in usages
-                if (one.meter_id, one.installed_at)
-                == (installation.meter_id, installation.installed_at)
-            ),
-            timedelta(),
-        )
-        if covered != last - first:
-            yield Finding(
-                kind=Kind.BILL_INCOMPLETE,
-                subject=f"{bill.account_id}/{bill.bill_no}",
-                detail=f"meter {installation.meter_id} was measured for {covered}",
-            )
-
-
-def check_months(facts: Facts, *, zone: str, at: datetime) -> Iterator[Finding]:
-    """Find months that are over, had a meter, and were neither billed nor held."""
-    billed = {bill.period_start for bill in facts.bills}
-    if not facts.installations:
-        return
-    period = Period.holding(min(one.installed_at for one in facts.installations), zone)
-    while True:
-        start_at, end_at = period.bounds(zone)
-        if end_at + FORGOTTEN_AFTER > at:
-            return
-        hung = any(
-            one.installed_at < end_at and (one.removed_at is None or one.removed_at > start_at)
-            for one in facts.installations
-        )
-        if hung and period.start not in billed and period.start not in facts.held:
-            yield Finding(
-                kind=Kind.MONTH_FORGOTTEN,
-                subject=f"{facts.account_id}/{period.label}",
-                detail="neither billed nor held",
-            )
-        period = period.next()
-
-
-def check_bill_transfers(facts: Facts) -> Iterator[Finding]:
-    """Find bills that stand in the ledger otherwise than they were issued."""
-    written = {one.transfer_id: one for one in facts.transfers}
-    for bill in facts.bills:
-        amount = BillAmount(
-            account_id=bill.account_id,
-            bill_no=bill.bill_no,
-            net_minor=bill.net_minor,
-            vat_minor=bill.vat_minor,
-            currency=bill.currency,
-        )
-        expected = {one.transfer_id: one for one in bill_transfers(amount, at=bill.issued_at)}
-        found = {
-            name: one
-            for name, one in written.items()
-            if one.bill_no == bill.bill_no and name.startswith("bill/")
-        }
-        yield from compare_transfers(expected, found)
-
-
 def compare_transfers(
     expected: Mapping[str, Transfer], found: Mapping[str, Transfer]
 ) -> Iterator[Finding]:
@@ -349,7 +218,7 @@ def compare_transfers(
             yield Finding(kind=Kind.TRANSFER_MISSING, subject=subject, detail="not in the ledger")
         elif replace(one, posted_at=wanted.posted_at) != wanted:
             yield Finding(
-                kind=Kind.TRANSFER_WRONG, subject=subject, detail=_differences(one, wanted)
+                kind=Kind.TRANSFER_WRONG, subject=subject, detail=differences(one, wanted)
             )
     for name in found.keys() - expected.keys():
         yield Finding(
@@ -360,14 +229,18 @@ def compare_transfers(
 
 
 def _about(usage: Usage, kind: Kind, detail: str) -> Finding:
-    return Finding(kind=kind, subject=_stretch(usage.meter_id, usage.from_at), detail=detail)
+    return Finding(kind=kind, subject=stretch(usage.meter_id, usage.from_at), detail=detail)
 
 
-def _stretch(meter_id: str, from_at: datetime) -> str:
+def stretch(meter_id: str, from_at: datetime) -> str:
+    """Name a stretch of gas."""
     return f"{meter_id} from {from_at.isoformat()}"
 
 
-def _differences(found: Line | Bill | Transfer, wanted: Line | Bill | Transfer) -> str:
+def differences(
+    found: Line | Charge | Bill | Transfer, wanted: Line | Charge | Bill | Transfer
+) -> str:
+    """Say in which fields two rows differ, and how."""
     parts = [
         f"{field.name} {getattr(found, field.name)}, should be {getattr(wanted, field.name)}"
         for field in fields(found)

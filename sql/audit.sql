@@ -21,12 +21,25 @@ ORDER BY i.account_id, i.meter_id, i.installed_at;
 
 -- name: audited_usages(account_ids)
 -- Read the gas that was measured.
-SELECT meter_id, installed_at, account_id, supply_point_id, from_at, to_at, opening_register_dm3,
-       opening_turns, opening_read_at, closing_register_dm3, closing_turns, closing_read_at,
-       volume_dm3
-FROM usage
+SELECT u.meter_id, u.installed_at, u.account_id, u.supply_point_id, u.from_at, u.to_at,
+       u.opening_register_dm3, u.opening_turns, u.opening_read_at, u.closing_register_dm3,
+       u.closing_turns, u.closing_read_at, u.volume_dm3, u.opening_quality, u.closing_quality,
+       e.energy_wh
+FROM usage u
+LEFT JOIN usage_energy e USING (meter_id, from_at)
+WHERE u.account_id = ANY (:account_ids::text[])
+ORDER BY u.account_id, u.meter_id, u.from_at;
+
+-- name: audited_tariffs(account_ids)
+-- Read with which tariff accounts were opened.
+SELECT account_id, tariff_code FROM account WHERE account_id = ANY (:account_ids::text[]);
+
+-- name: audited_terms(account_ids)
+-- Read what was said about the terms of accounts.
+SELECT account_id, valid_from, revision, tariff_code, persons, social, said_by, said_at
+FROM account_terms
 WHERE account_id = ANY (:account_ids::text[])
-ORDER BY account_id, meter_id, from_at;
+ORDER BY account_id, valid_from, revision;
 
 -- name: audited_readings(account_ids)
 -- Read the trusted readings that measured gas quotes.
@@ -39,7 +52,7 @@ WHERE u.account_id = ANY (:account_ids::text[]);
 -- name: audited_bills(account_ids)
 -- Read the bills.
 SELECT account_id, bill_no, period_start, period_end, revision, volume_dm3, net_minor, vat_minor,
-       total_minor, currency, issued_at, due_on
+       total_minor, currency, issued_at, due_on, kind, corrects_bill_no
 FROM bill
 WHERE account_id = ANY (:account_ids::text[])
 ORDER BY account_id, bill_no;
@@ -48,10 +61,20 @@ ORDER BY account_id, bill_no;
 -- Read the lines of the bills.
 SELECT account_id, bill_no, line_no, meter_id, supply_point_id, from_at, to_at,
        opening_register_dm3, opening_read_at, closing_register_dm3, closing_read_at, volume_dm3,
-       tariff_code, tariff_valid_from, net_minor_per_1000_m3, vat_rate_bp, net_minor, vat_minor
+       tariff_code, tariff_valid_from, net_minor_per_1000_m3, vat_rate_bp, net_minor, vat_minor,
+       band_no, multiplier_bp, energy_wh, net_minor_per_gwh, days, days_of, opening_quality,
+       closing_quality
 FROM bill_line
 WHERE account_id = ANY (:account_ids::text[])
 ORDER BY account_id, bill_no, line_no;
+
+-- name: audited_charges(account_ids)
+-- Read what the bills ask for besides gas.
+SELECT account_id, bill_no, charge_no, kind, from_day, to_day, tariff_code, tariff_valid_from, line_no,
+       quantity, detail::text AS detail, vat_rate_bp, net_minor, vat_minor
+FROM bill_charge
+WHERE account_id = ANY (:account_ids::text[])
+ORDER BY account_id, bill_no, charge_no;
 
 -- name: audited_holds(account_ids)
 -- Read which months of these accounts are held.

@@ -32,29 +32,47 @@ WITH claimed AS (
 )
 SELECT array_agg(account_id ORDER BY account_id) FROM claimed;
 
--- name: issue_bills(account_ids, period_start, period_end, start_at, end_at, bill_no, due_on, at, price_codes, price_days, price_currencies, price_froms, price_tos, prices, price_vats)^
--- Issue, with lines and transfers, the first bills of locked accounts, or note what holds them.
-WITH price AS MATERIALIZED (
-    SELECT *
-    FROM unnest(
-        :price_codes::text[], :price_days::date[], :price_currencies::text[],
-        :price_froms::timestamptz[], :price_tos::timestamptz[], :prices::bigint[],
-        :price_vats::integer[]
-    ) AS p (tariff_code, valid_from, currency, from_at, to_at, net_minor_per_1000_m3, vat_rate_bp)
+-- name: issue_bills(account_ids, period_start, period_end, start_at, end_at, bill_no, due_on, at, days, day_ats, prices, bands)^
+-- Issue, with lines, charges and transfers, the first bills of locked accounts, or note what holds them.
+-- "prices" and "bands" are the tariffs' versions in this month as JSON, "days" its local days and the
+-- first of the next month, "day_ats" when they begin. billing/rating.py says the same for one account.
+WITH day AS MATERIALIZED (
+    SELECT * FROM unnest(:days::date[], :day_ats::timestamptz[]) AS d (day, day_at)
 ),
--- Measuring notes both ends of a period; what is not measured and not noted lacks one inside. A
--- finding that is held since the gas was measured holds the bill too.
+price AS MATERIALIZED (
+    SELECT *
+    FROM jsonb_to_recordset(:prices::jsonb) AS p (
+        price_no integer, tariff_code text, valid_from date, currency text, from_day date,
+        to_day date, from_at timestamptz, to_at timestamptz, tariff_to_day date,
+        per_energy boolean, norm_per text, rounding text, standing_per_1000_days numeric,
+        standing_per_month numeric, discount_bp numeric, discount_norm numeric,
+        vat_rate_bp integer
+    )
+),
+band AS MATERIALIZED (
+    SELECT *
+    FROM jsonb_to_recordset(:bands::jsonb) AS b (
+        price_no integer, band_no integer, norm_from numeric, norm_to numeric, net_minor bigint,
+        multiplier_bp integer
+    )
+),
+-- Measuring notes both ends of a period. A finding that is held since the gas was measured holds the
+-- bill too. "words" says that somebody spoke about the account's terms.
 chosen AS MATERIALIZED (
     SELECT a.*
     FROM unnest(:account_ids::text[]) AS k (account_id)
     CROSS JOIN LATERAL (
         SELECT a.account_id, a.tariff_code, a.currency, lacking.meter_id AS lacking_meter_id,
-               lacking.reason
+               lacking.reason, EXISTS (
+                   SELECT FROM account_terms t
+                   WHERE t.account_id = a.account_id AND t.valid_from < :period_end::date
+                     AND t.said_at <= :at::timestamptz
+               ) AS words
         FROM account a
         LEFT JOIN LATERAL (
             SELECT i.meter_id, CASE
                        WHEN w.waits THEN 'held_finding'
-                       ELSE coalesce(g.reason, 'no_register_at_price_change')
+                       ELSE coalesce(g.reason, 'not_measured')
                    END AS reason
             FROM installation i
             CROSS JOIN LATERAL (
@@ -90,81 +108,291 @@ chosen AS MATERIALIZED (
         LIMIT 1
     ) AS a
 ),
-priced AS (
-    SELECT c.*, u.meter_id, u.supply_point_id, u.from_at, u.to_at, u.opening_register_dm3,
-           u.opening_read_at, u.closing_register_dm3, u.closing_read_at, u.volume_dm3,
-           p.valid_from, p.net_minor_per_1000_m3, p.vat_rate_bp,
-           u.volume_dm3 / 1000000 * p.net_minor_per_1000_m3
-               + (u.volume_dm3 % 1000000 * p.net_minor_per_1000_m3 + 500000) / 1000000 AS net_minor
+-- Days of the month with the same terms: the newest word on each day counts, and a word that changes
+-- nothing cuts nothing.
+term AS MATERIALIZED (
+    SELECT c.account_id, c.currency, c.tariff_code, 1 AS persons, false AS social,
+           :period_start::date AS from_day, :period_end::date AS to_day,
+           :start_at::timestamptz AS from_at, :end_at::timestamptz AS to_at
+    FROM chosen c
+    WHERE c.reason IS NULL AND NOT c.words
+    UNION ALL
+    SELECT c.account_id, c.currency, t.tariff_code, t.persons, t.social, t.from_day, t.to_day,
+           (SELECT d.day_at FROM day d WHERE d.day = t.from_day),
+           (SELECT d.day_at FROM day d WHERE d.day = t.to_day)
     FROM chosen c
     CROSS JOIN LATERAL (
+        SELECT s.tariff_code, s.persons, s.social,
+               greatest(s.valid_from, :period_start::date) AS from_day,
+               coalesce(lead(s.valid_from) OVER (ORDER BY s.valid_from), :period_end::date)
+                   AS to_day
+        FROM (
+            SELECT w.*, lag((w.tariff_code, w.persons, w.social)) OVER (ORDER BY w.valid_from)
+                       IS DISTINCT FROM (w.tariff_code, w.persons, w.social) AS changes
+            FROM (
+                SELECT c.tariff_code, 1 AS persons, false AS social,
+                       '-infinity'::date AS valid_from
+                UNION ALL (
+                    SELECT DISTINCT ON (t.valid_from) t.tariff_code, t.persons, t.social,
+                           t.valid_from
+                    FROM account_terms t
+                    WHERE t.account_id = c.account_id AND t.valid_from < :period_end::date
+                      AND t.said_at <= :at::timestamptz
+                    ORDER BY t.valid_from, t.revision DESC
+                )
+            ) AS w
+        ) AS s
+        WHERE s.changes
+    ) AS t
+    WHERE c.reason IS NULL AND c.words AND t.to_day > :period_start::date
+),
+-- What of a stretch has one set of terms, one price and one VAT rate.
+part AS MATERIALIZED (
+    SELECT t.account_id, t.persons, t.social, t.from_day AS term_from_day,
+           t.to_day AS term_to_day, u.meter_id, u.supply_point_id, u.from_at AS stretch_from_at,
+           u.to_at AS stretch_to_at, u.opening_register_dm3, u.opening_read_at,
+           u.opening_quality, u.closing_register_dm3, u.closing_read_at, u.closing_quality,
+           u.volume_dm3 AS stretch_dm3, e.energy_wh AS stretch_wh, p.*,
+           greatest(u.from_at, t.from_at, p.from_at) AS part_from_at,
+           least(u.to_at, t.to_at, p.to_at) AS part_to_at
+    FROM term t
+    CROSS JOIN LATERAL (
         SELECT u.* FROM usage u
-        WHERE u.account_id = c.account_id AND u.period_start = :period_start::date
+        WHERE u.account_id = t.account_id AND u.period_start = :period_start::date
         OFFSET 0
     ) AS u
-    LEFT JOIN LATERAL (
-        SELECT p.* FROM price p
-        WHERE p.tariff_code = c.tariff_code AND p.currency = c.currency
-          AND p.from_at <= u.from_at AND p.to_at >= u.to_at
-        LIMIT 1
-    ) AS p ON true
+    LEFT JOIN price p ON p.tariff_code = t.tariff_code AND p.currency = t.currency
+        AND p.from_at < least(u.to_at, t.to_at) AND p.to_at > greatest(u.from_at, t.from_at)
+    LEFT JOIN usage_energy e ON p.per_energy AND e.meter_id = u.meter_id AND e.from_at = u.from_at
+    WHERE u.from_at < t.to_at AND u.to_at > t.from_at
 ),
-line AS MATERIALIZED (
-    SELECT p.*, p.net_minor / 10000 * p.vat_rate_bp
-               + (p.net_minor % 10000 * p.vat_rate_bp + 5000) / 10000 AS vat_minor,
-           row_number() OVER (
-               PARTITION BY p.account_id ORDER BY p.supply_point_id, p.from_at, p.meter_id
-           ) AS line_no,
-           p.reason IS NULL
-               AND bool_and(p.valid_from IS NOT NULL) OVER (PARTITION BY p.account_id) AS ready
-    FROM priced p
+-- A day counts where a part touches it.
+dated AS (
+    SELECT p.*, CASE
+               WHEN p.part_from_at = :start_at::timestamptz THEN :period_start::date
+               ELSE (SELECT max(d.day) FROM day d WHERE d.day_at <= p.part_from_at)
+           END AS part_from_day, CASE
+               WHEN p.part_to_at = :end_at::timestamptz THEN :period_end::date
+               ELSE (SELECT min(d.day) FROM day d WHERE d.day_at >= p.part_to_at)
+           END AS part_to_day
+    FROM part p
+    WHERE p.price_no IS NOT NULL
 ),
--- Prices that cover the whole stretch but change inside it want a register there; else one lacks.
+supplied AS MATERIALIZED (
+    SELECT d.*, d.part_to_day - d.part_from_day AS days,
+           sum(d.part_to_day - d.part_from_day) OVER stretch AS days_of,
+           sum(d.part_to_day - d.part_from_day) OVER (stretch ORDER BY d.part_from_at) AS days_done,
+           min(d.part_from_day) OVER account AS supply_from_day,
+           max(d.part_to_day) OVER account AS supply_to_day,
+           sum(d.part_to_at - d.part_from_at) OVER stretch AS priced_time
+    FROM dated d
+    WINDOW account AS (PARTITION BY d.account_id),
+           stretch AS (PARTITION BY d.account_id, d.meter_id, d.stretch_from_at)
+),
+-- Why an account cannot be priced: no price for some time, or no energy where that is charged.
 problem AS MATERIALIZED (
     SELECT c.account_id, c.lacking_meter_id AS meter_id, c.reason
     FROM chosen c
     WHERE c.reason IS NOT NULL
     UNION ALL
-    SELECT DISTINCT ON (l.account_id) l.account_id, l.meter_id, CASE
-        WHEN (
-            SELECT sum(least(p.to_at, l.to_at) - greatest(p.from_at, l.from_at))
-            FROM price p
-            WHERE p.tariff_code = l.tariff_code AND p.currency = l.currency
-              AND p.from_at < l.to_at AND p.to_at > l.from_at
-        ) = l.to_at - l.from_at THEN 'no_register_at_price_change'
-        ELSE 'no_price'
-    END
-    FROM line l
-    WHERE l.reason IS NULL AND l.valid_from IS NULL
+    SELECT DISTINCT ON (p.account_id) p.account_id, p.meter_id, p.reason
+    FROM (
+        SELECT s.account_id, s.meter_id, s.stretch_from_at, CASE
+                   WHEN s.priced_time <> s.stretch_to_at - s.stretch_from_at THEN 'no_price'
+                   WHEN s.per_energy AND s.stretch_wh IS NULL THEN 'no_energy'
+               END AS reason
+        FROM supplied s
+        UNION ALL
+        SELECT p.account_id, p.meter_id, p.stretch_from_at, 'no_price'
+        FROM part p
+        WHERE p.price_no IS NULL
+    ) AS p
+    WHERE p.reason IS NOT NULL
     ORDER BY account_id, meter_id
+),
+-- The share of a stretch by days, so that parts always add up to it.
+shared AS (
+    SELECT s.*, CASE WHEN s.days = s.days_of THEN s.stretch_dm3 ELSE
+               rounded(s.stretch_dm3 * s.days_done::numeric, s.days_of, 'half_up')
+               - rounded(s.stretch_dm3 * (s.days_done - s.days)::numeric, s.days_of, 'half_up')
+           END AS part_dm3, CASE WHEN s.per_energy THEN
+               rounded(s.stretch_wh * s.days_done::numeric, s.days_of, 'half_up')
+               - rounded(s.stretch_wh * (s.days_done - s.days)::numeric, s.days_of, 'half_up')
+           END AS part_wh,
+           -- A month's norm counts for the days on which these terms and this tariff hold.
+           CASE WHEN s.norm_per = 'person' THEN s.persons ELSE 1 END * (
+               least(s.term_to_day, s.tariff_to_day, s.supply_to_day)
+               - greatest(s.term_from_day, s.valid_from, s.supply_from_day)
+           )::numeric AS norm_days
+    FROM supplied s
+    WHERE s.account_id NOT IN (SELECT p.account_id FROM problem p)
+),
+-- Gas fills the bands in the order in which it was used.
+used AS MATERIALIZED (
+    SELECT s.*, coalesce(s.part_wh, s.part_dm3) AS quantity,
+           sum(coalesce(s.part_wh, s.part_dm3)) OVER (
+               PARTITION BY s.account_id, s.term_from_day, s.valid_from
+               ORDER BY s.part_from_at, s.supply_point_id, s.meter_id
+           )::bigint AS used_after
+    FROM shared s
+),
+banded AS (
+    SELECT u.*, b.band_no, b.net_minor AS price_minor, b.multiplier_bp,
+           greatest(u.used_after - u.quantity, b.low) AS low,
+           least(u.used_after, b.high) AS high
+    FROM used u
+    CROSS JOIN LATERAL (
+        SELECT b.band_no, b.net_minor, b.multiplier_bp, CASE
+                   WHEN b.norm_from = 0 THEN 0
+                   ELSE rounded(
+                       b.norm_from * u.norm_days, :period_end::date - :period_start::date, 'half_up'
+                   )
+               END AS low, CASE
+                   WHEN b.norm_to IS NOT NULL THEN rounded(
+                       b.norm_to * u.norm_days, :period_end::date - :period_start::date, 'half_up'
+                   )
+               END AS high
+        FROM band b
+        WHERE b.price_no = u.price_no
+    ) AS b
+    WHERE greatest(u.used_after - u.quantity, b.low) < least(u.used_after, b.high)
+       OR u.quantity = 0 AND b.low <= u.used_after AND (b.high IS NULL OR u.used_after < b.high)
+),
+priced AS (
+    SELECT b.*, CASE
+               WHEN b.per_energy AND b.quantity > 0 THEN
+                   rounded(b.part_dm3 * (b.high - b.used_after + b.quantity)::numeric, b.quantity,
+                           'half_up')
+                   - rounded(b.part_dm3 * (b.low - b.used_after + b.quantity)::numeric, b.quantity,
+                             'half_up')
+               WHEN b.quantity = 0 THEN b.part_dm3
+               ELSE b.high - b.low
+           END AS volume_dm3, CASE
+               WHEN b.rounding = 'half_up' AND b.multiplier_bp = 10000 AND NOT b.per_energy THEN
+                   (b.high - b.low) / 1000000 * b.price_minor
+                   + ((b.high - b.low) % 1000000 * b.price_minor + 500000) / 1000000
+               ELSE rounded(
+                   (b.high - b.low)::numeric * b.price_minor * b.multiplier_bp,
+                   CASE WHEN b.per_energy THEN 10000000000000 ELSE 10000000000 END, b.rounding
+               )
+           END AS net_minor
+    FROM banded b
+),
+line AS MATERIALIZED (
+    SELECT p.*, CASE
+               WHEN p.rounding = 'half_up' THEN
+                   p.net_minor / 10000 * p.vat_rate_bp
+                   + (p.net_minor % 10000 * p.vat_rate_bp + 5000) / 10000
+               ELSE rounded(p.net_minor::numeric * p.vat_rate_bp, 10000, p.rounding)
+           END AS vat_minor,
+           row_number() OVER (
+               PARTITION BY p.account_id
+               ORDER BY p.supply_point_id, p.part_from_at, p.meter_id, p.band_no
+           ) AS line_no
+    FROM priced p
+),
+discount AS (
+    SELECT l.account_id, l.line_no, l.part_from_day AS from_day, l.part_to_day AS to_day,
+           l.tariff_code, l.valid_from, l.rounding, l.vat_rate_bp,
+           (least(l.high, d.norm) - l.low)::bigint AS quantity, rounded(
+               (least(l.high, d.norm) - l.low)::numeric * l.price_minor * l.multiplier_bp
+                   * l.discount_bp,
+               CASE WHEN l.per_energy THEN 100000000000000000 ELSE 100000000000000 END, l.rounding
+           ) AS amount_minor
+    FROM line l
+    CROSS JOIN LATERAL (
+        SELECT rounded(
+            l.discount_norm * l.norm_days, :period_end::date - :period_start::date, 'half_up'
+        ) AS norm
+    ) AS d
+    WHERE l.social AND l.discount_bp > 0 AND l.low < least(l.high, d.norm)
+),
+standing AS (
+    SELECT s.account_id, d.from_day, d.to_day, p.tariff_code, p.valid_from, p.rounding,
+           p.vat_rate_bp, d.to_day - d.from_day AS quantity, rounded(
+               (d.to_day - d.from_day) * (
+                   p.standing_per_1000_days * (:period_end::date - :period_start::date)
+                   + p.standing_per_month * 1000
+               ), 1000 * (:period_end::date - :period_start::date), p.rounding
+           ) AS amount_minor
+    FROM (
+        SELECT DISTINCT u.account_id, u.currency, u.supply_from_day, u.supply_to_day FROM used u
+        WHERE EXISTS (
+            SELECT FROM price p WHERE p.standing_per_1000_days > 0 OR p.standing_per_month > 0
+        )
+    ) AS s
+    CROSS JOIN LATERAL (
+        SELECT t.* FROM term t WHERE t.account_id = s.account_id OFFSET 0
+    ) AS t
+    JOIN price p ON p.tariff_code = t.tariff_code AND p.currency = s.currency
+        AND (p.standing_per_1000_days > 0 OR p.standing_per_month > 0)
+    CROSS JOIN LATERAL (
+        SELECT greatest(t.from_day, p.from_day, s.supply_from_day) AS from_day,
+               least(t.to_day, p.to_day, s.supply_to_day) AS to_day
+    ) AS d
+    WHERE d.from_day < d.to_day
+),
+charge AS MATERIALIZED (
+    SELECT c.*, c.sign * c.amount_minor AS net_minor,
+           c.sign * rounded(c.amount_minor::numeric * c.vat_rate_bp, 10000, c.rounding)
+               AS vat_minor,
+           row_number() OVER (
+               PARTITION BY c.account_id ORDER BY c.sign, c.line_no, c.from_day
+           ) AS charge_no
+    FROM (
+        SELECT 'discount' AS kind, -1 AS sign, d.account_id, d.line_no, d.from_day, d.to_day,
+               d.tariff_code, d.valid_from, d.rounding, d.vat_rate_bp, d.quantity, d.amount_minor
+        FROM discount d
+        UNION ALL
+        SELECT 'standing', 1, s.account_id, NULL, s.from_day, s.to_day, s.tariff_code,
+               s.valid_from, s.rounding, s.vat_rate_bp, s.quantity, s.amount_minor
+        FROM standing s
+    ) AS c
 ),
 issued AS (
     INSERT INTO bill (
         account_id, bill_no, period_start, period_end, revision, volume_dm3, net_minor, vat_minor,
         total_minor, currency, issued_at, due_on
     )
-    SELECT l.account_id, :bill_no::text, :period_start::date, :period_end::date, 1,
-           sum(l.volume_dm3)::bigint, sum(l.net_minor)::bigint, sum(l.vat_minor)::bigint,
-           (sum(l.net_minor) + sum(l.vat_minor))::bigint, l.currency, :at::timestamptz, :due_on::date
-    FROM line l
-    WHERE l.ready
-    GROUP BY l.account_id, l.currency
-    ORDER BY l.account_id
+    SELECT i.account_id, :bill_no::text, :period_start::date, :period_end::date, 1,
+           sum(i.volume_dm3)::bigint, sum(i.net_minor)::bigint, sum(i.vat_minor)::bigint,
+           (sum(i.net_minor) + sum(i.vat_minor))::bigint, max(i.currency), :at::timestamptz,
+           :due_on::date
+    FROM (
+        SELECT account_id, volume_dm3, net_minor, vat_minor, currency FROM line
+        UNION ALL
+        SELECT account_id, 0, net_minor, vat_minor, NULL FROM charge
+    ) AS i
+    GROUP BY i.account_id
+    ORDER BY i.account_id
     RETURNING account_id, volume_dm3, net_minor, vat_minor, currency
 ),
 lined AS (
     INSERT INTO bill_line (
         account_id, bill_no, line_no, meter_id, supply_point_id, from_at, to_at,
         opening_register_dm3, opening_read_at, closing_register_dm3, closing_read_at, volume_dm3,
-        tariff_code, tariff_valid_from, net_minor_per_1000_m3, vat_rate_bp, net_minor, vat_minor
+        tariff_code, tariff_valid_from, net_minor_per_1000_m3, vat_rate_bp, net_minor, vat_minor,
+        band_no, multiplier_bp, energy_wh, net_minor_per_gwh, days, days_of, opening_quality,
+        closing_quality
     )
-    SELECT l.account_id, :bill_no::text, l.line_no, l.meter_id, l.supply_point_id, l.from_at,
-           l.to_at, l.opening_register_dm3, l.opening_read_at, l.closing_register_dm3,
-           l.closing_read_at, l.volume_dm3, l.tariff_code, l.valid_from, l.net_minor_per_1000_m3,
-           l.vat_rate_bp, l.net_minor, l.vat_minor
+    SELECT l.account_id, :bill_no::text, l.line_no, l.meter_id, l.supply_point_id, l.part_from_at,
+           l.part_to_at, l.opening_register_dm3, l.opening_read_at, l.closing_register_dm3,
+           l.closing_read_at, l.volume_dm3, l.tariff_code, l.valid_from,
+           CASE WHEN NOT l.per_energy THEN l.price_minor END, l.vat_rate_bp, l.net_minor,
+           l.vat_minor, l.band_no, l.multiplier_bp, CASE WHEN l.per_energy THEN l.high - l.low END,
+           CASE WHEN l.per_energy THEN l.price_minor END, l.days, l.days_of, l.opening_quality,
+           l.closing_quality
     FROM line l
-    WHERE l.ready
     RETURNING 1
+),
+charged AS (
+    INSERT INTO bill_charge (
+        account_id, bill_no, charge_no, kind, from_day, to_day, tariff_code, tariff_valid_from,
+        line_no, quantity, vat_rate_bp, net_minor, vat_minor
+    )
+    SELECT c.account_id, :bill_no::text, c.charge_no, c.kind, c.from_day, c.to_day, c.tariff_code,
+           c.valid_from, c.line_no, c.quantity, c.vat_rate_bp, c.net_minor, c.vat_minor
+    FROM charge c
 ),
 moved AS (
     INSERT INTO transfer (
@@ -256,23 +484,50 @@ FROM unnest(:period_starts::date[]) AS p (period_start)
 WHERE NOT EXISTS (SELECT FROM bill b WHERE b.period_start = p.period_start);
 
 -- name: list_tariffs()
--- List every version of every tariff.
-SELECT tariff_code, valid_from, valid_to, net_minor_per_1000_m3, currency, approved_by
-FROM tariff
-ORDER BY tariff_code, valid_from;
+-- List every version of every tariff, with its bands as JSON.
+SELECT t.tariff_code, t.valid_from, t.valid_to, t.net_minor_per_1000_m3, t.currency, t.approved_by,
+       t.net_minor_per_gwh, t.rounding, t.norm_per, t.heating_months,
+       t.standing_net_minor_per_1000_days, t.standing_net_minor_per_month, t.discount_bp,
+       t.discount_norm, t.discount_norm_heating, (
+           SELECT json_agg(json_build_object(
+               'up_to', b.up_to, 'up_to_heating', b.up_to_heating,
+               'multiplier_bp', b.multiplier_bp, 'net_minor', b.net_minor
+           ) ORDER BY b.band_no)::text
+           FROM tariff_band b
+           WHERE b.tariff_code = t.tariff_code AND b.valid_from = t.valid_from
+       ) AS bands
+FROM tariff t
+ORDER BY t.tariff_code, t.valid_from;
 
 -- name: list_vat_rates()
 -- List the VAT rates in the order they came into force.
 SELECT valid_from, rate_bp FROM vat_rate ORDER BY valid_from;
 
--- name: add_tariff(tariff_code, valid_from, valid_to, net_minor_per_1000_m3, currency, approved_by)!
--- Add one version of a tariff; the schema refuses two prices for one day.
-INSERT INTO tariff (
-    tariff_code, valid_from, valid_to, net_minor_per_1000_m3, currency, approved_by
+-- name: add_tariff(tariff_code, valid_from, valid_to, net_minor_per_1000_m3, currency, approved_by, net_minor_per_gwh, rounding, norm_per, heating_months, standing_net_minor_per_1000_days, standing_net_minor_per_month, discount_bp, discount_norm, discount_norm_heating, band_nos, up_tos, up_to_heatings, multipliers, band_prices)!
+-- Add one version of a tariff with its bands; the schema refuses two prices for one day.
+WITH added AS (
+    INSERT INTO tariff (
+        tariff_code, valid_from, valid_to, net_minor_per_1000_m3, currency, approved_by,
+        net_minor_per_gwh, rounding, norm_per, heating_months, standing_net_minor_per_1000_days,
+        standing_net_minor_per_month, discount_bp, discount_norm, discount_norm_heating
+    )
+    VALUES (
+        :tariff_code, :valid_from, :valid_to, :net_minor_per_1000_m3, :currency, :approved_by,
+        :net_minor_per_gwh, :rounding, :norm_per, :heating_months,
+        :standing_net_minor_per_1000_days, :standing_net_minor_per_month, :discount_bp,
+        :discount_norm, :discount_norm_heating
+    )
+    RETURNING tariff_code, valid_from
 )
-VALUES (
-    :tariff_code, :valid_from, :valid_to, :net_minor_per_1000_m3, :currency, :approved_by
-);
+INSERT INTO tariff_band (
+    tariff_code, valid_from, band_no, up_to, up_to_heating, multiplier_bp, net_minor
+)
+SELECT added.*, band.*
+FROM added
+CROSS JOIN unnest(
+    :band_nos::integer[], :up_tos::bigint[], :up_to_heatings::bigint[], :multipliers::integer[],
+    :band_prices::bigint[]
+) AS band;
 
 -- name: tariff_billed_after(tariff_code, valid_to, ends_at)$
 -- Say whether any line was billed with this tariff for time after the given instant.
@@ -293,7 +548,7 @@ RETURNING valid_from;
 -- name: find_bills(account_id, bill_nos)
 -- Read bills of one account by their numbers.
 SELECT account_id, bill_no, period_start, period_end, revision, volume_dm3, net_minor, vat_minor,
-       total_minor, currency, issued_at, due_on
+       total_minor, currency, issued_at, due_on, kind, corrects_bill_no
 FROM bill
 WHERE account_id = :account_id AND bill_no = ANY (:bill_nos::text[])
 ORDER BY period_start DESC, revision DESC;
@@ -301,7 +556,7 @@ ORDER BY period_start DESC, revision DESC;
 -- name: list_bills(account_id, before, chunk)
 -- List bills of one account, newest first, older than the bill named.
 SELECT account_id, bill_no, period_start, period_end, revision, volume_dm3, net_minor, vat_minor,
-       total_minor, currency, issued_at, due_on
+       total_minor, currency, issued_at, due_on, kind, corrects_bill_no
 FROM bill
 WHERE account_id = :account_id
   AND (
@@ -318,10 +573,19 @@ LIMIT :chunk::bigint;
 -- Read the lines of some bills of one account.
 SELECT bill_no, line_no, meter_id, supply_point_id, from_at, to_at, opening_register_dm3,
        opening_read_at, closing_register_dm3, closing_read_at, volume_dm3, tariff_code,
-       tariff_valid_from, net_minor_per_1000_m3, vat_rate_bp, net_minor, vat_minor
+       tariff_valid_from, net_minor_per_1000_m3, vat_rate_bp, net_minor, vat_minor, band_no,
+       multiplier_bp, energy_wh, net_minor_per_gwh, days, days_of, opening_quality, closing_quality
 FROM bill_line
 WHERE account_id = :account_id AND bill_no = ANY (:bill_nos::text[])
 ORDER BY bill_no, line_no;
+
+-- name: list_bill_charges(account_id, bill_nos)
+-- Read the charges of some bills of one account.
+SELECT bill_no, charge_no, kind, from_day, to_day, tariff_code, tariff_valid_from, line_no, quantity,
+       detail::text AS detail, vat_rate_bp, net_minor, vat_minor
+FROM bill_charge
+WHERE account_id = :account_id AND bill_no = ANY (:bill_nos::text[])
+ORDER BY bill_no, charge_no;
 
 -- name: list_holds(period_start, after, chunk)
 -- List what holds the bills of a period, in order of account.

@@ -1,7 +1,8 @@
 -- The first half of the billing run: from readings to gas used, one installation at a time.
 -- Integers only. A register at an instant is, in this order: the installation's own opening or
 -- closing; the register with which a neighbouring usage already ends or begins there, so that no gas
--- is lost or counted twice; the latest trusted reading of the 24 hours up to the instant.
+-- is lost or counted twice; the latest trusted reading of the 24 hours up to the instant. Where a price
+-- or an account's terms change inside the month and no register is known, the stretch stays whole.
 
 -- name: plan_for_a_run()!
 -- Let every join of a chunk be a probe of an index, planned anew each time, until the commit.
@@ -34,7 +35,7 @@ SELECT array_agg(meter_id ORDER BY meter_id, installed_at) AS meter_ids,
        array_agg(installed_at ORDER BY meter_id, installed_at) AS installed_ats
 FROM claimed;
 
--- name: measure(meter_ids, installed_ats, period_start, start_at, end_at, cut_codes, cut_ats, at)^
+-- name: measure(meter_ids, installed_ats, period_start, start_at, end_at, end_day, cut_codes, cut_ats, days, day_ats, at)^
 -- Write the usage of locked installations, or note which register is missing or what waits.
 WITH chosen AS MATERIALIZED (
     SELECT i.*, EXISTS (
@@ -67,11 +68,23 @@ boundary AS (
     UNION ALL
     SELECT c.*, c.ends_at FROM chosen c
     UNION ALL
-    SELECT DISTINCT c.*, cut.at
+    SELECT c.*, cut.at
     FROM chosen c
-    JOIN unnest(:cut_codes::text[], :cut_ats::timestamptz[]) AS cut (tariff_code, at)
-        ON cut.at > c.begins_at AND cut.at < c.ends_at
-        AND (cut.tariff_code IS NULL OR cut.tariff_code = c.tariff_code)
+    CROSS JOIN LATERAL (
+        SELECT cut.at
+        FROM unnest(:cut_codes::text[], :cut_ats::timestamptz[]) AS cut (tariff_code, at)
+        WHERE cut.tariff_code IS NULL OR cut.tariff_code = c.tariff_code
+           OR cut.tariff_code IN (
+               SELECT t.tariff_code FROM account_terms t
+               WHERE t.account_id = c.account_id AND t.valid_from < :end_day::date
+           )
+        UNION
+        SELECT d.at
+        FROM account_terms t
+        JOIN unnest(:days::date[], :day_ats::timestamptz[]) AS d (day, at) ON d.day = t.valid_from
+        WHERE t.account_id = c.account_id
+    ) AS cut
+    WHERE cut.at > c.begins_at AND cut.at < c.ends_at
 ),
 chained AS (
     SELECT b.*, chain.register_dm3 AS chain_register_dm3, chain.turns AS chain_turns,
@@ -132,6 +145,7 @@ part AS MATERIALIZED (
            lead(p.turns) OVER line AS closing_turns,
            lead(p.read_at) OVER line AS closing_read_at
     FROM point p
+    WHERE p.register_dm3 IS NOT NULL OR p.boundary_at IN (p.begins_at, p.ends_at)
     WINDOW line AS (PARTITION BY p.meter_id, p.installed_at ORDER BY p.boundary_at)
 ),
 -- What a rule holds waits for a person before anything is measured, so that the person may still say
@@ -142,8 +156,6 @@ checked AS (
         WHEN p.waits THEN 'held_finding'
         WHEN p.opening_register_dm3 IS NULL AND p.from_at = p.begins_at THEN 'no_opening_register'
         WHEN p.closing_register_dm3 IS NULL AND p.to_at = p.ends_at THEN 'no_closing_register'
-        WHEN p.opening_register_dm3 IS NULL OR p.closing_register_dm3 IS NULL
-            THEN 'no_register_at_price_change'
         WHEN (p.closing_turns, p.closing_register_dm3) < (p.opening_turns, p.opening_register_dm3)
             OR p.closing_turns - p.opening_turns > 9000000000000000 / p.dial_dm3 - 1
             THEN 'no_closing_register'
@@ -177,14 +189,9 @@ written AS (
     ORDER BY meter_id, from_at
     RETURNING meter_id, installed_at
 ),
--- A register that lacks at a price change leaves no gap here: the account's hold says it.
 filled AS (
     DELETE FROM usage_gap g
-    USING (
-        SELECT meter_id, installed_at FROM written
-        UNION
-        SELECT meter_id, installed_at FROM lacking WHERE reason = 'no_register_at_price_change'
-    ) AS w
+    USING (SELECT DISTINCT meter_id, installed_at FROM written) AS w
     WHERE g.meter_id = w.meter_id AND g.installed_at = w.installed_at
       AND g.period_start = :period_start::date
 ),
@@ -192,7 +199,6 @@ noted AS (
     INSERT INTO usage_gap (meter_id, installed_at, period_start, account_id, reason, noted_at)
     SELECT meter_id, installed_at, :period_start::date, account_id, reason, :at::timestamptz
     FROM lacking
-    WHERE reason <> 'no_register_at_price_change'
     ORDER BY meter_id, installed_at
     ON CONFLICT (meter_id, installed_at, period_start)
         DO UPDATE SET reason = excluded.reason, noted_at = excluded.noted_at

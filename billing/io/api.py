@@ -22,6 +22,7 @@ from billing.io.wire import (
     AccountPath,
     AccountQuery,
     AccountShown,
+    BillChargeShown,
     BillDetail,
     BillLineShown,
     BillPage,
@@ -214,6 +215,10 @@ class AccountApi:
         return BillDetail(
             **shown[0].model_dump(),
             lines=[BillLineShown.model_validate(line, from_attributes=True) for line in bill.lines],
+            charges=[
+                BillChargeShown.model_validate(charge, from_attributes=True)
+                for charge in bill.charges
+            ],
         )
 
     async def _shown(self, account_id: str, bills: tuple[Bill, ...]) -> list[BillShown]:
@@ -352,6 +357,8 @@ def _bill(bill: Bill, *, owed_minor: int, in_transit: bool) -> BillShown:
         owed_minor=owed_minor,
         currency=bill.currency,
         state="in_transit" if state == "open" and in_transit else state,
+        kind=bill.kind,
+        corrects_bill_no=bill.corrects_bill_no,
         issued_at=bill.issued_at,
         due_on=bill.due_on,
     )

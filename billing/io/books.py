@@ -9,12 +9,12 @@ import asyncpg
 
 import sql
 from billing.audit import DebitAtBank, FactsPage
-from billing.bill import Bill, Line
+from billing.bill import Charge, Line
 from billing.debit import Debit, State
+from billing.io.rows import bill_of, charge_of, line_of, terms_of, usage_of
 from billing.ledger import Account, Phase, Transfer
 from billing.notice import Notice
 from billing.proof import Facts
-from billing.rating import Usage
 from metering.installation import Installation
 from metering.reading import Mark
 
@@ -43,6 +43,9 @@ class Books:
                 "readings": _Q.audited_readings(connection, account_ids=account_ids),
                 "bills": _Q.audited_bills(connection, account_ids=account_ids),
                 "lines": _Q.audited_lines(connection, account_ids=account_ids),
+                "charges": _Q.audited_charges(connection, account_ids=account_ids),
+                "accounts": _Q.audited_tariffs(connection, account_ids=account_ids),
+                "terms": _Q.audited_terms(connection, account_ids=account_ids),
                 "holds": _Q.audited_holds(connection, account_ids=account_ids),
                 "transfers": _Q.audited_transfers(connection, account_ids=account_ids),
                 "debits": _Q.audited_debits(connection, account_ids=account_ids),
@@ -89,9 +92,15 @@ def _facts(account_id: str, rows: Mapping[str, list[dict[str, Any]]]) -> Facts:
     lines: dict[str, list[Line]] = defaultdict(list)
     for row in rows["lines"]:
         del row["account_id"]
-        lines[row.pop("bill_no")].append(Line(**row))
+        lines[row.pop("bill_no")].append(line_of(row))
+    charges: dict[str, list[Charge]] = defaultdict(list)
+    for row in rows["charges"]:
+        del row["account_id"]
+        charges[row.pop("bill_no")].append(charge_of(row))
     return Facts(
         account_id=account_id,
+        opened_with=rows["accounts"][0]["tariff_code"],
+        terms=[terms_of(row) for row in rows["terms"]],
         installations=[Installation(**row) for row in rows["installations"]],
         dials_dm3=dials_dm3,
         readings={
@@ -100,8 +109,11 @@ def _facts(account_id: str, rows: Mapping[str, list[dict[str, Any]]]) -> Facts:
             )
             for row in rows["readings"]
         },
-        usages=[Usage(**row) for row in rows["usages"]],
-        bills=[Bill(**row, lines=tuple(lines[row["bill_no"]])) for row in rows["bills"]],
+        usages=[usage_of(row) for row in rows["usages"]],
+        bills=[
+            bill_of(row, tuple(lines[row["bill_no"]]), tuple(charges[row["bill_no"]]))
+            for row in rows["bills"]
+        ],
         held=frozenset(row["period_start"] for row in rows["holds"]),
         transfers=[_transfer(row) for row in rows["transfers"]],
         debits=[_debit(row) for row in rows["debits"]],

@@ -7,20 +7,14 @@ from typing import Any, Final
 import asyncpg
 
 import sql
-from billing.bill import Bill, Hold, HoldReason, Line, bill_no
+from billing.bill import Bill, Charge, Hold, HoldReason, Line, bill_no
 from billing.io.books import Books
+from billing.io.prices import Prices, prices_as_json, read_prices
+from billing.io.rows import bill_of, charge_of, line_of
 from billing.ledger import Transfer
 from billing.period import midnight
 from billing.reconcile import NOTHING_ISSUED, NOTHING_MEASURED, Issued, Measured, Run
-from billing.tariff import (
-    Tariff,
-    TariffBilledError,
-    TariffOverlapError,
-    TariffUnknownError,
-    VatRate,
-    cuts,
-    price_intervals,
-)
+from billing.tariff import cuts, price_intervals
 
 _USAGE = sql.queries("usage")
 _BILLS = sql.queries("bills")
@@ -29,7 +23,7 @@ _BILLS = sql.queries("bills")
 _FIRST: Final = ("", datetime(2000, 1, 1, tzinfo=UTC))
 
 
-class BillingStore(Books):
+class BillingStore(Prices, Books):
     """Everything billing asks of the database but mandates and debits."""
 
     # The run ------------------------------------------------------------------------------------
@@ -50,7 +44,8 @@ class BillingStore(Books):
             )
             if claimed["meter_ids"] is None:
                 return NOTHING_MEASURED
-            tariffs, vat_rates = await _prices(connection)
+            tariffs, vat_rates = await read_prices(connection)
+            days = run.period.days_with_end()
             inside = cuts(tariffs, vat_rates, run.period, run.zone)
             row = await _USAGE.measure(
                 connection,
@@ -59,8 +54,11 @@ class BillingStore(Books):
                 period_start=run.period.start,
                 start_at=start_at,
                 end_at=end_at,
+                end_day=run.period.end,
                 cut_codes=[cut.tariff_code for cut in inside],
                 cut_ats=[cut.at for cut in inside],
+                days=days,
+                day_ats=[midnight(day, run.zone) for day in days],
                 at=run.at,
             )
         last = (claimed["meter_ids"][-1], claimed["installed_ats"][-1])
@@ -90,7 +88,9 @@ class BillingStore(Books):
             )
             if account_ids is None:
                 return NOTHING_ISSUED
-            prices = price_intervals(*await _prices(connection), run.period, run.zone)
+            found = price_intervals(*await read_prices(connection), run.period, run.zone)
+            prices, bands = prices_as_json(found)
+            days = run.period.days_with_end()
             row = await _BILLS.issue_bills(
                 connection,
                 account_ids=account_ids,
@@ -101,13 +101,10 @@ class BillingStore(Books):
                 bill_no=bill_no(run.period, 1),
                 due_on=run.period.due_on,
                 at=run.at,
-                price_codes=[price.tariff_code for price in prices],
-                price_days=[price.tariff_valid_from for price in prices],
-                price_currencies=[price.currency for price in prices],
-                price_froms=[price.from_at for price in prices],
-                price_tos=[price.to_at for price in prices],
-                prices=[price.net_minor_per_1000_m3 for price in prices],
-                price_vats=[price.vat_rate_bp for price in prices],
+                days=days,
+                day_ats=[midnight(day, run.zone) for day in days],
+                prices=prices,
+                bands=bands,
             )
             await _BILLS.release_holds(
                 connection, account_ids=account_ids, period_start=run.period.start
@@ -133,62 +130,6 @@ class BillingStore(Books):
         async with self._pool.acquire() as connection:
             rows = _BILLS.periods_without_bills(connection, period_starts=list(starts))
             return {row["period_start"] async for row in rows}
-
-    # Prices -------------------------------------------------------------------------------------
-
-    async def tariffs(self) -> tuple[Tariff, ...]:
-        """Return every version of every tariff, in order of code and day."""
-        async with self._pool.acquire() as connection:
-            return (await _prices(connection))[0]
-
-    async def vat_rates(self) -> tuple[VatRate, ...]:
-        """Return the VAT rates in the order they came into force."""
-        async with self._pool.acquire() as connection:
-            return (await _prices(connection))[1]
-
-    async def add_tariff(self, tariff: Tariff) -> None:
-        """Add one version of a tariff; an open one is never ended by this, only by end_tariff.
-
-        Raises:
-            TariffOverlapError: another version is valid on one of its days.
-        """
-        try:
-            async with self._pool.acquire() as connection:
-                await _BILLS.add_tariff(
-                    connection,
-                    tariff_code=tariff.tariff_code,
-                    valid_from=tariff.valid_from,
-                    valid_to=tariff.valid_to,
-                    net_minor_per_1000_m3=tariff.net_minor_per_1000_m3,
-                    currency=tariff.currency,
-                    approved_by=tariff.approved_by,
-                )
-        except (asyncpg.ExclusionViolationError, asyncpg.UniqueViolationError) as error:
-            if error.constraint_name not in {"tariff_overlaps", "tariff_pkey"}:
-                raise
-            raise TariffOverlapError(
-                tariff_code=tariff.tariff_code, valid_from=tariff.valid_from
-            ) from error
-
-    async def end_tariff(self, tariff_code: str, *, valid_to: date, zone: str) -> None:
-        """End the open version of a tariff on the day before ``valid_to``.
-
-        Raises:
-            TariffBilledError: time after that day's midnight has been billed with it.
-            TariffUnknownError: no version is open that began before that day.
-        """
-        async with self._pool.acquire() as connection, connection.transaction():
-            await _BILLS.lock_prices_for_change(connection)
-            if await _BILLS.tariff_billed_after(
-                connection,
-                tariff_code=tariff_code,
-                valid_to=valid_to,
-                ends_at=midnight(valid_to, zone),
-            ):
-                raise TariffBilledError(tariff_code=tariff_code, valid_to=valid_to)
-            ended = await _BILLS.end_tariff(connection, tariff_code=tariff_code, valid_to=valid_to)
-            if ended is None:
-                raise TariffUnknownError(tariff_code=tariff_code, valid_to=valid_to)
 
     # Bills and what is owed ---------------------------------------------------------------------
 
@@ -274,20 +215,18 @@ async def insert_transfers(connection: asyncpg.Connection, transfers: Iterable[T
     )
 
 
-async def _prices(
-    connection: asyncpg.Connection,
-) -> tuple[tuple[Tariff, ...], tuple[VatRate, ...]]:
-    tariffs = [Tariff(**dict(row)) async for row in _BILLS.list_tariffs(connection)]
-    vat_rates = [VatRate(**dict(row)) async for row in _BILLS.list_vat_rates(connection)]
-    return tuple(tariffs), tuple(vat_rates)
-
-
 async def _with_lines(
     connection: asyncpg.Connection, account_id: str, rows: Sequence[asyncpg.Record]
 ) -> tuple[Bill, ...]:
     lines: dict[str, list[Line]] = {row["bill_no"]: [] for row in rows}
-    found = _BILLS.list_bill_lines(connection, account_id=account_id, bill_nos=list(lines))
-    async for line in found:
-        values: dict[str, Any] = dict(line)
-        lines[values.pop("bill_no")].append(Line(**values))
-    return tuple(Bill(**dict(row), lines=tuple(lines[row["bill_no"]])) for row in rows)
+    charges: dict[str, list[Charge]] = {row["bill_no"]: [] for row in rows}
+    about: dict[str, Any] = {"account_id": account_id, "bill_nos": list(lines)}
+    async for row in _BILLS.list_bill_lines(connection, **about):
+        values = dict(row)
+        lines[values.pop("bill_no")].append(line_of(values))
+    async for row in _BILLS.list_bill_charges(connection, **about):
+        values = dict(row)
+        charges[values.pop("bill_no")].append(charge_of(values))
+    return tuple(
+        bill_of(row, tuple(lines[row["bill_no"]]), tuple(charges[row["bill_no"]])) for row in rows
+    )

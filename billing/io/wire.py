@@ -1,7 +1,7 @@
 """What accounts, tariffs and bills look like on the wire of the API."""
 
 from datetime import date
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -113,15 +113,34 @@ class NewTariff(Wire):
         return self
 
 
+class BandShown(Wire):
+    """Gas of a month up to a bound (dm3, or Wh), and what it costs."""
+
+    up_to: int | None
+    up_to_heating: int | None
+    multiplier_bp: Annotated[int, Field(description="times the tariff's price: 12000 is 1.2")]
+    net_minor: Annotated[int | None, Field(description="a price of its own instead")]
+
+
 class TariffShown(Wire):
-    """One version of a tariff."""
+    """One version of a tariff, with everything a price is made of."""
 
     tariff_code: TariffCode
     valid_from: date
     valid_to: date | None
-    net_minor_per_1000_m3: int
+    net_minor_per_1000_m3: int | None
     currency: Currency
     approved_by: str
+    net_minor_per_gwh: int | None
+    rounding: str
+    norm_per: str
+    heating_months: list[int]
+    standing_net_minor_per_1000_days: int
+    standing_net_minor_per_month: int
+    discount_bp: int
+    discount_norm: int | None
+    discount_norm_heating: int | None
+    bands: list[BandShown]
 
 
 class TariffList(Wire):
@@ -169,12 +188,17 @@ class BillShown(Wire):
     owed_minor: Minor
     currency: Currency
     state: Annotated[str, Field(description="open, in_transit (a debit is under way) or paid")]
+    kind: Annotated[str, Field(description="bill, cancellation or rebill")]
+    corrects_bill_no: BillNo | None
     issued_at: Instant
     due_on: date
 
 
 class BillLineShown(Wire):
-    """One meter, one stretch of time, one price: from register to register."""
+    """One part of a stretch of gas, one price, one VAT rate, one band.
+
+    The registers are those of the whole stretch; the line is ``days`` of its ``days_of`` days.
+    """
 
     line_no: int
     meter_id: MeterId
@@ -188,16 +212,42 @@ class BillLineShown(Wire):
     volume_dm3: int
     tariff_code: TariffCode
     tariff_valid_from: date
-    net_minor_per_1000_m3: int
+    net_minor_per_1000_m3: int | None
     vat_rate_bp: Annotated[int, Field(description="basis points: 1600 is 16 per cent")]
+    net_minor: Minor
+    vat_minor: Minor
+    band_no: int
+    multiplier_bp: Annotated[int, Field(description="times the price: 12000 is 1.2")]
+    energy_wh: int | None
+    net_minor_per_gwh: int | None
+    days: int
+    days_of: int
+    opening_quality: Annotated[str, Field(description="read or estimated")]
+    closing_quality: Annotated[str, Field(description="read or estimated")]
+
+
+class BillChargeShown(Wire):
+    """What a bill asks for besides gas; a discount is negative."""
+
+    charge_no: int
+    kind: str
+    from_day: date
+    to_day: date
+    tariff_code: TariffCode | None
+    tariff_valid_from: date | None
+    line_no: Annotated[int | None, Field(description="the line that a discount is for")]
+    quantity: Annotated[int | None, Field(description="days, or the dm3 (Wh) of a discount")]
+    detail: dict[str, Any]
+    vat_rate_bp: int
     net_minor: Minor
     vat_minor: Minor
 
 
 class BillDetail(BillShown):
-    """A bill with its lines."""
+    """A bill with its lines and charges."""
 
     lines: list[BillLineShown]
+    charges: list[BillChargeShown]
 
 
 class BillPage(Wire):

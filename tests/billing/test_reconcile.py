@@ -364,7 +364,7 @@ class TestRegisters:
         await town.read("AQ-1", FEB_1, 120)
         await run(pool, FEBRUARY)
 
-        assert [row[-1] for row in (await town.books())["usage"]] == [100, 200]
+        assert [row[-3] for row in (await town.books())["usage"]] == [100, 200]
 
     async def test_is_the_one_the_next_bill_began_with(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
@@ -380,7 +380,7 @@ class TestRegisters:
         await town.read("AQ-1", FEB_1, 120)
         await run(pool, JANUARY)
 
-        assert [row[-1] for row in (await town.books())["usage"]] == [90, 200]
+        assert [row[-3] for row in (await town.books())["usage"]] == [90, 200]
 
     async def test_is_not_believed_when_it_stands_below_the_first(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
@@ -480,18 +480,38 @@ class TestHolds:
         assert (counts.billed, counts.held) == (1, 0)
         assert (await town.books())["bill_hold"] == []
 
-    async def test_says_that_a_register_lacks_at_the_price_change(
+    async def test_does_not_wait_for_a_register_at_a_price_change(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
     ) -> None:
-        """How much was burnt before the 15th is measured, or held, but not divided by days."""
+        """Nobody read the meter on the 15th: 14 of 31 days have the old price, 17 the new one.
+
+        75 500 x 14 / 31 is 34 096.8 dm3, so 34 097 and 41 403; net 205.31 and 265.18, VAT 32.85 and
+        42.43.
+        """
         town = Town(owner)
         await town.tariff(602_142, "2025-01-01", "2026-01-15")
         await town.tariff(640_490, "2026-01-15")
         await town.home("1", {HUNG: 0, JAN_1: 0, FEB_1: 75_500})
-        await run(pool)
-        assert await hold_of(pool) == ("no_register_at_price_change", "AQ-1")
 
-        await town.read("AQ-1", JAN_15, 30_000)
+        counts = await run(pool)
+
+        assert (counts.billed, counts.lines, counts.total_minor) == (1, 2, 54_577)
+        bill = await BillingStore(pool).bill("AC-1", "2026-01")
+        assert bill is not None
+        assert [(line.volume_dm3, line.days, line.days_of) for line in bill.lines] == [
+            (34_097, 14, 31),
+            (41_403, 17, 31),
+        ]
+
+    async def test_takes_the_register_of_a_price_change_where_there_is_one(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """A reading of that midnight says more than the calendar."""
+        town = Town(owner)
+        await town.tariff(602_142, "2025-01-01", "2026-01-15")
+        await town.tariff(640_490, "2026-01-15")
+        await town.home("1", {HUNG: 0, JAN_1: 0, JAN_15: 30_000, FEB_1: 75_500})
+
         counts = await run(pool)
 
         assert (counts.billed, counts.lines, counts.total_minor) == (1, 2, 54_759)
@@ -510,20 +530,23 @@ class TestHolds:
 
         assert (counts.billed, counts.lines, counts.held) == (1, 1, 0)
 
-    async def test_says_so_when_the_account_changed_its_tariff_too_late(
+    async def test_does_not_come_from_a_price_that_is_known_too_late(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
     ) -> None:
-        """Measured in one piece for a price without change, it cannot be cut afterwards."""
+        """Measured in one piece, the gas is divided by days when the price turns out to change."""
         town = Town(owner)
-        await town.tariff(602_142, "2025-01-01", "2026-01-15", code="changing")
-        await town.tariff(640_490, "2026-01-15", code="changing")
-        await town.home("1", {HUNG: 0, JAN_1: 0, FEB_1: 10})
+        await town.home("1", {HUNG: 0, JAN_1: 0, FEB_1: 31_000})
         await run(pool)
-        await owner.execute("UPDATE account SET tariff_code = 'changing'")
+        assert await hold_of(pool) == ("no_price", "AQ-1")
+        await town.tariff(602_142, "2025-01-01", "2026-01-15")
+        await town.tariff(640_490, "2026-01-15")
 
-        await run(pool)
+        counts = await run(pool)
 
-        assert await hold_of(pool) == ("no_register_at_price_change", "AQ-1")
+        assert (counts.billed, counts.held, counts.volume_dm3) == (1, 0, 31_000)
+        bill = await BillingStore(pool).bill("AC-1", "2026-01")
+        assert bill is not None
+        assert [line.volume_dm3 for line in bill.lines] == [14_000, 17_000]
 
     async def test_ends_when_the_meter_turns_out_not_to_have_hung_there(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
@@ -546,9 +569,10 @@ class TestHolds:
         assert sorted(HoldReason) == [
             "held_finding",
             "no_closing_register",
+            "no_energy",
             "no_opening_register",
             "no_price",
-            "no_register_at_price_change",
+            "not_measured",
         ]
 
 

@@ -49,7 +49,7 @@ class TestPriceIntervals:
 
         assert price.from_at == datetime(2025, 12, 31, 19, tzinfo=UTC)
         assert price.to_at == datetime(2026, 1, 31, 19, tzinfo=UTC)
-        assert (price.net_minor_per_1000_m3, price.vat_rate_bp) == (640_490, 1600)
+        assert (price.tariff.net_minor_per_unit, price.vat_rate_bp) == (640_490, 1600)
 
     def test_is_cut_where_tariff_and_tax_change(self) -> None:
         """A longer stretch over two changes has three prices that touch."""
@@ -58,14 +58,14 @@ class TestPriceIntervals:
 
         found = price_intervals(tariffs, RATES, span, ZONE)
 
-        assert [(one.net_minor_per_1000_m3, one.vat_rate_bp) for one in found] == [
+        assert [(one.tariff.net_minor_per_unit, one.vat_rate_bp) for one in found] == [
             (1, 1200),
             (1, 1600),
             (2, 1600),
         ]
         assert found[0].to_at == found[1].from_at == datetime(2025, 12, 31, 19, tzinfo=UTC)
         assert found[1].to_at == found[2].from_at == datetime(2026, 1, 9, 19, tzinfo=UTC)
-        assert found[2].tariff_valid_from == date(2026, 1, 10)
+        assert found[2].tariff.valid_from == date(2026, 1, 10)
 
     def test_has_no_price_before_the_first_and_after_the_last(self) -> None:
         """A day without an approved price is not billed at its neighbour's."""

@@ -12,9 +12,10 @@ from billing import rating
 from billing.bill import draft
 from billing.io.store import BillingStore
 from billing.period import Period
-from billing.rating import Usage
+from billing.rating import Household, Rated, Usage
 from billing.reconcile import reconcile
 from billing.tariff import Tariff, VatRate, price_intervals
+from billing.terms import spans
 from tests.billing.town import Town
 
 FOLDER = Path(__file__).parents[1] / "vectors" / "bills"
@@ -141,14 +142,23 @@ class TestWorkedBills:
             vector["zone"],
         )
 
-        lines = rating.rate(usages(vector), prices, tariff_code="household", currency="KZT")
+        household = Household(
+            currency="KZT",
+            spans=spans((), opened_with="household", period=period),
+            period=period,
+            zone=vector["zone"],
+        )
 
-        assert isinstance(lines, tuple)
+        rated = rating.rate(usages(vector), prices, household)
+
+        assert isinstance(rated, Rated)
         for name in LINE_FIELDS:
-            assert [getattr(line, name) for line in lines] == [
+            assert [getattr(line, name) for line in rated.lines] == [
                 line[name] for line in vector["expected"]["lines"]
             ]
         at = period.bounds(vector["zone"])[1]
-        bill = draft(lines, account_id="AC-1", currency="KZT", period=period, at=at)
+        bill = draft(
+            rated.lines, rated.charges, account_id="AC-1", currency="KZT", period=period, at=at
+        )
         for name, value in vector["expected"]["bill"].items():
             assert str(getattr(bill, name)) == str(value)
