@@ -750,6 +750,118 @@ WHERE NOT EXISTS (
     WHERE l.meter_id = r.meter_id AND l.from_at = r.from_at AND l.revision > r.revision
 );
 
+-- An estimated register that holds, and what was read around it: in the 24 hours up to its instant, last
+-- before it, first after it. Each look-up ends at the first row of its index.
+CREATE VIEW estimate_sighting AS
+SELECT e.account_id, e.meter_id, e.installed_at, e.period_start, e.to_at,
+       e.closing_register_dm3 AS register_dm3, e.closing_turns AS turns,
+       near.read_at AS near_read_at, near.register_dm3 AS near_dm3, near.turns AS near_turns,
+       low.read_at AS low_read_at, low.register_dm3 AS low_dm3, low.turns AS low_turns,
+       high.read_at AS high_read_at, high.register_dm3 AS high_dm3, high.turns AS high_turns
+FROM (
+    SELECT u.account_id, u.meter_id, u.installed_at, u.period_start, u.to_at,
+           u.closing_register_dm3, u.closing_turns
+    FROM usage u
+    WHERE u.closing_quality = 'estimated' AND NOT EXISTS (
+        SELECT FROM usage_revision r WHERE r.meter_id = u.meter_id AND r.from_at = u.from_at
+    )
+    UNION ALL
+    SELECT r.account_id, r.meter_id, r.installed_at, r.period_start, r.to_at,
+           r.closing_register_dm3, r.closing_turns
+    FROM usage_revision r
+    WHERE r.closing_quality = 'estimated' AND NOT EXISTS (
+        SELECT FROM usage_revision l
+        WHERE l.meter_id = r.meter_id AND l.from_at = r.from_at AND l.revision > r.revision
+    )
+) AS e
+JOIN installation i ON i.meter_id = e.meter_id AND i.installed_at = e.installed_at
+LEFT JOIN LATERAL (
+    SELECT t.read_at, t.register_dm3, t.turns
+    FROM (
+        (
+            SELECT r.read_at, r.register_dm3, r.turns
+            FROM reading r
+            WHERE r.meter_id = e.meter_id AND r.read_at >= e.installed_at AND r.read_at <= e.to_at
+              AND r.verdict = 'billable' AND NOT EXISTS (
+                  SELECT FROM reading_correction c
+                  WHERE c.meter_id = r.meter_id AND c.read_at = r.read_at
+              )
+            ORDER BY r.read_at DESC
+            LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT d.read_at, d.register_dm3, d.turns
+            FROM reading_decision d
+            WHERE d.meter_id = e.meter_id AND d.read_at >= e.installed_at AND d.read_at <= e.to_at
+              AND NOT EXISTS (
+                  SELECT FROM reading_correction c
+                  WHERE c.meter_id = d.meter_id AND c.read_at = d.read_at
+              )
+            ORDER BY d.read_at DESC
+            LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT c.read_at, c.register_dm3, c.turns
+            FROM reading_correction c
+            WHERE c.meter_id = e.meter_id AND c.read_at >= e.installed_at AND c.read_at <= e.to_at
+            ORDER BY c.read_at DESC, c.revision DESC
+            LIMIT 1
+        )
+    ) AS t
+    ORDER BY t.read_at DESC
+    LIMIT 1
+) AS low ON true
+LEFT JOIN LATERAL (
+    SELECT low.read_at, low.register_dm3, low.turns
+    WHERE low.read_at > e.to_at - interval '24 hours'
+) AS near ON true
+LEFT JOIN LATERAL (
+    SELECT t.read_at, t.register_dm3, t.turns
+    FROM (
+        (
+            SELECT r.read_at, r.register_dm3, r.turns
+            FROM reading r
+            WHERE r.meter_id = e.meter_id AND r.read_at > e.to_at
+              AND r.read_at < coalesce(i.removed_at, 'infinity')
+              AND r.verdict = 'billable' AND NOT EXISTS (
+                  SELECT FROM reading_correction c
+                  WHERE c.meter_id = r.meter_id AND c.read_at = r.read_at
+              )
+            ORDER BY r.read_at
+            LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT d.read_at, d.register_dm3, d.turns
+            FROM reading_decision d
+            WHERE d.meter_id = e.meter_id AND d.read_at > e.to_at
+              AND d.read_at < coalesce(i.removed_at, 'infinity')
+              AND NOT EXISTS (
+                  SELECT FROM reading_correction c
+                  WHERE c.meter_id = d.meter_id AND c.read_at = d.read_at
+              )
+            ORDER BY d.read_at
+            LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT c.read_at, c.register_dm3, c.turns
+            FROM reading_correction c
+            WHERE c.meter_id = e.meter_id AND c.read_at > e.to_at
+              AND c.read_at < coalesce(i.removed_at, 'infinity')
+            ORDER BY c.read_at, c.revision DESC
+            LIMIT 1
+        )
+        UNION ALL
+        SELECT i.removed_at, i.closing_dm3, i.closing_turns WHERE i.removed_at > e.to_at
+    ) AS t
+    ORDER BY t.read_at
+    LIMIT 1
+) AS high ON true
+WHERE e.to_at IS DISTINCT FROM i.removed_at;
+
 -- Group account_id --------------------------------------------------------------------------------
 
 -- A personal account: who owes, without saying who that is.
@@ -788,6 +900,7 @@ CREATE TABLE account_terms (
     said_at     timestamptz NOT NULL,
     PRIMARY KEY (account_id, valid_from, revision)
 );
+CREATE INDEX account_terms_said ON account_terms (said_at);
 
 -- A bill, once issued, is never changed; a correction is another revision: the cancellation of a bill,
 -- with every sign turned, or what takes its place.
@@ -1196,7 +1309,7 @@ END $$;
 GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
 REVOKE INSERT ON ledger_account, vat_rate, bucket, trusted_reading FROM aqkol_service;
-REVOKE INSERT ON held_reading, held_period, usage_now FROM aqkol_service;
+REVOKE INSERT ON held_reading, held_period, usage_now, estimate_sighting FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;
 GRANT UPDATE (version) ON bucket TO aqkol_service;
 GRANT UPDATE (until), DELETE ON ingest_worker TO aqkol_service;
