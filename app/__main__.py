@@ -15,8 +15,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app import doctor as examination
 from app import (
+    account_cli,
+    bill_cli,
     intake,
     logs,
     meter_cli,
@@ -29,6 +30,7 @@ from app import (
     verbs,
     wiring,
 )
+from app import doctor as examination
 from app.bench.cli import bench
 from app.broker_cli import broker
 from app.command import (
@@ -57,10 +59,18 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
-GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench,
-    "meter": meter_cli.meter, "source": source_cli.source,
-    "upload": upload_cli.upload, "rules": rules_cli.rules,
-    "standard": standard_cli.standard}  # fmt: skip
+GROUPS: Final = {
+    "simulate": simulate,
+    "broker": broker,
+    "bench": bench,
+    "meter": meter_cli.meter,
+    "source": source_cli.source,
+    "upload": upload_cli.upload,
+    "rules": rules_cli.rules,
+    "standard": standard_cli.standard,
+    "bill": bill_cli.bill,
+    "account": account_cli.account,
+}
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
 

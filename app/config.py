@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from billing.payee import Payee
+
 PREFIX: Final = "AQKOL_"
 MASK: Final = "****"
 
@@ -59,6 +61,12 @@ class Settings(BaseSettings):
     # What else a town wants to know of a volume: at standard conditions; as energy, by whose rule.
     standard_volume: Literal["off", "on"] = "off"
     energy_rule: Literal["off", "uk", "it", "de"] = "off"
+    # Whom bills are paid to; all five or none.
+    payee_name: str | None = None
+    payee_bin: str | None = None
+    payee_iban: str | None = None
+    payee_kbe: str | None = None
+    payee_knp: str | None = None
     # The folder of the embedded servers.
     state: Path = Path(".aqkol")
     log_format: LogFormat = "auto"
@@ -113,6 +121,12 @@ class Settings(BaseSettings):
             raise ValueError("AQKOL_MQTT_CERT and AQKOL_MQTT_KEY belong together")
         return self
 
+    @model_validator(mode="after")
+    def _can_be_paid(self) -> Self:
+        """Refuse half a payee, or one with a typing error: money would go astray."""
+        _ = self.payee
+        return self
+
     @field_validator("bank_url", "public_url")
     @classmethod
     def _is_web(cls, value: str | None) -> str | None:
@@ -133,6 +147,23 @@ class Settings(BaseSettings):
                 f"{value!r} is not the name of a time zone, such as Asia/Almaty"
             ) from error
         return value
+
+    @property
+    def payee(self) -> Payee | None:
+        """Whom bills are paid to; None where nobody has said."""
+        told = (
+            self.payee_name,
+            self.payee_bin,
+            self.payee_iban,
+            self.payee_kbe,
+            self.payee_knp,
+        )
+        name, bin_, iban, kbe, knp = told
+        if name is None or bin_ is None or iban is None or kbe is None or knp is None:
+            if any(part is not None for part in told):
+                raise ValueError("AQKOL_PAYEE_NAME, _BIN, _IBAN, _KBE and _KNP belong together")
+            return None
+        return Payee(name=name, bin=bin_, iban=iban, kbe=kbe, knp=knp)
 
     @property
     def brokers(self) -> tuple[str, ...]:

@@ -30,10 +30,21 @@ from billing.io.accounts import (
     NoSuchTariffError,
 )
 from billing.io.api import AccountApi, BillingApi
+from billing.io.api_bills import DocumentApi
 from billing.io.api_debits import DebitApi, NoBankError
+from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
+from billing.io.records import BillUnknownError, Records
 from billing.io.store import BillingStore
 from billing.io.views import Views
+from billing.io.vouchers import (
+    VoucherDiffersError,
+    VoucherRevokedError,
+    Vouchers,
+    VoucherSpentError,
+    VoucherUnknownError,
+    VoucherUnusableError,
+)
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
 from billing.period import Calendar, Period
 from billing.reconcile import PeriodNotOverError
@@ -116,6 +127,7 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     AccountUnknownError: problems.NOT_FOUND,
     NoSuchAccountError: problems.NOT_FOUND,
     NoSuchMandateError: problems.NOT_FOUND,
+    BillUnknownError: problems.NOT_FOUND,
     MeterDiffersError: problem_type(409, "meter-differs", "This meter is registered differently"),
     MeterKnownError: problem_type(409, "meter-known", "A meter with this id is registered"),
     KeyKnownError: problem_type(409, "key-known", "A meter has, or had, this key"),
@@ -235,6 +247,17 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NoSuchTariffError: problem_type(
         422, "tariff-unknown", "No price of this tariff exists in this currency"
     ),
+    VoucherUnknownError: problems.NOT_FOUND,
+    VoucherDiffersError: problem_type(
+        409, "voucher-differs", "This document was entered already, with other words"
+    ),
+    VoucherRevokedError: problem_type(
+        409, "voucher-revoked", "The voucher was revoked already, for another reason"
+    ),
+    VoucherSpentError: problem_type(409, "voucher-spent", "Nothing of the voucher is left"),
+    VoucherUnusableError: problem_type(
+        422, "voucher-unusable", "The voucher has expired or is in another currency"
+    ),
     UploadUnknownError: problems.NOT_FOUND,
     UploadOvertakenError: problem_type(
         409, "upload-overtaken", "Somebody else is sending the same file"
@@ -300,12 +323,14 @@ class _TokenDesk:
 def routes(deps: WebDeps) -> tuple[Bound, ...]:
     """Return every route of the service, bound to what it works with."""
     accounts = AccountStore(pool=deps.pool)
-    store = BillingStore(deps.pool)
     calendar = Calendar(zone=deps.zone)
+    conversions = Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted)
+    store = BillingStore(deps.pool, conversions=conversions)
     gaps = Gaps(pool=deps.pool, calendar=calendar)
     document: dict[str, Any] = {}
     apis = (
         AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
+        DocumentApi(records=Records(pool=deps.pool, zone=deps.zone)),
         DebitApi(
             store=Debits(deps.pool),
             views=Views(pool=deps.pool),
@@ -318,6 +343,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             zone=deps.zone,
             go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
         ),
+        VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         SourceApi(book=SourceBook(pool=deps.pool)),
@@ -329,7 +355,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         RuleApi(rules=Rules(deps.pool), findings=FindingDesk(pool=deps.pool), calendar=calendar),
         UseApi(
             uses=Uses(pool=deps.pool, midnight=calendar.midnight),
-            conversions=Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted),
+            conversions=conversions,
             window_of=lambda label: window_of(Period.parse(label), deps.zone),
         ),
         StandardApi(standards=Standards(pool=deps.pool, day_of=calendar.day_of)),

@@ -11,6 +11,7 @@
     credit left by a bill     receivable             <- resident_credit         credit/<bill>/<n>
     credit used on a bill     resident_credit        <- receivable              credit/<bill>/<n>
     credit to be sent back    resident_credit        <- refund_due              refund/<bill>/<n>
+    paid by a voucher         voucher                <- receivable   voucher/<voucher>/<bill>
 
 A bill that asks less than nothing, as a cancellation does, moves it the other way. Left of the
 arrow stands the debited account, right of it the credited one. Only "posted" rows count in a
@@ -27,7 +28,7 @@ from typing import Final
 
 
 class Account(StrEnum):
-    """The chart of accounts; table ledger_account holds the same seven."""
+    """The chart of accounts; table ledger_account holds the same."""
 
     RECEIVABLE = "receivable"
     REVENUE = "revenue"
@@ -36,6 +37,9 @@ class Account(StrEnum):
     BANK = "bank"
     RESIDENT_CREDIT = "resident_credit"
     REFUND_DUE = "refund_due"
+    VOUCHER = "voucher"
+    PENALTY = "penalty"
+    CARRIED = "carried"
 
 
 class Phase(StrEnum):

@@ -20,6 +20,7 @@ from billing.period import Period
 from billing.rating import Usage
 from billing.tariff import PriceInterval
 from billing.terms import Terms
+from billing.voucher import Voucher
 from metering.consumption import register_at
 from metering.installation import Installation
 from metering.reading import Mark
@@ -134,6 +135,7 @@ class Facts:
     revisions: Sequence[Revision] = ()
     corrections: Sequence[Corrected] = ()
     adjustments: Sequence[Adjusted] = ()
+    vouchers: Sequence[Voucher] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

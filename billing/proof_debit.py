@@ -19,6 +19,7 @@ from billing.ledger import (
 )
 from billing.period import local_day
 from billing.proof import Facts, Finding, Kind, compare_transfers
+from billing.voucher import PREFIX as VOUCHERS
 
 # The bank has the resident's money, or has handed it to us.
 TAKEN_BY_BANK: Final = frozenset({PaymentStatus.CONFIRMED, PaymentStatus.PAID_OUT})
@@ -79,6 +80,7 @@ def check_debits(facts: Facts, *, zone: str) -> Iterator[Finding]:
         and not (
             one.transfer_id.startswith(("bill/", "credit/", "refund/")) and one.bill_no in bills
         )
+        and not one.transfer_id.startswith(VOUCHERS)
     }
     yield from compare_transfers({}, orphans)
 
@@ -94,8 +96,13 @@ def _before(one: Debit, two: Debit) -> bool:
 def _check_amount(
     debit: Debit, bill: Bill, earlier: Sequence[Debit], transfers: Sequence[Transfer]
 ) -> Iterator[Finding]:
-    """A debit asks for what its bill was owed when the earlier attempts had come to their end."""
-    paid_minor = -sum(
+    """A debit asks for what vouchers left when the earlier attempts had come to their end."""
+    granted = [
+        one
+        for one in transfers
+        if one.bill_no == bill.bill_no and one.transfer_id.startswith(VOUCHERS)
+    ]
+    paid_minor = -balance_minor(Account.RECEIVABLE, granted) - sum(
         balance_minor(Account.RECEIVABLE, _of_debit(one, transfers).values()) for one in earlier
     )
     owed_minor = bill.total_minor - paid_minor

@@ -152,6 +152,15 @@ SELECT account_id, mandate_id, bank_mandate_id
 FROM mandate
 WHERE account_id = ANY (:account_ids::text[]);
 
+-- name: audited_vouchers(account_ids)
+-- Read what was granted, and what of it was taken back.
+SELECT v.account_id, v.voucher_no, v.source, v.amount_minor, v.currency, v.valid_from, v.valid_to,
+       v.entered_by, v.entered_at, r.revoked_by, r.because AS revoked_because, r.revoked_at
+FROM voucher v
+LEFT JOIN voucher_revocation r USING (account_id, voucher_no)
+WHERE v.account_id = ANY (:account_ids::text[])
+ORDER BY v.account_id, v.voucher_no;
+
 -- name: debits_by_key(account_ids, keys)
 -- Find the debits that some payments at the bank name as their orders.
 SELECT d.account_id, d.bill_no, d.attempt, d.mandate_id, d.state, d.reason, d.amount_minor,

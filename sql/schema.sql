@@ -83,6 +83,9 @@ INSERT INTO ledger_account (code, side) VALUES
     ('vat', 'credit'),
     ('collections_in_transit', 'debit'),
     ('bank', 'debit'),
+    ('voucher', 'debit'),
+    ('penalty', 'credit'),
+    ('carried', 'debit'),
     -- Money of residents beyond what their bills ask, and what of it waits to be sent back.
     ('resident_credit', 'credit'),
     ('refund_due', 'credit');
@@ -980,9 +983,8 @@ CREATE TABLE bill_charge (
     account_id        text    NOT NULL,
     bill_no           text    NOT NULL,
     charge_no         integer NOT NULL CHECK (charge_no > 0),
-    kind              text    NOT NULL CHECK (
-        kind IN ('standing', 'discount', 'adjustment')
-    ),
+    kind              text    NOT NULL
+        CHECK (kind IN ('standing', 'discount', 'adjustment', 'penalty')),
     from_day          date    NOT NULL,
     to_day            date    NOT NULL CHECK (to_day > from_day),
     tariff_code       text,
@@ -1178,6 +1180,33 @@ CREATE TABLE adjustment_taken (
     PRIMARY KEY (account_id, period_start, correction_no, vat_rate_bp),
     FOREIGN KEY (account_id, period_start, correction_no, vat_rate_bp) REFERENCES adjustment,
     FOREIGN KEY (account_id, bill_no) REFERENCES bill
+);
+
+-- Money that an akimat grants a resident for gas, by a document; what is used of it stands in the ledger.
+CREATE TABLE voucher (
+    account_id   text        NOT NULL REFERENCES account,
+    voucher_no   integer     NOT NULL CHECK (voucher_no BETWEEN 1 AND 9999),
+    source       text        NOT NULL CHECK (length(source) BETWEEN 1 AND 200),
+    amount_minor bigint      NOT NULL CHECK (amount_minor BETWEEN 1 AND 1000000000000),
+    currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    valid_from   date        NOT NULL,
+    valid_to     date        NOT NULL CHECK (valid_to > valid_from),
+    entered_by   text        NOT NULL CHECK (length(entered_by) BETWEEN 1 AND 100),
+    entered_at   timestamptz NOT NULL,
+    PRIMARY KEY (account_id, voucher_no),
+    -- A document that is entered twice grants once.
+    CONSTRAINT document_grants_once UNIQUE (account_id, source)
+);
+
+-- The rest of a voucher was taken back; what was used stays used.
+CREATE TABLE voucher_revocation (
+    account_id text        NOT NULL,
+    voucher_no integer     NOT NULL,
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    revoked_by text        NOT NULL CHECK (length(revoked_by) BETWEEN 1 AND 100),
+    revoked_at timestamptz NOT NULL,
+    PRIMARY KEY (account_id, voucher_no),
+    FOREIGN KEY (account_id, voucher_no) REFERENCES voucher
 );
 
 -- Local tables: on one node only ------------------------------------------------------------------

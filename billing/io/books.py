@@ -16,6 +16,7 @@ from billing.io.rows import bill_of, charge_of, line_of, terms_of, usage_of
 from billing.ledger import Account, Phase, Transfer
 from billing.notice import Notice
 from billing.proof import Adjusted, Corrected, Facts, Revision
+from billing.voucher import Voucher
 from metering.installation import Installation
 from metering.reading import Mark
 
@@ -55,6 +56,7 @@ class Books:
                 "debits": _Q.audited_debits(connection, account_ids=account_ids),
                 "notices": _Q.audited_notices(connection, account_ids=account_ids),
                 "mandates": _Q.audited_mandates(connection, account_ids=account_ids),
+                "vouchers": _Q.audited_vouchers(connection, account_ids=account_ids),
             }.items():
                 async for row in found:
                     rows[row["account_id"]][name].append(dict(row))
@@ -134,6 +136,7 @@ def _facts(account_id: str, rows: Mapping[str, list[dict[str, Any]]]) -> Facts:
         revisions=[_revision(row) for row in rows["revisions"]],
         corrections=[_corrected(row) for row in rows["corrections"]],
         adjustments=[_adjusted(row) for row in rows["adjustments"]],
+        vouchers=[Voucher(**row) for row in rows["vouchers"]],
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 import pytest
 from pydantic import ValidationError
@@ -85,6 +86,37 @@ class TestWhatIsWanted:
         assert wanted(config.load()) == Wanted(standard=False, energy=rule)
         monkeypatch.setenv("AQKOL_STANDARD_VOLUME", "on")
         assert wanted(config.load()) == Wanted(standard=True, energy=rule)
+
+
+class TestPayee:
+    """Whom bills are paid to ..."""
+
+    TOLD: Final = {
+        "NAME": "Gas of Aqkol",
+        "BIN": "940140000385",
+        "IBAN": "KZ86125KZT5004100100",
+        "KBE": "17",
+        "KNP": "856",
+    }
+
+    def test_is_all_of_it_or_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Half of the details would send money into the dark."""
+        assert config.load().payee is None
+        for name, value in self.TOLD.items():
+            monkeypatch.setenv(f"AQKOL_PAYEE_{name}", value)
+        payee = config.load().payee
+        assert payee is not None
+        assert (payee.name, payee.knp) == ("Gas of Aqkol", "856")
+        monkeypatch.delenv("AQKOL_PAYEE_KNP")
+        with pytest.raises(SettingsError, match="belong together"):
+            config.load()
+
+    def test_has_no_typing_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two digits that changed places are noticed before the first bill."""
+        for name, value in (self.TOLD | {"IBAN": "KZ68125KZT5004100100"}).items():
+            monkeypatch.setenv(f"AQKOL_PAYEE_{name}", value)
+        with pytest.raises(SettingsError, match="the payee's IBAN has a typing error"):
+            config.load()
 
 
 class TestRefusals:

@@ -75,6 +75,8 @@ GROUPS = {
         "bill_correction",
         "adjustment",
         "adjustment_taken",
+        "voucher",
+        "voucher_revocation",
     },
     "sender": {"refused_telegram"},
 }

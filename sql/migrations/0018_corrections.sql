@@ -229,11 +229,6 @@ CREATE INDEX transfer_credit ON transfer (account_id)
 CREATE INDEX transfer_refund ON transfer (posted_at, account_id)
     WHERE credit_code = 'refund_due' OR debit_code = 'refund_due';
 
--- A charge may carry what an earlier bill should have asked for.
-ALTER TABLE bill_charge
-    DROP CONSTRAINT bill_charge_kind_check,
-    ADD CONSTRAINT bill_charge_kind_check CHECK (kind IN ('standing', 'discount', 'adjustment'));
-
 -- Where a bill was corrected, by the number of the bill it corrects.
 CREATE INDEX bill_corrects ON bill (account_id, corrects_bill_no) WHERE corrects_bill_no IS NOT NULL;
 
