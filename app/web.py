@@ -92,6 +92,7 @@ from metering.io.devices import (
 from metering.io.firmware import Firmwares
 from metering.io.found import FindingDesk, FindingNotHeldError, FindingUnknownError
 from metering.io.gaps import GapOverlapsError, Gaps, GapUnknownError, GapWithdrawnError
+from metering.io.later_words import LaterWords, NothingToCorrectError, NotTrustedError
 from metering.io.levels import Levels, NotConsistentError, ProposalDiffersError
 from metering.io.registry import (
     AlreadyMeasuredError,
@@ -170,6 +171,10 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     FilterError: problem_type(422, "topic-unusable", "No source may listen to this topic"),
     CaseUnknownError: problems.NOT_FOUND,
     NotHeldError: problem_type(409, "not-held", "The reading is billable; nothing is to decide"),
+    NotTrustedError: problem_type(409, "not-trusted", "The reading is held; decide on it instead"),
+    NothingToCorrectError: problem_type(
+        409, "nothing-to-correct", "The register is what it should be"
+    ),
     DecisionDiffersError: problem_type(
         409, "decision-differs", "This reading was decided already, but differently"
     ),
@@ -344,7 +349,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         SourceApi(book=SourceBook(pool=deps.pool)),
         CustodyApi(custody=Custody(pool=deps.pool)),
         FirmwareApi(firmwares=Firmwares(pool=deps.pool)),
-        DeskApi(desk=Desk(pool=deps.pool, gaps=gaps)),
+        DeskApi(desk=Desk(pool=deps.pool, gaps=gaps), later_words=LaterWords(pool=deps.pool)),
         GapApi(gaps=gaps),
         UploadApi(uploads=Uploads(pool=deps.pool)),
         RuleApi(rules=Rules(deps.pool), findings=FindingDesk(pool=deps.pool), calendar=calendar),

@@ -26,6 +26,7 @@ VERBS = {
     "billing/follow.py",
     "billing/link.py",
     "billing/news.py",
+    "billing/correct.py",
     "billing/reconcile.py",
     "billing/send.py",
     "billing/withdraw.py",
