@@ -16,11 +16,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from app import (
+    account_cli,
     bill_cli,
     intake,
     logs,
     meter_cli,
     month_cli,
+    recompute_cli,
     rules_cli,
     source_cli,
     standard_cli,
@@ -58,10 +60,18 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
-GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench,
-    "meter": meter_cli.meter, "source": source_cli.source,
-    "upload": upload_cli.upload, "rules": rules_cli.rules,
-    "standard": standard_cli.standard, "bill": bill_cli.bill}  # fmt: skip
+GROUPS: Final = {
+    "simulate": simulate,
+    "broker": broker,
+    "bench": bench,
+    "meter": meter_cli.meter,
+    "source": source_cli.source,
+    "upload": upload_cli.upload,
+    "rules": rules_cli.rules,
+    "standard": standard_cli.standard,
+    "bill": bill_cli.bill,
+    "account": account_cli.account,
+}
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
 
@@ -99,7 +109,7 @@ def ingest(*, state: State = None, once: Once = False, as_json: Json = False) ->
     in_house(settings_of(state=state), work, broker=True, patient=not once)
 
 
-for _verb in (month_cli.reconcile, month_cli.validate):
+for _verb in (month_cli.reconcile, month_cli.validate, recompute_cli.recompute):
     cli.command()(_verb)
 
 

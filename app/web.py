@@ -32,11 +32,20 @@ from billing.io.accounts import (
 from billing.io.api import AccountApi, BillingApi
 from billing.io.api_bills import DocumentApi
 from billing.io.api_debits import DebitApi, NoBankError
+from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
 from billing.io.papers import Papers
 from billing.io.records import BillUnknownError, Records
 from billing.io.store import BillingStore
 from billing.io.views import Views
+from billing.io.vouchers import (
+    VoucherDiffersError,
+    VoucherRevokedError,
+    Vouchers,
+    VoucherSpentError,
+    VoucherUnknownError,
+    VoucherUnusableError,
+)
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
 from billing.payee import Payee
 from billing.period import Calendar, Period
@@ -85,6 +94,7 @@ from metering.io.devices import (
 from metering.io.firmware import Firmwares
 from metering.io.found import FindingDesk, FindingNotHeldError, FindingUnknownError
 from metering.io.gaps import GapOverlapsError, Gaps, GapUnknownError, GapWithdrawnError
+from metering.io.later_words import LaterWords, NothingToCorrectError, NotTrustedError
 from metering.io.levels import Levels, NotConsistentError, ProposalDiffersError
 from metering.io.registry import (
     AlreadyMeasuredError,
@@ -163,6 +173,10 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     FilterError: problem_type(422, "topic-unusable", "No source may listen to this topic"),
     CaseUnknownError: problems.NOT_FOUND,
     NotHeldError: problem_type(409, "not-held", "The reading is billable; nothing is to decide"),
+    NotTrustedError: problem_type(409, "not-trusted", "The reading is held; decide on it instead"),
+    NothingToCorrectError: problem_type(
+        409, "nothing-to-correct", "The register is what it should be"
+    ),
     DecisionDiffersError: problem_type(
         409, "decision-differs", "This reading was decided already, but differently"
     ),
@@ -235,6 +249,17 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NoSuchTariffError: problem_type(
         422, "tariff-unknown", "No price of this tariff exists in this currency"
     ),
+    VoucherUnknownError: problems.NOT_FOUND,
+    VoucherDiffersError: problem_type(
+        409, "voucher-differs", "This document was entered already, with other words"
+    ),
+    VoucherRevokedError: problem_type(
+        409, "voucher-revoked", "The voucher was revoked already, for another reason"
+    ),
+    VoucherSpentError: problem_type(409, "voucher-spent", "Nothing of the voucher is left"),
+    VoucherUnusableError: problem_type(
+        422, "voucher-unusable", "The voucher has expired or is in another currency"
+    ),
     UploadUnknownError: problems.NOT_FOUND,
     UploadOvertakenError: problem_type(
         409, "upload-overtaken", "Somebody else is sending the same file"
@@ -301,8 +326,9 @@ class _TokenDesk:
 def routes(deps: WebDeps) -> tuple[Bound, ...]:
     """Return every route of the service, bound to what it works with."""
     accounts = AccountStore(pool=deps.pool)
-    store = BillingStore(deps.pool)
     calendar = Calendar(zone=deps.zone)
+    conversions = Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted)
+    store = BillingStore(deps.pool, conversions=conversions)
     gaps = Gaps(pool=deps.pool, calendar=calendar)
     document: dict[str, Any] = {}
     apis = (
@@ -323,18 +349,19 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             zone=deps.zone,
             go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
         ),
+        VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         SourceApi(book=SourceBook(pool=deps.pool)),
         CustodyApi(custody=Custody(pool=deps.pool)),
         FirmwareApi(firmwares=Firmwares(pool=deps.pool)),
-        DeskApi(desk=Desk(pool=deps.pool, gaps=gaps)),
+        DeskApi(desk=Desk(pool=deps.pool, gaps=gaps), later_words=LaterWords(pool=deps.pool)),
         GapApi(gaps=gaps),
         UploadApi(uploads=Uploads(pool=deps.pool)),
         RuleApi(rules=Rules(deps.pool), findings=FindingDesk(pool=deps.pool), calendar=calendar),
         UseApi(
             uses=Uses(pool=deps.pool, midnight=calendar.midnight),
-            conversions=Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted),
+            conversions=conversions,
             window_of=lambda label: window_of(Period.parse(label), deps.zone),
         ),
         StandardApi(standards=Standards(pool=deps.pool, day_of=calendar.day_of)),

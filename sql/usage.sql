@@ -97,18 +97,27 @@ chained AS (
         SELECT b.closing_dm3, b.closing_turns, b.removed_at
         WHERE b.boundary_at = b.removed_at
         UNION ALL
-        SELECT earlier.closing_register_dm3, earlier.closing_turns, earlier.closing_read_at
+        SELECT coalesce(anew.closing_register_dm3, earlier.closing_register_dm3),
+               coalesce(anew.closing_turns, earlier.closing_turns),
+               coalesce(anew.closing_read_at, earlier.closing_read_at)
         FROM (
             SELECT u.* FROM usage u
             WHERE u.meter_id = b.meter_id AND u.from_at < b.boundary_at
             ORDER BY u.from_at DESC
             LIMIT 1
         ) AS earlier
+        LEFT JOIN LATERAL (
+            SELECT r.closing_register_dm3, r.closing_turns, r.closing_read_at
+            FROM usage_revision r
+            WHERE r.meter_id = earlier.meter_id AND r.from_at = earlier.from_at
+            ORDER BY r.revision DESC
+            LIMIT 1
+        ) AS anew ON true
         WHERE earlier.to_at = b.boundary_at AND earlier.installed_at = b.installed_at
           AND b.boundary_at > b.installed_at AND b.boundary_at IS DISTINCT FROM b.removed_at
         UNION ALL
         SELECT later.opening_register_dm3, later.opening_turns, later.opening_read_at
-        FROM usage later
+        FROM usage_now later
         WHERE later.meter_id = b.meter_id AND later.from_at = b.boundary_at
           AND later.installed_at = b.installed_at
           AND b.boundary_at > b.installed_at AND b.boundary_at IS DISTINCT FROM b.removed_at
@@ -217,3 +226,40 @@ WHERE g.period_start = :period_start::date
         AND i.installed_at < :end_at::timestamptz
         AND (i.removed_at IS NULL OR i.removed_at > :start_at::timestamptz)
   );
+
+-- name: energy_wanted(account_after, period_start, end_day, codes, chunk)
+-- List measured gas whose energy is not known yet, of the next accounts with a tariff per energy.
+SELECT a.account_id, u.meter_id, u.from_at, u.to_at, u.volume_dm3, u.installed_at,
+       i.supply_point_id, i.opening_dm3, i.removed_at, i.closing_dm3, i.closing_turns
+FROM (
+    SELECT a.account_id
+    FROM account a
+    WHERE a.account_id > :account_after::text
+      AND (a.tariff_code = ANY (:codes::text[]) OR EXISTS (
+          SELECT FROM account_terms t
+          WHERE t.account_id = a.account_id AND t.valid_from < :end_day::date
+            AND t.tariff_code = ANY (:codes::text[])
+      ))
+    ORDER BY a.account_id
+    LIMIT :chunk::bigint
+) AS a
+LEFT JOIN LATERAL (
+    SELECT u.* FROM usage u
+    WHERE u.account_id = a.account_id AND u.period_start = :period_start::date
+      AND NOT EXISTS (
+          SELECT FROM usage_energy e WHERE e.meter_id = u.meter_id AND e.from_at = u.from_at
+      )
+) AS u ON true
+LEFT JOIN installation i ON i.meter_id = u.meter_id AND i.installed_at = u.installed_at
+ORDER BY a.account_id, u.meter_id, u.from_at;
+
+-- name: write_energy(meter_ids, from_ats, standards, energies, rules, steps, at)!
+-- Write the energy of measured gas, once.
+INSERT INTO usage_energy (meter_id, from_at, standard_dm3, energy_wh, rule, steps, made_at)
+SELECT e.*, :at::timestamptz
+FROM unnest(
+    :meter_ids::text[], :from_ats::timestamptz[], :standards::bigint[], :energies::bigint[],
+    :rules::text[], :steps::jsonb[]
+) AS e
+ORDER BY 1, 2
+ON CONFLICT DO NOTHING;

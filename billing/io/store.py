@@ -9,12 +9,23 @@ import asyncpg
 import sql
 from billing.bill import Bill, Charge, Hold, HoldReason, Line, bill_no
 from billing.io.books import Books
+from billing.io.heat import heat
 from billing.io.prices import Prices, prices_as_json, read_prices
 from billing.io.rows import bill_of, charge_of, line_of
+from billing.io.vouchers import apply_vouchers
 from billing.ledger import Transfer
-from billing.period import midnight
-from billing.reconcile import NOTHING_ISSUED, NOTHING_MEASURED, Issued, Measured, Run
-from billing.tariff import cuts, price_intervals
+from billing.period import local_day, midnight
+from billing.reconcile import (
+    NOTHING_HEATED,
+    NOTHING_ISSUED,
+    NOTHING_MEASURED,
+    Heated,
+    Issued,
+    Measured,
+    Run,
+)
+from billing.tariff import cuts, per_energy, price_intervals
+from metering.io.conversions import Conversions
 
 _USAGE = sql.queries("usage")
 _BILLS = sql.queries("bills")
@@ -25,6 +36,11 @@ _FIRST: Final = ("", datetime(2000, 1, 1, tzinfo=UTC))
 
 class BillingStore(Prices, Books):
     """Everything billing asks of the database but mandates and debits."""
+
+    def __init__(self, pool: asyncpg.Pool, *, conversions: Conversions | None = None) -> None:
+        """Take what knows the energy of gas, if the town charges by it."""
+        super().__init__(pool)
+        self._conversions = conversions
 
     # The run ------------------------------------------------------------------------------------
 
@@ -63,6 +79,16 @@ class BillingStore(Prices, Books):
             )
         last = (claimed["meter_ids"][-1], claimed["installed_ats"][-1])
         return Measured(last=last, measured=row["measured"], lacking=row["lacking"])
+
+    async def heat(self, run: Run, *, after: str) -> Heated:
+        """Say the energy of the gas of the next chunk of accounts that pay for it."""
+        if self._conversions is None:
+            return NOTHING_HEATED
+        tariffs = await self.tariffs()
+        codes = per_energy(tariffs, run.period)
+        if not codes:
+            return NOTHING_HEATED
+        return await heat(self._pool, self._conversions, run, codes=codes, after=after)
 
     async def settle(self, run: Run) -> None:
         """Forget the period's gaps and holds that have been answered, in one transaction."""
@@ -105,6 +131,13 @@ class BillingStore(Prices, Books):
                 day_ats=[midnight(day, run.zone) for day in days],
                 prices=prices,
                 bands=bands,
+            )
+            await apply_vouchers(
+                connection,
+                account_ids,
+                bill_no=bill_no(run.period, 1),
+                at=run.at,
+                day=local_day(run.at, run.zone),
             )
             await _BILLS.release_holds(
                 connection, account_ids=account_ids, period_start=run.period.start

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
 
 from billing.paper.blocks import Block, Cell, table, text
 from billing.paper.figures import MINUS, NBSP, Figures
@@ -10,8 +9,6 @@ from billing.paper.surroundings import Surroundings
 from billing.paper.why import Speech
 from billing.paper.words import Words
 from billing.record import Json
-
-_IBAN_GROUP: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,15 +195,12 @@ class Asked:
         payee = self.around.payee
         if payee is None:
             return text(self.say("heading.payment"), [self.say("payment.missing")])
-        grouped = [
-            payee.iban[at : at + _IBAN_GROUP] for at in range(0, len(payee.iban), _IBAN_GROUP)
-        ]
         rows = [
             [self.say("payment.name"), payee.name],
             [self.say("payment.bin"), payee.bin],
-            [self.say("payment.iban"), NBSP.join(grouped)],
-            [self.say("payment.kbe"), payee.kbe],
-            [self.say("payment.knp"), payee.knp],
+            [self.say("payment.iban"), payee.iban_grouped.replace(" ", NBSP)],
+            [self.say("payment.bank"), f"{payee.bank}, {payee.bic}"],
+            [self.say("payment.codes"), f"{payee.kbe}, {payee.knp}"],
             [self.say("payment.purpose"), self.purpose()],
             [self.say("payment.amount"), self._money(self.to_pay_minor)],
         ]

@@ -109,6 +109,7 @@ class _Head:
             f"NAME={payee.name}",
             f"BIN={payee.bin}",
             f"IBAN={payee.iban}",
+            f"BIC={payee.bic}",
             f"KBE={payee.kbe}",
             f"KNP={payee.knp}",
             f"SUM={whole}.{rest:02d}",

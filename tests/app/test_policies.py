@@ -77,6 +77,7 @@ POLICIES: Final = {
     "list_held_readings": "operator",
     "accept_reading": "operator",
     "replace_reading": "operator",
+    "correct_reading": "operator",
     "list_cases": "operator",
     "close_case": "operator",
     "send_readings": "operator",

@@ -33,6 +33,8 @@ PAYEE: Final = Payee(
     name="«Ақкөл газ» ЖШС",
     bin="940140000385",
     iban="KZ86125KZT5004100100",
+    bic="IRTYKZKA",
+    bank="«Ақкөл банкі» АҚ",
     kbe="17",
     knp="856",
 )
