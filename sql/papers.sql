@@ -1,16 +1,18 @@
 -- What a bill says besides its record, as it was known when the bill was issued.
 
 -- name: balances(account_ids, bill_nos)
--- Say how accounts stood when these bills were issued, without them: at the bill before, and since.
+-- Say how accounts stood when these bills were issued, without them: at the bill before, and since; and
+-- what of each bill was settled as it was issued. What residents have in credit counts against their debt.
 SELECT b.account_id, b.bill_no, p.issued_at AS opening_at,
-       coalesce(sum(t.owed_minor) FILTER (WHERE t.posted_at <= p.issued_at), 0)::bigint
+       coalesce(sum(t.owed_minor) FILTER (WHERE t.posted_at <= p.issued_at AND NOT t.own), 0)::bigint
            AS opening_minor,
        coalesce(-sum(t.owed_minor) FILTER (
-           WHERE t.paid AND (t.posted_at <= p.issued_at) IS NOT TRUE
+           WHERE t.paid AND NOT t.own AND (t.posted_at <= p.issued_at) IS NOT TRUE
        ), 0)::bigint AS paid_minor,
        coalesce(sum(t.owed_minor) FILTER (
-           WHERE NOT t.paid AND (t.posted_at <= p.issued_at) IS NOT TRUE
-       ), 0)::bigint AS moved_minor
+           WHERE NOT t.paid AND NOT t.own AND (t.posted_at <= p.issued_at) IS NOT TRUE
+       ), 0)::bigint AS moved_minor,
+       coalesce(-sum(t.owed_minor) FILTER (WHERE t.own), 0)::bigint AS settled_minor
 FROM unnest(:account_ids::text[], :bill_nos::text[]) AS k (account_id, bill_no)
 JOIN bill b ON b.account_id = k.account_id AND b.bill_no = k.bill_no
 LEFT JOIN LATERAL (
@@ -23,19 +25,20 @@ LEFT JOIN LATERAL (
 ) AS p ON true
 -- Bills of one run are issued at one instant; a later one of them does not count yet.
 LEFT JOIN LATERAL (
-    SELECT t.posted_at,
-           CASE WHEN t.debit_code = 'receivable' THEN t.amount_minor ELSE -t.amount_minor END
-               AS owed_minor,
+    SELECT t.posted_at, t.bill_no IS NOT DISTINCT FROM b.bill_no AS own,
+           CASE WHEN t.debit_code IN ('receivable', 'resident_credit')
+               THEN t.amount_minor ELSE 0 END
+           - CASE WHEN t.credit_code IN ('receivable', 'resident_credit')
+               THEN t.amount_minor ELSE 0 END AS owed_minor,
            t.debit_code IN ('collections_in_transit', 'bank')
                OR t.credit_code IN ('collections_in_transit', 'bank') AS paid
     FROM transfer t
     LEFT JOIN bill o ON o.account_id = t.account_id AND o.bill_no = t.bill_no
-    WHERE t.account_id = b.account_id AND t.phase = 'posted'
-      AND 'receivable' IN (t.debit_code, t.credit_code)
-      AND t.posted_at <= b.issued_at AND t.bill_no IS DISTINCT FROM b.bill_no
+    WHERE t.account_id = b.account_id AND t.phase = 'posted' AND t.posted_at <= b.issued_at
+      AND t.transfer_id NOT IN ('bill/' || b.bill_no || '/net', 'bill/' || b.bill_no || '/vat')
       AND (
           t.posted_at < b.issued_at OR o.bill_no IS NULL
-          OR (o.issued_at, o.period_start, o.revision) < (b.issued_at, b.period_start, b.revision)
+          OR (o.issued_at, o.period_start, o.revision) <= (b.issued_at, b.period_start, b.revision)
       )
 ) AS t ON true
 GROUP BY b.account_id, b.bill_no, p.issued_at;

@@ -85,6 +85,7 @@ class Papers:
                     opening_minor=row["opening_minor"],
                     paid_minor=row["paid_minor"],
                     moved_minor=row["moved_minor"],
+                    settled_minor=row["settled_minor"],
                 )
             async for row in _Q.bills_in_force(conn, **named):
                 month = row["period_start"].replace(day=1)

@@ -33,7 +33,8 @@ class Asked:
     def to_pay_minor(self) -> int:
         """Return what is left to pay with this bill; negative is in the resident's favour."""
         total_minor: int = self.record["totals"]["total_minor"]
-        return self.around.balance.before_minor + total_minor
+        balance = self.around.balance
+        return balance.before_minor + total_minor - balance.settled_minor
 
     def purpose(self) -> str:
         """Say what the payment is for, so that it finds its bill."""
@@ -138,6 +139,8 @@ class Asked:
         about = [self.speech.days(charge["from_day"], charge["to_day"])]
         if charge["line_no"] is not None:
             about.append(self.say("charge.of_line", line=self.figures.whole(charge["line_no"])))
+        if "corrects_bill_no" in charge["detail"]:
+            about.append(self.say("charge.of_bill", bill=charge["detail"]["corrects_bill_no"]))
         what: Cell = {"main": self.speech.charge_name(charge), "sub": "; ".join(about)}
         quantity, price = self.speech.charge_quantity(charge), self.speech.charge_price(charge)
         return [self.speech.charge_number(charge), what, quantity, price, *self._sums(charge)]
@@ -181,6 +184,8 @@ class Asked:
                 rows.append([self.say("balance.moved"), self._money(balance.moved_minor)])
         rows.append([self.say("balance.start"), self._money(balance.before_minor)])
         rows.append([self.say("balance.bill"), self._money(self.record["totals"]["total_minor"])])
+        if balance.settled_minor:
+            rows.append([self.say("balance.settled"), self._money(-balance.settled_minor)])
         label = self.say("credit") if self.to_pay_minor < 0 else self.say("to_pay")
         return {
             "kind": "facts",

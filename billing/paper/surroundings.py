@@ -21,13 +21,15 @@ class Balance:
     """How an account stood when a bill was issued, without that bill; minor units.
 
     ``opening_on`` is the day of the bill before, None for a first one; what was owed then, what was
-    paid since (positive), and what else changed the debt.
+    paid since (positive), and what else changed the debt. ``settled_minor`` of the bill itself was
+    paid as it was issued, by a voucher.
     """
 
     opening_on: date | None
     opening_minor: int
     paid_minor: int
     moved_minor: int
+    settled_minor: int = 0
 
     @property
     def before_minor(self) -> int:

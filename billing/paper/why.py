@@ -204,6 +204,9 @@ class Speech:
                 "why.discount", name=name, line=line, quantity=quantity, discount=basis, **sums
             )
         days = self.days(charge["from_day"], charge["to_day"])
+        if "corrects_bill_no" in charge["detail"]:
+            bill = self.words("charge.of_bill", bill=charge["detail"]["corrects_bill_no"])
+            days = f"{bill}, {days}"
         return self.words("why.charge", name=name, days=days, **sums)
 
     def _sums(self, part: Json) -> dict[str, str]:

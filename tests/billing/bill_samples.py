@@ -266,4 +266,34 @@ def samples() -> dict[str, tuple[Json, Surroundings]]:
         ),
         "cancellation": cancelled(PLAIN),
     }
+    adjusted = {
+        **plain,
+        "charges": [
+            {
+                "charge_no": 1,
+                "kind": "adjustment",
+                "from_day": "2025-12-01",
+                "to_day": "2026-01-01",
+                "tariff_code": None,
+                "tariff_valid_from": None,
+                "line_no": None,
+                "quantity": -2_000,
+                "detail": {"corrects_bill_no": "2025-12"},
+                "vat_rate_bp": 1200,
+                "net_minor": -1_281,
+                "vat_minor": -154,
+            }
+        ],
+        "totals": {
+            "volume_dm3": 34_567,
+            "net_minor": 20_859,
+            "vat_minor": 3_388,
+            "total_minor": 24_247,
+            "vat": [
+                {"rate_bp": 1200, "net_minor": -1_281, "vat_minor": -154},
+                {"rate_bp": 1600, "net_minor": 22_140, "vat_minor": 3_542},
+            ],
+        },
+    }
+    found["adjusted"] = (adjusted, around(adjusted))
     return found | {name: (told, around(told)) for name, told in records.items()}

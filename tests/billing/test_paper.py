@@ -265,6 +265,24 @@ class TestDocument:
         assert f"\u2212256.82{NO_BREAK}₸" in said
         assert "Compared with earlier bills" not in said
 
+    def test_names_the_bill_that_an_adjustment_is_for(self) -> None:
+        """And shows the tax of each rate, also of one that is over."""
+        record, near = SAMPLES["adjusted"]
+        said = text(document(record, near, Language.EN)).replace(NO_BREAK, " ")
+
+        assert "Adjustment (2025-12-01 \u2013 2025-12-31; for bill 2025-12)" in said
+        assert "VAT 12% on \u221212.81 ₸: \u22121.54 ₸" in said
+        assert "To pay: 242.47 ₸" in said
+
+    def test_says_what_a_voucher_paid_at_once(self) -> None:
+        """200.00 of 256.82 are paid; the code asks for the rest."""
+        record, near = SAMPLES["plain"]
+        paid = replace(near, balance=replace(near.balance, settled_minor=20_000))
+        said = text(document(record, paid, Language.EN)).replace(NO_BREAK, " ")
+
+        assert "Paid by voucher: \u2212200.00 ₸" in said
+        assert "To pay: 56.82 ₸. Pay by: 2026-02-25" in said
+
     def test_tells_a_charge_of_a_kind_it_does_not_know(self) -> None:
         """A later kind of charge is shown under its own name, not left out."""
         record, near = SAMPLES["bands"]

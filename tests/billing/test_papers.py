@@ -105,6 +105,35 @@ class TestBalance:
         assert (await around(pool, "2025-12")).balance.before_minor == 0
         assert (await around(pool, "2026-01")).balance.before_minor == 56_000
 
+    async def test_counts_what_was_paid_too_much(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """100.00 left in credit are not owed; a voucher that paid the bill at once says so."""
+        await town_of(pool, owner)
+        await paid(owner, "2025-01", 77_200, datetime(2026, 1, 20, tzinfo=UTC))
+        at = datetime(2026, 1, 21, tzinfo=UTC)
+        issued_at = datetime(2026, 2, 2, tzinfo=UTC)
+        for transfer_id, debit_code, credit_code, minor, bill_no, posted_at in (
+            ("credit/2025-01/1", "receivable", "resident_credit", 10_000, "2025-01", at),
+            ("credit/2026-01/1", "resident_credit", "receivable", 10_000, "2026-01", issued_at),
+            ("voucher/1/2026-01", "voucher", "receivable", 5_000, "2026-01", issued_at),
+        ):
+            await owner.execute(
+                "INSERT INTO transfer VALUES ('AC-1', $1, 'posted', $2, $3, $4, 'KZT', $5, $6)",
+                transfer_id,
+                debit_code,
+                credit_code,
+                minor,
+                bill_no,
+                posted_at,
+            )
+
+        balance = (await around(pool, "2026-01")).balance
+
+        # 672.00 and 560.00 less 772.00.
+        assert balance.before_minor == 46_000
+        assert (balance.paid_minor, balance.settled_minor) == (77_200, 5_000)
+
 
 class TestYear:
     """The twelve months ..."""
