@@ -15,13 +15,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app import doctor as examination
 from app import (
+    account_cli,
+    bill_cli,
     export_cli,
     intake,
     logs,
     meter_cli,
     month_cli,
+    recompute_cli,
     rules_cli,
     source_cli,
     standard_cli,
@@ -30,6 +32,7 @@ from app import (
     verbs,
     wiring,
 )
+from app import doctor as examination
 from app.bench.cli import bench
 from app.broker_cli import broker
 from app.command import (
@@ -58,10 +61,19 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
-GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench,
-    "meter": meter_cli.meter, "source": source_cli.source,
-    "upload": upload_cli.upload, "rules": rules_cli.rules,
-    "standard": standard_cli.standard, "export": export_cli.export}  # fmt: skip
+GROUPS: Final = {
+    "simulate": simulate,
+    "broker": broker,
+    "bench": bench,
+    "meter": meter_cli.meter,
+    "source": source_cli.source,
+    "upload": upload_cli.upload,
+    "rules": rules_cli.rules,
+    "standard": standard_cli.standard,
+    "bill": bill_cli.bill,
+    "account": account_cli.account,
+    "export": export_cli.export,
+}
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
 
@@ -99,7 +111,7 @@ def ingest(*, state: State = None, once: Once = False, as_json: Json = False) ->
     in_house(settings_of(state=state), work, broker=True, patient=not once)
 
 
-for _verb in (month_cli.reconcile, month_cli.validate):
+for _verb in (month_cli.reconcile, month_cli.validate, recompute_cli.recompute):
     cli.command()(_verb)
 
 

@@ -56,6 +56,7 @@ class ChargeKind(StrEnum):
 
     STANDING = "standing"
     DISCOUNT = "discount"
+    ADJUSTMENT = "adjustment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

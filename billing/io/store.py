@@ -12,8 +12,9 @@ from billing.io.books import Books
 from billing.io.heat import heat
 from billing.io.prices import Prices, prices_as_json, read_prices
 from billing.io.rows import bill_of, charge_of, line_of
+from billing.io.vouchers import apply_vouchers
 from billing.ledger import Transfer
-from billing.period import midnight
+from billing.period import local_day, midnight
 from billing.reconcile import (
     NOTHING_HEATED,
     NOTHING_ISSUED,
@@ -130,6 +131,13 @@ class BillingStore(Prices, Books):
                 day_ats=[midnight(day, run.zone) for day in days],
                 prices=prices,
                 bands=bands,
+            )
+            await apply_vouchers(
+                connection,
+                account_ids,
+                bill_no=bill_no(run.period, 1),
+                at=run.at,
+                day=local_day(run.at, run.zone),
             )
             await _BILLS.release_holds(
                 connection, account_ids=account_ids, period_start=run.period.start

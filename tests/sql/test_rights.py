@@ -35,6 +35,8 @@ FACTS = [
     "zone_figures",
     "calorific_value",
     "stay_place",
+    "voucher",
+    "voucher_revocation",
 ]
 
 
@@ -89,6 +91,8 @@ class TestRights:
             ("zone_figures", "figures"),
             ("calorific_value", "hundred_thousandths"),
             ("stay_place", "place"),
+            ("voucher", "amount_minor"),
+            ("voucher_revocation", "because"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

@@ -55,6 +55,9 @@ GROUPS = {
         "finding_decision",
         "rebaseline",
         "stay_place",
+        "reading_correction",
+        "usage_doubt",
+        "usage_revision",
     },
     "account_id": {
         "account",
@@ -70,6 +73,11 @@ GROUPS = {
         "debit_step",
         "notice",
         "transfer",
+        "bill_correction",
+        "adjustment",
+        "adjustment_taken",
+        "voucher",
+        "voucher_revocation",
     },
     "sender": {"refused_telegram"},
 }
