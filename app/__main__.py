@@ -22,6 +22,7 @@ from app import (
     logs,
     meter_cli,
     month_cli,
+    recompute_cli,
     rules_cli,
     source_cli,
     standard_cli,
@@ -108,7 +109,12 @@ def ingest(*, state: State = None, once: Once = False, as_json: Json = False) ->
     in_house(settings_of(state=state), work, broker=True, patient=not once)
 
 
-for _verb in (month_cli.reconcile, month_cli.correct, month_cli.validate):
+for _verb in (
+    month_cli.reconcile,
+    month_cli.correct,
+    month_cli.validate,
+    recompute_cli.recompute,
+):
     cli.command()(_verb)
 
 

@@ -35,6 +35,7 @@ from billing.io.api_corrections import CorrectionApi
 from billing.io.api_debits import DebitApi, NoBankError
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
+from billing.io.papers import Papers
 from billing.io.records import BillUnknownError, Records
 from billing.io.store import BillingStore
 from billing.io.views import Views
@@ -47,6 +48,7 @@ from billing.io.vouchers import (
     VoucherUnusableError,
 )
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
+from billing.payee import Payee
 from billing.period import Calendar, Period
 from billing.reconcile import PeriodNotOverError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
@@ -284,7 +286,7 @@ class WebDeps:
 
     ``checks`` say whether what we depend on is there (/readyz); ``bank`` is None where no debits
     are sent; ``public_url`` is how the world calls this server, without a slash at its end;
-    ``wanted`` is what the town wants to know of a volume.
+    ``wanted`` is what the town wants to know of a volume; ``payee`` is whom bills are paid to.
     """
 
     pool: asyncpg.Pool
@@ -296,6 +298,7 @@ class WebDeps:
     checks: Mapping[str, Check]
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     wanted: Wanted = field(default_factory=Wanted)
+    payee: Payee | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,7 +334,10 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
     document: dict[str, Any] = {}
     apis = (
         AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
-        DocumentApi(records=Records(pool=deps.pool, zone=deps.zone)),
+        DocumentApi(
+            records=Records(pool=deps.pool, zone=deps.zone),
+            papers=Papers(pool=deps.pool, zone=deps.zone, payee=deps.payee),
+        ),
         DebitApi(
             store=Debits(deps.pool),
             views=Views(pool=deps.pool),

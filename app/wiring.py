@@ -234,6 +234,7 @@ async def served(house: House, client: BankClient | None) -> AsyncIterator[str]:
         bank_scheme=settings.bank_scheme,
         checks=house.checks,
         wanted=wanted(settings),
+        payee=settings.payee,
     )
     runner = Runner(build_app(deps))
     try:

@@ -28,6 +28,7 @@ POLICIES: Final = {
     "list_bills": "account",
     "show_bill": "account",
     "show_bill_record": "account",
+    "show_bill_document": "account",
     "add_tariff": "operator",
     "list_tariffs": "operator",
     "end_tariff": "operator",
