@@ -109,7 +109,12 @@ def ingest(*, state: State = None, once: Once = False, as_json: Json = False) ->
     in_house(settings_of(state=state), work, broker=True, patient=not once)
 
 
-for _verb in (month_cli.reconcile, month_cli.validate, recompute_cli.recompute):
+for _verb in (
+    month_cli.reconcile,
+    month_cli.correct,
+    month_cli.validate,
+    recompute_cli.recompute,
+):
     cli.command()(_verb)
 
 

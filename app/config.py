@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     # What else a town wants to know of a volume: at standard conditions; as energy, by whose rule.
     standard_volume: Literal["off", "on"] = "off"
     energy_rule: Literal["off", "uk", "it", "de"] = "off"
+    # Corrections of less than this, in minor units (100 tenge), go onto the next bill.
+    adjust_below_minor: int = Field(default=10_000, ge=0, le=100_000_000)
+    # Gas of more whole months before a correction is not charged if the fault is ours; 0: all is.
+    back_billing_months: int = Field(default=0, ge=0, le=36)
+    # What becomes of money paid beyond all bills: used on the next ones, or to be sent back.
+    credit: Literal["carry", "refund"] = "carry"
     # The folder of the embedded servers.
     state: Path = Path(".aqkol")
     log_format: LogFormat = "auto"

@@ -26,6 +26,7 @@ from billing.io.accounts import (
 )
 from billing.io.api import AccountApi, BillingApi
 from billing.io.api_bills import DocumentApi
+from billing.io.api_corrections import CorrectionApi
 from billing.io.api_debits import DebitApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
@@ -148,6 +149,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
         ),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
+        CorrectionApi(pool=deps.pool),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         SourceApi(book=SourceBook(pool=deps.pool)),

@@ -1130,7 +1130,7 @@ CREATE TABLE transfer (
 CREATE INDEX transfer_bill ON transfer (account_id, bill_no);
 CREATE INDEX transfer_credit ON transfer (account_id)
     WHERE credit_code = 'resident_credit' OR debit_code = 'resident_credit';
-CREATE INDEX transfer_refund ON transfer (posted_at, account_id)
+CREATE INDEX transfer_refund ON transfer (account_id)
     WHERE credit_code = 'refund_due' OR debit_code = 'refund_due';
 
 -- That a bill was looked at again, why, and what became of it. "causes" and "difference" are what a
@@ -1155,6 +1155,7 @@ CREATE TABLE bill_correction (
     FOREIGN KEY (account_id, rebill_no) REFERENCES bill,
     CONSTRAINT rebill_is_named CHECK ((outcome = 'rebill') = (rebill_no IS NOT NULL))
 );
+CREATE INDEX bill_correction_period ON bill_correction (period_start, account_id);
 
 -- What the next bill of an account carries for an earlier one, for each VAT rate apart. Taken onto a
 -- bill once (charge "adjustment"), or withdrawn when a new bill takes the place of the earlier one.

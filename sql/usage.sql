@@ -88,18 +88,20 @@ boundary AS (
 ),
 chained AS (
     SELECT b.*, chain.register_dm3 AS chain_register_dm3, chain.turns AS chain_turns,
-           chain.read_at AS chain_read_at
+           chain.read_at AS chain_read_at, chain.quality AS chain_quality
     FROM boundary b
     LEFT JOIN LATERAL (
-        SELECT b.opening_dm3 AS register_dm3, 0 AS turns, b.installed_at AS read_at
+        SELECT b.opening_dm3 AS register_dm3, 0 AS turns, b.installed_at AS read_at,
+               'read' AS quality
         WHERE b.boundary_at = b.installed_at
         UNION ALL
-        SELECT b.closing_dm3, b.closing_turns, b.removed_at
+        SELECT b.closing_dm3, b.closing_turns, b.removed_at, 'read'
         WHERE b.boundary_at = b.removed_at
         UNION ALL
         SELECT coalesce(anew.closing_register_dm3, earlier.closing_register_dm3),
                coalesce(anew.closing_turns, earlier.closing_turns),
-               coalesce(anew.closing_read_at, earlier.closing_read_at)
+               coalesce(anew.closing_read_at, earlier.closing_read_at),
+               coalesce(anew.closing_quality, earlier.closing_quality)
         FROM (
             SELECT u.* FROM usage u
             WHERE u.meter_id = b.meter_id AND u.from_at < b.boundary_at
@@ -107,7 +109,7 @@ chained AS (
             LIMIT 1
         ) AS earlier
         LEFT JOIN LATERAL (
-            SELECT r.closing_register_dm3, r.closing_turns, r.closing_read_at
+            SELECT r.closing_register_dm3, r.closing_turns, r.closing_read_at, r.closing_quality
             FROM usage_revision r
             WHERE r.meter_id = earlier.meter_id AND r.from_at = earlier.from_at
             ORDER BY r.revision DESC
@@ -116,7 +118,8 @@ chained AS (
         WHERE earlier.to_at = b.boundary_at AND earlier.installed_at = b.installed_at
           AND b.boundary_at > b.installed_at AND b.boundary_at IS DISTINCT FROM b.removed_at
         UNION ALL
-        SELECT later.opening_register_dm3, later.opening_turns, later.opening_read_at
+        SELECT later.opening_register_dm3, later.opening_turns, later.opening_read_at,
+               later.opening_quality
         FROM usage_now later
         WHERE later.meter_id = b.meter_id AND later.from_at = b.boundary_at
           AND later.installed_at = b.installed_at
@@ -128,7 +131,8 @@ point AS (
     SELECT c.*,
            coalesce(c.chain_register_dm3, r.register_dm3) AS register_dm3,
            coalesce(c.chain_turns, r.turns) AS turns,
-           coalesce(c.chain_read_at, r.read_at) AS read_at
+           coalesce(c.chain_read_at, r.read_at) AS read_at,
+           coalesce(c.chain_quality, 'read') AS quality
     FROM chained c
     LEFT JOIN LATERAL (
         SELECT reading.register_dm3, reading.turns, reading.read_at
@@ -148,11 +152,12 @@ part AS MATERIALIZED (
     SELECT p.meter_id, p.installed_at, p.account_id, p.supply_point_id, p.dial_dm3, p.waits,
            p.boundary_at AS from_at, p.begins_at, p.ends_at,
            p.register_dm3 AS opening_register_dm3, p.turns AS opening_turns,
-           p.read_at AS opening_read_at,
+           p.read_at AS opening_read_at, p.quality AS opening_quality,
            lead(p.boundary_at) OVER line AS to_at,
            lead(p.register_dm3) OVER line AS closing_register_dm3,
            lead(p.turns) OVER line AS closing_turns,
-           lead(p.read_at) OVER line AS closing_read_at
+           lead(p.read_at) OVER line AS closing_read_at,
+           lead(p.quality) OVER line AS closing_quality
     FROM point p
     WHERE p.register_dm3 IS NOT NULL OR p.boundary_at IN (p.begins_at, p.ends_at)
     WINDOW line AS (PARTITION BY p.meter_id, p.installed_at ORDER BY p.boundary_at)
@@ -186,13 +191,14 @@ written AS (
     INSERT INTO usage (
         meter_id, from_at, to_at, period_start, installed_at, account_id, supply_point_id,
         opening_register_dm3, opening_turns, opening_read_at,
-        closing_register_dm3, closing_turns, closing_read_at, volume_dm3
+        closing_register_dm3, closing_turns, closing_read_at, volume_dm3, opening_quality,
+        closing_quality
     )
     SELECT meter_id, from_at, to_at, :period_start::date, installed_at, account_id,
            supply_point_id, opening_register_dm3, opening_turns, opening_read_at,
            closing_register_dm3, closing_turns, closing_read_at,
            (closing_turns - opening_turns) * dial_dm3
-               + closing_register_dm3 - opening_register_dm3
+               + closing_register_dm3 - opening_register_dm3, opening_quality, closing_quality
     FROM judged
     WHERE any_reason IS NULL
     ORDER BY meter_id, from_at
