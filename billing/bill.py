@@ -143,6 +143,12 @@ def bill_no(period: Period, revision: int) -> str:
     return period.label if revision == 1 else f"{period.label}-{revision}"
 
 
+def revision_of(bill_no: str) -> int:
+    """Return which revision of its month a bill's number names."""
+    _, _, revision = bill_no[len("2026-01") :].rpartition("-")
+    return int(revision or 1)
+
+
 def draft(  # noqa: PLR0913 - what a bill is made of
     lines: tuple[Line, ...],
     charges: tuple[Charge, ...] = (),
