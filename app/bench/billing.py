@@ -73,7 +73,7 @@ def report(rounds: Sequence[Round], *, accounts: int) -> dict[str, Any]:
     return {
         "accounts": accounts,
         "sessions": SESSIONS,
-        "seconds": middle([found.seconds for found in rounds]),
+        "seconds": round(median(found.seconds for found in rounds), 3),
         "bills_per_s": middle(rates),
         "ceiling_bills_per_s": middle(ceilings),
         "ratio_to_ceiling": against(ceilings),
