@@ -21,8 +21,9 @@ import asyncpg
 import sql
 from app.bench import children
 from app.bench.bill_loop import bill_one
-from app.bench.bill_town import SESSIONS, BillTown, account_id, meter_id
+from app.bench.bill_town import BillTown, account_id, meter_id
 from app.bench.measure import middle, ratio
+from app.bench.month import SESSIONS
 from app.bench.stage import database
 
 _Q: Final = sql.queries("owner/bench_billing")
