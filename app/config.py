@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     receipts: Literal["on", "off"] = "on"
     # Into how many shares the meters are cut, so that several processes can read them side by side.
     ingest_shares: Literal[1, 2, 4, 8, 16, 32, 64] = 1
+    # On how many connections a month is billed side by side.
+    billing_sessions: int = Field(default=2, ge=1, le=8)
     # For rehearsals: a file that says what time it is, moved by somebody else; unset: real time.
     clock_file: Path | None = None
     # Programs of PostgreSQL (a folder) and Mosquitto (a file), when they stand in a strange place.

@@ -252,7 +252,7 @@ def billing_store(pool: asyncpg.Pool, settings: Settings) -> BillingStore:
     conversions = Conversions(
         pool=pool, calendar=Calendar(zone=settings.zone), wanted=wanted(settings)
     )
-    return BillingStore(pool, conversions=conversions)
+    return BillingStore(pool, conversions=conversions, sessions=settings.billing_sessions)
 
 
 def wanted(settings: Settings) -> Wanted:

@@ -80,11 +80,13 @@ chosen AS MATERIALIZED (
                     SELECT FROM held_period h
                     WHERE h.meter_id = i.meter_id AND h.installed_at = i.installed_at
                       AND h.period_start = :period_start::date
+                    OFFSET 0
                 ) OR EXISTS (
                     SELECT FROM held_reading h
                     WHERE h.meter_id = i.meter_id
                       AND h.read_at >= greatest(i.installed_at, :start_at::timestamptz)
                       AND h.read_at < least(i.removed_at, :end_at::timestamptz)
+                    OFFSET 0
                 ) AS waits
             ) AS w
             LEFT JOIN usage_gap g ON g.meter_id = i.meter_id AND g.installed_at = i.installed_at
@@ -342,16 +344,24 @@ adjusted AS MATERIALIZED (
     SELECT a.*
     FROM (SELECT DISTINCT u.account_id FROM used u) AS k
     CROSS JOIN LATERAL (
-        SELECT a.*, c.corrects_bill_no, b.period_end
-        FROM adjustment a
-        JOIN bill_correction c USING (account_id, period_start, correction_no)
-        JOIN bill b ON b.account_id = c.account_id AND b.bill_no = c.corrects_bill_no
-        WHERE a.account_id = k.account_id AND NOT EXISTS (
-            SELECT FROM adjustment_taken t
-            WHERE t.account_id = a.account_id AND t.period_start = a.period_start
-              AND t.correction_no = a.correction_no AND t.vat_rate_bp = a.vat_rate_bp
-        )
-        OFFSET 0
+        SELECT a.*, c.corrects_bill_no, c.period_end
+        FROM (
+            SELECT a.* FROM adjustment a
+            WHERE a.account_id = k.account_id AND NOT EXISTS (
+                SELECT FROM adjustment_taken t
+                WHERE t.account_id = a.account_id AND t.period_start = a.period_start
+                  AND t.correction_no = a.correction_no AND t.vat_rate_bp = a.vat_rate_bp
+            )
+            OFFSET 0
+        ) AS a
+        CROSS JOIN LATERAL (
+            SELECT c.corrects_bill_no, b.period_end
+            FROM bill_correction c
+            JOIN bill b ON b.account_id = c.account_id AND b.bill_no = c.corrects_bill_no
+            WHERE c.account_id = a.account_id AND c.period_start = a.period_start
+              AND c.correction_no = a.correction_no
+            OFFSET 0
+        ) AS c
     ) AS a
 ),
 charge AS MATERIALIZED (
