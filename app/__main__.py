@@ -18,6 +18,7 @@ import typer
 from app import (
     account_cli,
     bill_cli,
+    export_cli,
     intake,
     logs,
     meter_cli,
@@ -71,6 +72,7 @@ GROUPS: Final = {
     "standard": standard_cli.standard,
     "bill": bill_cli.bill,
     "account": account_cli.account,
+    "export": export_cli.export,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from billing.chart import Chart
 from billing.payee import Payee, PayeeError, compact
 
 PREFIX: Final = "AQKOL_"
@@ -63,6 +64,8 @@ class Settings(BaseSettings):
     payee_bank: str | None = None
     payee_kbe: str | None = None
     payee_knp: str | None = None
+    # How the accountants call the accounts of our ledger: receivable=1210,revenue=6010,...
+    chart: str | None = None
     # The town's time zone: where its days and months begin.
     zone: str = "Asia/Almaty"
     # From which local hour on the rules of belief go over what is over, once a day.
@@ -151,6 +154,12 @@ class Settings(BaseSettings):
             raise ValueError(f"AQKOL_PAYEE_{error.field.upper()}: {error}") from error
         return self
 
+    @field_validator("chart")
+    @classmethod
+    def _is_chart(cls, value: str | None) -> str | None:
+        _ = Chart.parse(value or "")
+        return value
+
     @field_validator("bank_url", "public_url")
     @classmethod
     def _is_web(cls, value: str | None) -> str | None:
@@ -181,6 +190,11 @@ class Settings(BaseSettings):
     def database(self) -> str | None:
         """The database's address in clear, for those who connect."""
         return self.database_url.get_secret_value() if self.database_url else None
+
+    @property
+    def chart_of_accounts(self) -> Chart:
+        """How the accountants call the accounts of the ledger."""
+        return Chart.parse(self.chart or "")
 
     @property
     def payee(self) -> Payee | None:

@@ -8,12 +8,14 @@ from app.problems import ProblemType, problem_type
 from app.public import NotReadyError
 from billing.bank import BankError, BankSilentError
 from billing.enrol import MandateEndedError, NoSuchMandateError
+from billing.export import BadDaysError, BadInstantError
 from billing.io.accounts import (
     AccountDiffersError,
     AccountUnknownError,
     NoSuchTariffError,
 )
 from billing.io.api_debits import NoBankError
+from billing.io.api_exports import ExportTooLargeError
 from billing.io.records import BillUnknownError
 from billing.io.vouchers import (
     VoucherDiffersError,
@@ -24,6 +26,7 @@ from billing.io.vouchers import (
 )
 from billing.link import MandateExistsError, NoSuchAccountError
 from billing.reconcile import PeriodNotOverError
+from billing.settlement import NotReconciledError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
 from metering.device import StateError
 from metering.gaps import BadSpanError
@@ -230,6 +233,14 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
         422, "encoding-differs", "The charset of the body is not the encoding in the query"
     ),
     ZoneUnknownError: problem_type(422, "zone-unknown", "There is no such time zone"),
+    BadInstantError: problem_type(422, "bad-instant", "An export cannot speak of this instant"),
+    BadDaysError: problem_type(422, "bad-days", "The journal of these days cannot be exported"),
+    NotReconciledError: problem_type(
+        409, "not-reconciled", "What would be exported is not what the ledger says"
+    ),
+    ExportTooLargeError: problem_type(
+        413, "export-too-large", "The export is too large for one answer; use the command line"
+    ),
     CursorError: problem_type(422, "cursor-unknown", "This list never gave out that place"),
     BankSilentError: problem_type(503, "bank-silent", "The bank does not answer; try again"),
     BankError: problem_type(502, "bank-trouble", "The bank does not do what we asked for"),

@@ -21,6 +21,7 @@ from app.public import Check, PublicApi
 from app.run import Clock
 from app.tokens import issue_token, revoke_account_tokens
 from app.window import go_over, window_of
+from billing.chart import Chart
 from billing.io.accounts import (
     AccountStore,
 )
@@ -28,8 +29,10 @@ from billing.io.api import AccountApi, BillingApi
 from billing.io.api_bills import DocumentApi
 from billing.io.api_corrections import CorrectionApi
 from billing.io.api_debits import DebitApi
+from billing.io.api_exports import ExportApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
+from billing.io.exports import Exports
 from billing.io.papers import Papers
 from billing.io.records import Records
 from billing.io.store import BillingStore
@@ -84,7 +87,8 @@ class WebDeps:
 
     ``checks`` say whether what we depend on is there (/readyz); ``bank`` is None where no debits
     are sent; ``public_url`` is how the world calls this server, without a slash at its end;
-    ``wanted`` is what the town wants to know of a volume; ``payee`` is whom bills are paid to.
+    ``wanted`` is what the town wants to know of a volume; ``payee`` is whom bills are paid to;
+    ``chart`` is how the accountants call our accounts.
     """
 
     pool: asyncpg.Pool
@@ -97,6 +101,7 @@ class WebDeps:
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     wanted: Wanted = field(default_factory=Wanted)
     payee: Payee | None = None
+    chart: Chart = field(default_factory=Chart.own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +152,9 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             store=store,
             zone=deps.zone,
             go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
+        ),
+        ExportApi(
+            exports=Exports(pool=deps.pool), zone=deps.zone, payee=deps.payee, chart=deps.chart
         ),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
         CorrectionApi(pool=deps.pool),

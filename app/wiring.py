@@ -235,6 +235,7 @@ async def served(house: House, client: BankClient | None) -> AsyncIterator[str]:
         checks=house.checks,
         wanted=wanted(settings),
         payee=settings.payee,
+        chart=settings.chart_of_accounts,
     )
     runner = Runner(build_app(deps))
     try:

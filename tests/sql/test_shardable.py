@@ -29,6 +29,7 @@ LOCAL = {
     "schema_migrations",
     "upload",
     "upload_row",
+    "name_export",
 }
 GROUPS = {
     "meter_id": {
