@@ -18,6 +18,7 @@ import typer
 from app import (
     account_cli,
     bill_cli,
+    export_cli,
     intake,
     logs,
     meter_cli,
@@ -71,6 +72,7 @@ GROUPS: Final = {
     "standard": standard_cli.standard,
     "bill": bill_cli.bill,
     "account": account_cli.account,
+    "export": export_cli.export,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
@@ -109,7 +111,12 @@ def ingest(*, state: State = None, once: Once = False, as_json: Json = False) ->
     in_house(settings_of(state=state), work, broker=True, patient=not once)
 
 
-for _verb in (month_cli.reconcile, month_cli.validate, recompute_cli.recompute):
+for _verb in (
+    month_cli.reconcile,
+    month_cli.correct,
+    month_cli.validate,
+    recompute_cli.recompute,
+):
     cli.command()(_verb)
 
 

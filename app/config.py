@@ -9,6 +9,7 @@ import json
 import os
 import zoneinfo
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -16,7 +17,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from billing.payee import Payee
+from billing.chart import Chart
+from billing.payee import Payee, PayeeError, compact
 
 PREFIX: Final = "AQKOL_"
 MASK: Final = "****"
@@ -54,6 +56,16 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=0, le=65535)
     public_url: str | None = None
+    # Who is paid, as a payment order names him; all or none. Unset: documents say so.
+    payee_name: str | None = None
+    payee_bin: str | None = None
+    payee_iban: str | None = None
+    payee_bic: str | None = None
+    payee_bank: str | None = None
+    payee_kbe: str | None = None
+    payee_knp: str | None = None
+    # How the accountants call the accounts of our ledger: receivable=1210,revenue=6010,...
+    chart: str | None = None
     # The town's time zone: where its days and months begin.
     zone: str = "Asia/Almaty"
     # From which local hour on the rules of belief go over what is over, once a day.
@@ -61,12 +73,12 @@ class Settings(BaseSettings):
     # What else a town wants to know of a volume: at standard conditions; as energy, by whose rule.
     standard_volume: Literal["off", "on"] = "off"
     energy_rule: Literal["off", "uk", "it", "de"] = "off"
-    # Whom bills are paid to; all five or none.
-    payee_name: str | None = None
-    payee_bin: str | None = None
-    payee_iban: str | None = None
-    payee_kbe: str | None = None
-    payee_knp: str | None = None
+    # Corrections of less than this, in minor units (100 tenge), go onto the next bill.
+    adjust_below_minor: int = Field(default=10_000, ge=0, le=100_000_000)
+    # Gas of more whole months before a correction is not charged if the fault is ours; 0: all is.
+    back_billing_months: int = Field(default=0, ge=0, le=36)
+    # What becomes of money paid beyond all bills: used on the next ones, or to be sent back.
+    credit: Literal["carry", "refund"] = "carry"
     # The folder of the embedded servers.
     state: Path = Path(".aqkol")
     log_format: LogFormat = "auto"
@@ -76,6 +88,8 @@ class Settings(BaseSettings):
     receipts: Literal["on", "off"] = "on"
     # Into how many shares the meters are cut, so that several processes can read them side by side.
     ingest_shares: Literal[1, 2, 4, 8, 16, 32, 64] = 1
+    # On how many connections a month is billed side by side.
+    billing_sessions: int = Field(default=2, ge=1, le=8)
     # For rehearsals: a file that says what time it is, moved by somebody else; unset: real time.
     clock_file: Path | None = None
     # Programs of PostgreSQL (a folder) and Mosquitto (a file), when they stand in a strange place.
@@ -121,11 +135,30 @@ class Settings(BaseSettings):
             raise ValueError("AQKOL_MQTT_CERT and AQKOL_MQTT_KEY belong together")
         return self
 
+    @field_validator("payee_bin", "payee_iban", "payee_bic", "payee_kbe", "payee_knp")
+    @classmethod
+    def _without_spaces(cls, value: str | None) -> str | None:
+        return None if value is None else compact(value)
+
     @model_validator(mode="after")
     def _can_be_paid(self) -> Self:
-        """Refuse half a payee, or one with a typing error: money would go astray."""
-        _ = self.payee
+        """Refuse half a payee, and one that no bank would pay."""
+        said = self._payee_said()
+        unset = [name for name, value in said.items() if value is None]
+        if 0 < len(unset) < len(said):
+            missing = ", ".join(f"AQKOL_PAYEE_{name.upper()}" for name in unset)
+            raise ValueError(f"who is paid is said in full or not at all; missing: {missing}")
+        try:
+            _ = self.payee
+        except PayeeError as error:
+            raise ValueError(f"AQKOL_PAYEE_{error.field.upper()}: {error}") from error
         return self
+
+    @field_validator("chart")
+    @classmethod
+    def _is_chart(cls, value: str | None) -> str | None:
+        _ = Chart.parse(value or "")
+        return value
 
     @field_validator("bank_url", "public_url")
     @classmethod
@@ -149,23 +182,6 @@ class Settings(BaseSettings):
         return value
 
     @property
-    def payee(self) -> Payee | None:
-        """Whom bills are paid to; None where nobody has said."""
-        told = (
-            self.payee_name,
-            self.payee_bin,
-            self.payee_iban,
-            self.payee_kbe,
-            self.payee_knp,
-        )
-        name, bin_, iban, kbe, knp = told
-        if name is None or bin_ is None or iban is None or kbe is None or knp is None:
-            if any(part is not None for part in told):
-                raise ValueError("AQKOL_PAYEE_NAME, _BIN, _IBAN, _KBE and _KNP belong together")
-            return None
-        return Payee(name=name, bin=bin_, iban=iban, kbe=kbe, knp=knp)
-
-    @property
     def brokers(self) -> tuple[str, ...]:
         """The brokers' addresses in clear, for those who connect."""
         return tuple(url.get_secret_value() for url in self.mqtt_urls)
@@ -174,6 +190,20 @@ class Settings(BaseSettings):
     def database(self) -> str | None:
         """The database's address in clear, for those who connect."""
         return self.database_url.get_secret_value() if self.database_url else None
+
+    @property
+    def chart_of_accounts(self) -> Chart:
+        """How the accountants call the accounts of the ledger."""
+        return Chart.parse(self.chart or "")
+
+    @property
+    def payee(self) -> Payee | None:
+        """Who is paid; None when nobody said."""
+        said = {name: value for name, value in self._payee_said().items() if value is not None}
+        return Payee(**said) if said else None
+
+    def _payee_said(self) -> dict[str, str | None]:
+        return {field.name: getattr(self, f"payee_{field.name}") for field in fields(Payee)}
 
     def shown(self) -> dict[str, Any]:
         """Return the settings for people: passwords and tokens masked."""

@@ -56,6 +56,7 @@ class ChargeKind(StrEnum):
 
     STANDING = "standing"
     DISCOUNT = "discount"
+    ADJUSTMENT = "adjustment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +141,12 @@ def bill_no(period: Period, revision: int) -> str:
     """Name a bill after its month; from the second revision on its number follows."""
     assert revision > 0, "revisions count from one"
     return period.label if revision == 1 else f"{period.label}-{revision}"
+
+
+def revision_of(bill_no: str) -> int:
+    """Return which revision of its month a bill's number names."""
+    _, _, revision = bill_no[len("2026-01") :].rpartition("-")
+    return int(revision or 1)
 
 
 def draft(  # noqa: PLR0913 - what a bill is made of

@@ -80,11 +80,13 @@ chosen AS MATERIALIZED (
                     SELECT FROM held_period h
                     WHERE h.meter_id = i.meter_id AND h.installed_at = i.installed_at
                       AND h.period_start = :period_start::date
+                    OFFSET 0
                 ) OR EXISTS (
                     SELECT FROM held_reading h
                     WHERE h.meter_id = i.meter_id
                       AND h.read_at >= greatest(i.installed_at, :start_at::timestamptz)
                       AND h.read_at < least(i.removed_at, :end_at::timestamptz)
+                    OFFSET 0
                 ) AS waits
             ) AS w
             LEFT JOIN usage_gap g ON g.meter_id = i.meter_id AND g.installed_at = i.installed_at
@@ -152,18 +154,23 @@ part AS MATERIALIZED (
            t.to_day AS term_to_day, u.meter_id, u.supply_point_id, u.from_at AS stretch_from_at,
            u.to_at AS stretch_to_at, u.opening_register_dm3, u.opening_read_at,
            u.opening_quality, u.closing_register_dm3, u.closing_read_at, u.closing_quality,
-           u.volume_dm3 AS stretch_dm3, e.energy_wh AS stretch_wh, p.*,
+           u.volume_dm3 AS stretch_dm3, CASE WHEN p.per_energy THEN (
+               SELECT n.energy_wh FROM usage_now n
+               WHERE n.meter_id = u.meter_id AND n.from_at = u.from_at
+           ) END AS stretch_wh, p.*,
            greatest(u.from_at, t.from_at, p.from_at) AS part_from_at,
            least(u.to_at, t.to_at, p.to_at) AS part_to_at
     FROM term t
     CROSS JOIN LATERAL (
-        SELECT u.* FROM usage u
+        SELECT u.meter_id, u.supply_point_id, u.from_at, u.to_at, u.opening_register_dm3,
+               u.opening_read_at, u.opening_quality, u.closing_register_dm3, u.closing_read_at,
+               u.closing_quality, u.volume_dm3
+        FROM usage_now u
         WHERE u.account_id = t.account_id AND u.period_start = :period_start::date
         OFFSET 0
     ) AS u
     LEFT JOIN price p ON p.tariff_code = t.tariff_code AND p.currency = t.currency
         AND p.from_at < least(u.to_at, t.to_at) AND p.to_at > greatest(u.from_at, t.from_at)
-    LEFT JOIN usage_energy e ON p.per_energy AND e.meter_id = u.meter_id AND e.from_at = u.from_at
     WHERE u.from_at < t.to_at AND u.to_at > t.from_at
 ),
 -- A day counts where a part touches it.
@@ -332,13 +339,37 @@ standing AS (
     ) AS d
     WHERE d.from_day < d.to_day
 ),
+-- What earlier bills of the account should have asked for and no bill has taken up.
+adjusted AS MATERIALIZED (
+    SELECT a.*
+    FROM (SELECT DISTINCT u.account_id FROM used u) AS k
+    CROSS JOIN LATERAL (
+        SELECT a.*, c.corrects_bill_no, c.period_end
+        FROM (
+            SELECT a.* FROM adjustment a
+            WHERE a.account_id = k.account_id AND NOT EXISTS (
+                SELECT FROM adjustment_taken t
+                WHERE t.account_id = a.account_id AND t.period_start = a.period_start
+                  AND t.correction_no = a.correction_no AND t.vat_rate_bp = a.vat_rate_bp
+            )
+            OFFSET 0
+        ) AS a
+        CROSS JOIN LATERAL (
+            SELECT c.corrects_bill_no, b.period_end
+            FROM bill_correction c
+            JOIN bill b ON b.account_id = c.account_id AND b.bill_no = c.corrects_bill_no
+            WHERE c.account_id = a.account_id AND c.period_start = a.period_start
+              AND c.correction_no = a.correction_no
+            OFFSET 0
+        ) AS c
+    ) AS a
+),
 charge AS MATERIALIZED (
-    SELECT c.*, c.sign * c.amount_minor AS net_minor,
+    SELECT c.kind, c.account_id, c.line_no, c.from_day, c.to_day, c.tariff_code, c.valid_from,
+           c.vat_rate_bp, c.quantity, '{}'::jsonb AS detail, c.sign * c.amount_minor AS net_minor,
            c.sign * rounded(c.amount_minor::numeric * c.vat_rate_bp, 10000, c.rounding)
                AS vat_minor,
-           row_number() OVER (
-               PARTITION BY c.account_id ORDER BY c.sign, c.line_no, c.from_day
-           ) AS charge_no
+           c.sign AS place, 0 AS correction_no
     FROM (
         SELECT 'discount' AS kind, -1 AS sign, d.account_id, d.line_no, d.from_day, d.to_day,
                d.tariff_code, d.valid_from, d.rounding, d.vat_rate_bp, d.quantity, d.amount_minor
@@ -348,6 +379,12 @@ charge AS MATERIALIZED (
                s.valid_from, s.rounding, s.vat_rate_bp, s.quantity, s.amount_minor
         FROM standing s
     ) AS c
+    UNION ALL
+    SELECT 'adjustment', a.account_id, NULL, a.period_start, a.period_end, NULL, NULL,
+           a.vat_rate_bp, a.volume_dm3, jsonb_build_object(
+               'corrects_bill_no', a.corrects_bill_no, 'correction_no', a.correction_no
+           ), a.net_minor, a.vat_minor, 2, a.correction_no
+    FROM adjusted a
 ),
 issued AS (
     INSERT INTO bill (
@@ -388,24 +425,34 @@ lined AS (
 charged AS (
     INSERT INTO bill_charge (
         account_id, bill_no, charge_no, kind, from_day, to_day, tariff_code, tariff_valid_from,
-        line_no, quantity, vat_rate_bp, net_minor, vat_minor
+        line_no, quantity, detail, vat_rate_bp, net_minor, vat_minor
     )
-    SELECT c.account_id, :bill_no::text, c.charge_no, c.kind, c.from_day, c.to_day, c.tariff_code,
-           c.valid_from, c.line_no, c.quantity, c.vat_rate_bp, c.net_minor, c.vat_minor
+    SELECT c.account_id, :bill_no::text, row_number() OVER (
+               PARTITION BY c.account_id
+               ORDER BY c.place, c.line_no, c.from_day, c.correction_no, c.vat_rate_bp
+           ), c.kind, c.from_day, c.to_day, c.tariff_code, c.valid_from, c.line_no, c.quantity,
+           c.detail, c.vat_rate_bp, c.net_minor, c.vat_minor
     FROM charge c
+),
+taken AS (
+    INSERT INTO adjustment_taken (account_id, period_start, correction_no, vat_rate_bp, bill_no)
+    SELECT a.account_id, a.period_start, a.correction_no, a.vat_rate_bp, :bill_no::text
+    FROM adjusted a
 ),
 moved AS (
     INSERT INTO transfer (
         account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no,
         posted_at
     )
-    SELECT i.account_id, 'bill/' || :bill_no::text || '/' || part.name, 'posted', 'receivable',
-           part.credit_code, part.amount_minor, i.currency, :bill_no::text, :at::timestamptz
+    SELECT i.account_id, 'bill/' || :bill_no::text || '/' || part.name, 'posted',
+           CASE WHEN part.amount_minor > 0 THEN 'receivable' ELSE part.code END,
+           CASE WHEN part.amount_minor > 0 THEN part.code ELSE 'receivable' END,
+           abs(part.amount_minor), i.currency, :bill_no::text, :at::timestamptz
     FROM issued i
     CROSS JOIN LATERAL (
         VALUES ('net', 'revenue', i.net_minor), ('vat', 'vat', i.vat_minor)
-    ) AS part (name, credit_code, amount_minor)
-    WHERE part.amount_minor > 0
+    ) AS part (name, code, amount_minor)
+    WHERE part.amount_minor <> 0
 ),
 held AS (
     INSERT INTO bill_hold (account_id, period_start, reason, meter_id, noted_at)

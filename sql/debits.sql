@@ -19,7 +19,13 @@ CROSS JOIN LATERAL (
     FROM debit d
     WHERE d.account_id = b.account_id AND d.bill_no = b.bill_no
 ) AS past
-WHERE NOT EXISTS (
+WHERE b.kind <> 'cancellation'
+    AND NOT EXISTS (
+        SELECT FROM bill c
+        WHERE c.account_id = b.account_id AND c.corrects_bill_no = b.bill_no
+            AND c.kind = 'cancellation'
+    )
+    AND NOT EXISTS (
         SELECT FROM debit d
         WHERE d.account_id = b.account_id AND d.bill_no = b.bill_no
             AND CASE d.state

@@ -19,6 +19,7 @@ from billing.reconcile import (
     NOTHING_HEATED,
     NOTHING_ISSUED,
     NOTHING_MEASURED,
+    Claims,
     Heated,
     Issued,
     Measured,
@@ -37,29 +38,34 @@ _FIRST: Final = ("", datetime(2000, 1, 1, tzinfo=UTC))
 class BillingStore(Prices, Books):
     """Everything billing asks of the database but mandates and debits."""
 
-    def __init__(self, pool: asyncpg.Pool, *, conversions: Conversions | None = None) -> None:
-        """Take what knows the energy of gas, if the town charges by it."""
+    def __init__(
+        self, pool: asyncpg.Pool, *, conversions: Conversions | None = None, sessions: int = 1
+    ) -> None:
+        """Take what knows the energy of gas, if the town charges by it; so many work at once."""
         super().__init__(pool)
         self._conversions = conversions
+        self.sessions = sessions
 
     # The run ------------------------------------------------------------------------------------
 
-    async def measure(self, run: Run, *, after: tuple[str, datetime] | None) -> Measured:
+    async def measure(self, run: Run, claims: Claims[tuple[str, datetime]]) -> Measured:
         """Write the usage of the next chunk of installations, in one transaction."""
         start_at, end_at = run.period.bounds(run.zone)
-        after_meter_id, after_installed_at = after or _FIRST
         async with self._pool.acquire() as connection, connection.transaction():
             await _USAGE.plan_for_a_run(connection)
-            claimed = await _USAGE.claim_installations(
-                connection,
-                start_at=start_at,
-                end_at=end_at,
-                after_meter_id=after_meter_id,
-                after_installed_at=after_installed_at,
-                chunk=run.chunk,
-            )
-            if claimed["meter_ids"] is None:
-                return NOTHING_MEASURED
+            async with claims.turn:
+                after_meter_id, after_installed_at = claims.last or _FIRST
+                claimed = await _USAGE.claim_installations(
+                    connection,
+                    start_at=start_at,
+                    end_at=end_at,
+                    after_meter_id=after_meter_id,
+                    after_installed_at=after_installed_at,
+                    chunk=run.chunk,
+                )
+                if claimed["meter_ids"] is None:
+                    return NOTHING_MEASURED
+                last = claims.last = (claimed["meter_ids"][-1], claimed["installed_ats"][-1])
             tariffs, vat_rates = await read_prices(connection)
             days = run.period.days_with_end()
             inside = cuts(tariffs, vat_rates, run.period, run.zone)
@@ -77,7 +83,6 @@ class BillingStore(Prices, Books):
                 day_ats=[midnight(day, run.zone) for day in days],
                 at=run.at,
             )
-        last = (claimed["meter_ids"][-1], claimed["installed_ats"][-1])
         return Measured(last=last, measured=row["measured"], lacking=row["lacking"])
 
     async def heat(self, run: Run, *, after: str) -> Heated:
@@ -98,22 +103,24 @@ class BillingStore(Prices, Books):
             await _USAGE.drop_idle_gaps(connection, **about)
             await _BILLS.drop_answered_holds(connection, **about)
 
-    async def issue(self, run: Run, *, after: str) -> Issued:
+    async def issue(self, run: Run, claims: Claims[str]) -> Issued:
         """Issue the bills of the next chunk of accounts, in one transaction."""
         start_at, end_at = run.period.bounds(run.zone)
         async with self._pool.acquire() as connection, connection.transaction():
             await _USAGE.plan_for_a_run(connection)
             await _BILLS.lock_prices(connection)
-            account_ids = await _BILLS.claim_accounts(
-                connection,
-                period_start=run.period.start,
-                start_at=start_at,
-                end_at=end_at,
-                after=after,
-                chunk=run.chunk,
-            )
-            if account_ids is None:
-                return NOTHING_ISSUED
+            async with claims.turn:
+                account_ids = await _BILLS.claim_accounts(
+                    connection,
+                    period_start=run.period.start,
+                    start_at=start_at,
+                    end_at=end_at,
+                    after=claims.last or "",
+                    chunk=run.chunk,
+                )
+                if account_ids is None:
+                    return NOTHING_ISSUED
+                claims.last = account_ids[-1]
             found = price_intervals(*await read_prices(connection), run.period, run.zone)
             prices, bands = prices_as_json(found)
             days = run.period.days_with_end()

@@ -29,6 +29,7 @@ LOCAL = {
     "schema_migrations",
     "upload",
     "upload_row",
+    "name_export",
 }
 GROUPS = {
     "meter_id": {
@@ -54,6 +55,9 @@ GROUPS = {
         "finding_decision",
         "rebaseline",
         "stay_place",
+        "reading_correction",
+        "usage_doubt",
+        "usage_revision",
     },
     "account_id": {
         "account",
@@ -69,6 +73,9 @@ GROUPS = {
         "debit_step",
         "notice",
         "transfer",
+        "bill_correction",
+        "adjustment",
+        "adjustment_taken",
         "voucher",
         "voucher_revocation",
     },
