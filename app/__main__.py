@@ -21,6 +21,7 @@ from app import (
     logs,
     meter_cli,
     month_cli,
+    penalty_cli,
     rules_cli,
     source_cli,
     standard_cli,
@@ -61,7 +62,8 @@ simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded 
 GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench,
     "meter": meter_cli.meter, "source": source_cli.source,
     "upload": upload_cli.upload, "rules": rules_cli.rules,
-    "standard": standard_cli.standard, "account": account_cli.account}  # fmt: skip
+    "standard": standard_cli.standard, "account": account_cli.account,
+    "penalty": penalty_cli.penalty}  # fmt: skip
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
 

@@ -9,6 +9,7 @@ import json
 import os
 import zoneinfo
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -16,8 +17,13 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from billing.money import BASIS_POINTS
+from billing.policy import BillPolicy
+
 PREFIX: Final = "AQKOL_"
 MASK: Final = "****"
+
+MINIMUM_BILL: Final = r"^([A-Z]{3}:[0-9]{1,12}(,[A-Z]{3}:[0-9]{1,12})*)?$"
 
 BankScheme = Literal["kz_direct", "sepa_core"]
 LogFormat = Literal["auto", "json", "console"]
@@ -59,6 +65,12 @@ class Settings(BaseSettings):
     # What else a town wants to know of a volume: at standard conditions; as energy, by whose rule.
     standard_volume: Literal["off", "on"] = "off"
     energy_rule: Literal["off", "uk", "it", "de"] = "off"
+    # What paying late costs: K of the published formula; unset: nothing.
+    penalty_factor: Decimal | None = Field(default=None, gt=0, le=10, decimal_places=4)
+    # From which amount on, in minor units by currency, a bill is asked for ("KZT:50000").
+    minimum_bill: str = Field(
+        default="", pattern=r"^([A-Z]{3}:[0-9]{1,12}(,[A-Z]{3}:[0-9]{1,12})*)?$"
+    )
     # The folder of the embedded servers.
     state: Path = Path(".aqkol")
     log_format: LogFormat = "auto"
@@ -133,6 +145,17 @@ class Settings(BaseSettings):
                 f"{value!r} is not the name of a time zone, such as Asia/Almaty"
             ) from error
         return value
+
+    @property
+    def bill_policy(self) -> BillPolicy:
+        """What the town decides about its bills besides prices."""
+        pairs = [pair.split(":") for pair in self.minimum_bill.split(",") if pair]
+        return BillPolicy(
+            penalty_factor_bp=None
+            if self.penalty_factor is None
+            else int(self.penalty_factor * BASIS_POINTS),
+            minimums_minor={currency: int(minor) for currency, minor in pairs},
+        )
 
     @property
     def brokers(self) -> tuple[str, ...]:

@@ -59,7 +59,8 @@ async def reconcile_at(house: House, at: datetime, period: Period | None = None)
     Raises:
         PeriodNotOverError: the month asked for still runs.
     """
-    store, zone = BillingStore(house.pool), house.settings.zone
+    store = BillingStore(house.pool, house.settings.bill_policy)
+    zone = house.settings.zone
     periods = (period,) if period else await due_periods(store=store, at=at, zone=zone)
     done: dict[str, Any] = {}
     for one in periods:

@@ -15,6 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from app import openapi, problems
+from app.account_errors import ACCOUNT_ERRORS
 from app.mount import mount
 from app.problems import ProblemType, problem_type
 from app.public import Check, NotReadyError, PublicApi
@@ -31,20 +32,16 @@ from billing.io.accounts import (
 )
 from billing.io.api import AccountApi, BillingApi
 from billing.io.api_debits import DebitApi, NoBankError
+from billing.io.api_penalties import PenaltyApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
+from billing.io.penalty_desk import PenaltyDesk
 from billing.io.store import BillingStore
 from billing.io.views import Views
-from billing.io.vouchers import (
-    VoucherDiffersError,
-    VoucherRevokedError,
-    Vouchers,
-    VoucherSpentError,
-    VoucherUnknownError,
-    VoucherUnusableError,
-)
+from billing.io.vouchers import Vouchers
 from billing.link import LinkBank, MandateExistsError, NoSuchAccountError
 from billing.period import Calendar, Period
+from billing.policy import NO_POLICY, BillPolicy
 from billing.reconcile import PeriodNotOverError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
 from metering.device import StateError
@@ -239,17 +236,7 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NoSuchTariffError: problem_type(
         422, "tariff-unknown", "No price of this tariff exists in this currency"
     ),
-    VoucherUnknownError: problems.NOT_FOUND,
-    VoucherDiffersError: problem_type(
-        409, "voucher-differs", "This document was entered already, with other words"
-    ),
-    VoucherRevokedError: problem_type(
-        409, "voucher-revoked", "The voucher was revoked already, for another reason"
-    ),
-    VoucherSpentError: problem_type(409, "voucher-spent", "Nothing of the voucher is left"),
-    VoucherUnusableError: problem_type(
-        422, "voucher-unusable", "The voucher has expired or is in another currency"
-    ),
+    **ACCOUNT_ERRORS,
     UploadUnknownError: problems.NOT_FOUND,
     UploadOvertakenError: problem_type(
         409, "upload-overtaken", "Somebody else is sending the same file"
@@ -275,7 +262,7 @@ class WebDeps:
 
     ``checks`` say whether what we depend on is there (/readyz); ``bank`` is None where no debits
     are sent; ``public_url`` is how the world calls this server, without a slash at its end;
-    ``wanted`` is what the town wants to know of a volume.
+    ``wanted`` is what the town wants to know of a volume, ``policy`` what it decides about bills.
     """
 
     pool: asyncpg.Pool
@@ -287,6 +274,7 @@ class WebDeps:
     checks: Mapping[str, Check]
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     wanted: Wanted = field(default_factory=Wanted)
+    policy: BillPolicy = NO_POLICY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,7 +303,7 @@ class _TokenDesk:
 def routes(deps: WebDeps) -> tuple[Bound, ...]:
     """Return every route of the service, bound to what it works with."""
     accounts = AccountStore(pool=deps.pool)
-    store = BillingStore(deps.pool)
+    store = BillingStore(deps.pool, deps.policy)
     calendar = Calendar(zone=deps.zone)
     gaps = Gaps(pool=deps.pool, calendar=calendar)
     document: dict[str, Any] = {}
@@ -333,6 +321,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             zone=deps.zone,
             go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
         ),
+        PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),

@@ -232,6 +232,7 @@ async def served(house: House, client: BankClient | None) -> AsyncIterator[str]:
         bank_scheme=settings.bank_scheme,
         checks=house.checks,
         wanted=wanted(settings),
+        policy=settings.bill_policy,
     )
     runner = Runner(build_app(deps))
     try:

@@ -56,6 +56,7 @@ class ChargeKind(StrEnum):
 
     STANDING = "standing"
     DISCOUNT = "discount"
+    PENALTY = "penalty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +97,8 @@ class Line:
 class Charge:
     """What a bill asks for besides gas on the days [from_day, to_day); a discount is negative.
 
-    ``quantity`` counts days of a standing charge, or the dm3 (Wh) of line ``line_no`` that a
-    discount is for. ``detail`` says what a kind needs besides.
+    ``quantity`` counts days of a standing charge or of a penalty, or the dm3 (Wh) of line
+    ``line_no`` that a discount is for. ``detail`` says what a kind needs besides.
     """
 
     charge_no: int

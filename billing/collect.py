@@ -63,6 +63,9 @@ class CollectDesk(Protocol):
     async def owed_minor(self, account_id: str, bill_no: str) -> int:
         """Return what a bill still owes."""
 
+    async def disputed(self, account_id: str, bill_no: str) -> bool:
+        """Say whether a bill is in dispute."""
+
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: frozenset[State], start: date, end: date
     ) -> int:
@@ -185,7 +188,8 @@ async def _announce(store: BatchStore, bill: DueBill, *, at: datetime, zone: str
             return None
         past = await desk.attempts(bill.account_id, bill.bill_no)
         owed_minor = await desk.owed_minor(bill.account_id, bill.bill_no)
-        if owed_minor <= 0 or not may_try_again(past):
+        disputed = await desk.disputed(bill.account_id, bill.bill_no)
+        if owed_minor <= 0 or disputed or not may_try_again(past):
             return None
         debit = Debit(
             account_id=bill.account_id,
@@ -318,6 +322,8 @@ async def _obstacle(desk: CollectDesk, mandate: Mandate, debit: Debit, zone: str
     )
     if broken is not None:
         return broken
+    if await desk.disputed(debit.account_id, debit.bill_no):
+        return "disputed"
     permission = await _permission(desk, mandate, debit)
     match permission:
         case Allowed():

@@ -2,6 +2,7 @@
 
     bill issued               receivable             <- revenue      bill/<bill>/net
                               receivable             <- vat          bill/<bill>/vat
+                              receivable             <- penalty      bill/<bill>/penalty
     debit recorded (pending)  collections_in_transit <- receivable   debit/<bill>/<n>/pending
     debit given up (void)     collections_in_transit <- receivable   debit/<bill>/<n>/void
     debit confirmed           collections_in_transit <- receivable   debit/<bill>/<n>/posted
@@ -81,13 +82,14 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillAmount:
-    """What a bill asks for, in minor units."""
+    """What a bill asks for, in minor units; ``penalty_minor`` is a part of the net sum."""
 
     account_id: str
     bill_no: str
     net_minor: int
     vat_minor: int
     currency: str
+    penalty_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +155,12 @@ _DEBIT_SHAPES: Final[Mapping[DebitMove, _Shape]] = MappingProxyType(
 
 
 def bill_transfers(bill: BillAmount, *, at: datetime) -> tuple[Transfer, ...]:
-    """Return what a bill moves when it is issued: its net sum and its VAT, without empty rows."""
-    parts = (("net", Account.REVENUE, bill.net_minor), ("vat", Account.VAT, bill.vat_minor))
+    """Return what a bill moves when it is issued: net, VAT and penalty, without empty rows."""
+    parts = (
+        ("net", Account.REVENUE, bill.net_minor - bill.penalty_minor),
+        ("vat", Account.VAT, bill.vat_minor),
+        ("penalty", Account.PENALTY, bill.penalty_minor),
+    )
     return tuple(
         Transfer(
             account_id=bill.account_id,

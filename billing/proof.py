@@ -15,6 +15,7 @@ from billing.bill import Bill, Charge, Line
 from billing.debit import Debit
 from billing.ledger import Transfer
 from billing.notice import Notice
+from billing.penalty import Dispute
 from billing.period import Period
 from billing.rating import Usage
 from billing.tariff import PriceInterval
@@ -96,6 +97,7 @@ class Facts:
     notices: Mapping[tuple[str, int], Notice]
     bank_mandate_ids: Mapping[str, str | None]
     vouchers: Sequence[Voucher] = ()
+    disputes: Sequence[Dispute] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from billing import rating
-from billing.bill import Bill, Charge, draft
+from billing.bill import Bill, Charge, ChargeKind, draft
 from billing.ledger import BillAmount, bill_transfers
 from billing.period import Period
 from billing.proof import Facts, Finding, Kind, Priced, compare_transfers, differences, stretch
@@ -77,7 +77,9 @@ def _check_lines(
 
 def _check_charges(bill: Bill, expected: Sequence[Charge]) -> Iterator[Finding]:
     wanted = {charge.charge_no: charge for charge in expected}
-    found = {charge.charge_no: charge for charge in bill.charges}
+    found = {
+        charge.charge_no: charge for charge in bill.charges if charge.kind is not ChargeKind.PENALTY
+    }
     for charge_no in wanted.keys() | found.keys():
         subject = f"{bill.account_id}/{bill.bill_no}/charge {charge_no}"
         one, other = found.get(charge_no), wanted.get(charge_no)
@@ -170,6 +172,9 @@ def check_bill_transfers(facts: Facts) -> Iterator[Finding]:
             net_minor=bill.net_minor,
             vat_minor=bill.vat_minor,
             currency=bill.currency,
+            penalty_minor=sum(
+                one.net_minor for one in bill.charges if one.kind is ChargeKind.PENALTY
+            ),
         )
         expected = {one.transfer_id: one for one in bill_transfers(amount, at=bill.issued_at)}
         found = {

@@ -32,10 +32,11 @@ WITH claimed AS (
 )
 SELECT array_agg(account_id ORDER BY account_id) FROM claimed;
 
--- name: issue_bills(account_ids, period_start, period_end, start_at, end_at, bill_no, due_on, at, days, day_ats, prices, bands)^
+-- name: issue_bills(account_ids, period_start, period_end, start_at, end_at, bill_no, due_on, at, days, day_ats, prices, bands, penalties)^
 -- Issue, with lines, charges and transfers, the first bills of locked accounts, or note what holds them.
 -- "prices" and "bands" are the tariffs' versions in this month as JSON, "days" its local days and the
 -- first of the next month, "day_ats" when they begin. billing/rating.py says the same for one account.
+-- "penalties" are charges for paying earlier bills late, as JSON; billing/penalty.py worked them out.
 WITH day AS MATERIALIZED (
     SELECT * FROM unnest(:days::date[], :day_ats::timestamptz[]) AS d (day, day_at)
 ),
@@ -332,13 +333,20 @@ standing AS (
     ) AS d
     WHERE d.from_day < d.to_day
 ),
+fined AS MATERIALIZED (
+    SELECT p.*
+    FROM jsonb_to_recordset(:penalties::jsonb) AS p (
+        account_id text, place integer, from_day date, to_day date, quantity bigint, detail jsonb,
+        net_minor bigint
+    )
+    WHERE p.account_id IN (SELECT u.account_id FROM used u)
+),
 charge AS MATERIALIZED (
-    SELECT c.*, c.sign * c.amount_minor AS net_minor,
+    SELECT c.kind, c.account_id, c.line_no, c.from_day, c.to_day, c.tariff_code, c.valid_from,
+           c.vat_rate_bp, c.quantity, '{}'::jsonb AS detail, c.sign * c.amount_minor AS net_minor,
            c.sign * rounded(c.amount_minor::numeric * c.vat_rate_bp, 10000, c.rounding)
                AS vat_minor,
-           row_number() OVER (
-               PARTITION BY c.account_id ORDER BY c.sign, c.line_no, c.from_day
-           ) AS charge_no
+           c.sign AS place, 0 AS place_in_kind
     FROM (
         SELECT 'discount' AS kind, -1 AS sign, d.account_id, d.line_no, d.from_day, d.to_day,
                d.tariff_code, d.valid_from, d.rounding, d.vat_rate_bp, d.quantity, d.amount_minor
@@ -348,6 +356,10 @@ charge AS MATERIALIZED (
                s.valid_from, s.rounding, s.vat_rate_bp, s.quantity, s.amount_minor
         FROM standing s
     ) AS c
+    UNION ALL
+    SELECT 'penalty', f.account_id, NULL, f.from_day, f.to_day, NULL, NULL, 0, f.quantity, f.detail,
+           f.net_minor, 0, 3, f.place
+    FROM fined f
 ),
 issued AS (
     INSERT INTO bill (
@@ -388,10 +400,13 @@ lined AS (
 charged AS (
     INSERT INTO bill_charge (
         account_id, bill_no, charge_no, kind, from_day, to_day, tariff_code, tariff_valid_from,
-        line_no, quantity, vat_rate_bp, net_minor, vat_minor
+        line_no, quantity, detail, vat_rate_bp, net_minor, vat_minor
     )
-    SELECT c.account_id, :bill_no::text, c.charge_no, c.kind, c.from_day, c.to_day, c.tariff_code,
-           c.valid_from, c.line_no, c.quantity, c.vat_rate_bp, c.net_minor, c.vat_minor
+    SELECT c.account_id, :bill_no::text, row_number() OVER (
+               PARTITION BY c.account_id
+               ORDER BY c.place, c.line_no, c.place_in_kind, c.from_day, c.vat_rate_bp
+           ), c.kind, c.from_day, c.to_day, c.tariff_code, c.valid_from, c.line_no, c.quantity,
+           c.detail, c.vat_rate_bp, c.net_minor, c.vat_minor
     FROM charge c
 ),
 moved AS (
@@ -403,7 +418,13 @@ moved AS (
            part.credit_code, part.amount_minor, i.currency, :bill_no::text, :at::timestamptz
     FROM issued i
     CROSS JOIN LATERAL (
-        VALUES ('net', 'revenue', i.net_minor), ('vat', 'vat', i.vat_minor)
+        SELECT coalesce(sum(f.net_minor), 0)::bigint AS minor
+        FROM fined f
+        WHERE f.account_id = i.account_id
+    ) AS penalty
+    CROSS JOIN LATERAL (
+        VALUES ('net', 'revenue', i.net_minor - penalty.minor), ('vat', 'vat', i.vat_minor),
+               ('penalty', 'penalty', penalty.minor)
     ) AS part (name, credit_code, amount_minor)
     WHERE part.amount_minor > 0
 ),

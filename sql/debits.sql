@@ -2,7 +2,8 @@
 -- statement, so there is never one without the other.
 
 -- name: bills_to_notice(retryable_causes, repeatable_cancels, failures_max, attempts_max, batch)
--- Bills that still owe money, whose account has a usable mandate and no attempt that stands in the way.
+-- Bills that still owe money and are in no dispute, whose account has a usable mandate and no attempt
+-- that stands in the way.
 SELECT b.account_id, b.bill_no, b.due_on, b.currency, m.mandate_id
 FROM bill b
 JOIN mandate m ON m.account_id = b.account_id AND m.state = 'active' AND m.enrolment = 'active'
@@ -27,6 +28,13 @@ WHERE NOT EXISTS (
                 WHEN 'cancelled' THEN NOT (coalesce(d.reason, '') = ANY (:repeatable_cancels::text[]))
                 ELSE true
             END
+    )
+    AND NOT EXISTS (
+        SELECT FROM bill_dispute q
+        WHERE q.account_id = b.account_id AND q.bill_no = b.bill_no AND NOT EXISTS (
+            SELECT FROM bill_dispute_end e
+            WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
+        )
     )
     AND owed.minor > 0
     AND past.failures < :failures_max::int
@@ -188,6 +196,16 @@ SELECT coalesce(
 FROM transfer
 WHERE account_id = :account_id AND bill_no = :bill_no AND phase = 'posted'
     AND 'receivable' IN (debit_code, credit_code);
+
+-- name: disputed(account_id, bill_no)$
+-- Say whether a bill is in dispute.
+SELECT EXISTS (
+    SELECT FROM bill_dispute q
+    WHERE q.account_id = :account_id AND q.bill_no = :bill_no AND NOT EXISTS (
+        SELECT FROM bill_dispute_end e
+        WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
+    )
+);
 
 -- name: month_minor(account_id, bill_no, states, month_start, month_end)$
 -- What the debits for the account's other bills take, or have taken, with a charge day in a month.

@@ -190,6 +190,10 @@ class Desk:
         """Return what a bill still owes by posted transfers, in minor units."""
         return int(await _Q.owed_minor(self._db, account_id=account_id, bill_no=bill_no))
 
+    async def disputed(self, account_id: str, bill_no: str) -> bool:
+        """Say whether a bill is in dispute."""
+        return bool(await _Q.disputed(self._db, account_id=account_id, bill_no=bill_no))
+
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: Iterable[State], start: date, end: date
     ) -> int:

@@ -9,11 +9,13 @@ import asyncpg
 import sql
 from billing.bill import Bill, Charge, Hold, HoldReason, Line, bill_no
 from billing.io.books import Books
+from billing.io.penalties import penalties_as_json
 from billing.io.prices import Prices, prices_as_json, read_prices
 from billing.io.rows import bill_of, charge_of, line_of
 from billing.io.vouchers import apply_vouchers
 from billing.ledger import Transfer
 from billing.period import local_day, midnight
+from billing.policy import NO_POLICY, BillPolicy
 from billing.reconcile import NOTHING_ISSUED, NOTHING_MEASURED, Issued, Measured, Run
 from billing.tariff import cuts, price_intervals
 
@@ -26,6 +28,10 @@ _FIRST: Final = ("", datetime(2000, 1, 1, tzinfo=UTC))
 
 class BillingStore(Prices, Books):
     """Everything billing asks of the database but mandates and debits."""
+
+    def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:
+        super().__init__(pool)
+        self._policy = policy
 
     # The run ------------------------------------------------------------------------------------
 
@@ -106,6 +112,7 @@ class BillingStore(Prices, Books):
                 day_ats=[midnight(day, run.zone) for day in days],
                 prices=prices,
                 bands=bands,
+                penalties=await penalties_as_json(connection, run, account_ids, self._policy),
             )
             await apply_vouchers(
                 connection,

@@ -18,6 +18,8 @@ REFERENCE = {
     "coefficient_table",
     "zone_figures",
     "calorific_value",
+    "base_rate",
+    "moratorium",
 }
 LOCAL = {
     "access_token",
@@ -71,6 +73,9 @@ GROUPS = {
         "transfer",
         "voucher",
         "voucher_revocation",
+        "bill_dispute",
+        "bill_dispute_end",
+        "account_closing",
     },
     "sender": {"refused_telegram"},
 }
