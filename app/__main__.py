@@ -17,6 +17,7 @@ import typer
 
 from app import (
     account_cli,
+    bill_cli,
     intake,
     logs,
     meter_cli,
@@ -59,11 +60,19 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 simulate = typer.Typer(help="Play the outside world: meters, a bank, a recorded household.")
-GROUPS: Final = {"simulate": simulate, "broker": broker, "bench": bench,
-    "meter": meter_cli.meter, "source": source_cli.source,
-    "upload": upload_cli.upload, "rules": rules_cli.rules,
-    "standard": standard_cli.standard, "account": account_cli.account,
-    "penalty": penalty_cli.penalty}  # fmt: skip
+GROUPS: Final = {
+    "simulate": simulate,
+    "broker": broker,
+    "bench": bench,
+    "meter": meter_cli.meter,
+    "source": source_cli.source,
+    "upload": upload_cli.upload,
+    "rules": rules_cli.rules,
+    "standard": standard_cli.standard,
+    "bill": bill_cli.bill,
+    "account": account_cli.account,
+    "penalty": penalty_cli.penalty,
+}
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
 

@@ -9,6 +9,7 @@ import json
 import os
 import zoneinfo
 from collections.abc import Mapping
+from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -18,6 +19,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from billing.money import BASIS_POINTS
+from billing.payee import Payee, PayeeError, compact
 from billing.policy import BillPolicy
 
 PREFIX: Final = "AQKOL_"
@@ -58,6 +60,14 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=0, le=65535)
     public_url: str | None = None
+    # Who is paid, as a payment order names him; all or none. Unset: documents say so.
+    payee_name: str | None = None
+    payee_bin: str | None = None
+    payee_iban: str | None = None
+    payee_bic: str | None = None
+    payee_bank: str | None = None
+    payee_kbe: str | None = None
+    payee_knp: str | None = None
     # The town's time zone: where its days and months begin.
     zone: str = "Asia/Almaty"
     # From which local hour on the rules of belief go over what is over, once a day.
@@ -125,6 +135,25 @@ class Settings(BaseSettings):
             raise ValueError("AQKOL_MQTT_CERT and AQKOL_MQTT_KEY belong together")
         return self
 
+    @field_validator("payee_bin", "payee_iban", "payee_bic", "payee_kbe", "payee_knp")
+    @classmethod
+    def _without_spaces(cls, value: str | None) -> str | None:
+        return None if value is None else compact(value)
+
+    @model_validator(mode="after")
+    def _can_be_paid(self) -> Self:
+        """Refuse half a payee, and one that no bank would pay."""
+        said = self._payee_said()
+        unset = [name for name, value in said.items() if value is None]
+        if 0 < len(unset) < len(said):
+            missing = ", ".join(f"AQKOL_PAYEE_{name.upper()}" for name in unset)
+            raise ValueError(f"who is paid is said in full or not at all; missing: {missing}")
+        try:
+            _ = self.payee
+        except PayeeError as error:
+            raise ValueError(f"AQKOL_PAYEE_{error.field.upper()}: {error}") from error
+        return self
+
     @field_validator("bank_url", "public_url")
     @classmethod
     def _is_web(cls, value: str | None) -> str | None:
@@ -166,6 +195,15 @@ class Settings(BaseSettings):
     def database(self) -> str | None:
         """The database's address in clear, for those who connect."""
         return self.database_url.get_secret_value() if self.database_url else None
+
+    @property
+    def payee(self) -> Payee | None:
+        """Who is paid; None when nobody said."""
+        said = {name: value for name, value in self._payee_said().items() if value is not None}
+        return Payee(**said) if said else None
+
+    def _payee_said(self) -> dict[str, str | None]:
+        return {field.name: getattr(self, f"payee_{field.name}") for field in fields(Payee)}
 
     def shown(self) -> dict[str, Any]:
         """Return the settings for people: passwords and tokens masked."""

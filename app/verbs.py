@@ -17,7 +17,7 @@ from app.broker_tls import broker_tls
 from app.intake import ingest_until
 from app.run import loop
 from app.window import HEATED, go_over, window_of
-from app.wiring import House, bank, notary, served
+from app.wiring import House, bank, billing_store, notary, served
 from billing.audit import audit
 from billing.collect import collect
 from billing.follow import follow
@@ -59,8 +59,7 @@ async def reconcile_at(house: House, at: datetime, period: Period | None = None)
     Raises:
         PeriodNotOverError: the month asked for still runs.
     """
-    store = BillingStore(house.pool, house.settings.bill_policy)
-    zone = house.settings.zone
+    store, zone = billing_store(house.pool, house.settings), house.settings.zone
     periods = (period,) if period else await due_periods(store=store, at=at, zone=zone)
     done: dict[str, Any] = {}
     for one in periods:

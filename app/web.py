@@ -31,11 +31,16 @@ from billing.io.accounts import (
     NoSuchTariffError,
 )
 from billing.io.api import AccountApi, BillingApi
+from billing.io.api_bills import DocumentApi
 from billing.io.api_debits import DebitApi, NoBankError
+from billing.io.api_moves import MoveApi
 from billing.io.api_penalties import PenaltyApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
+from billing.io.final import FinalBills
+from billing.io.moves import Moves
 from billing.io.penalty_desk import PenaltyDesk
+from billing.io.records import Records
 from billing.io.store import BillingStore
 from billing.io.views import Views
 from billing.io.vouchers import Vouchers
@@ -303,12 +308,14 @@ class _TokenDesk:
 def routes(deps: WebDeps) -> tuple[Bound, ...]:
     """Return every route of the service, bound to what it works with."""
     accounts = AccountStore(pool=deps.pool)
-    store = BillingStore(deps.pool, deps.policy)
     calendar = Calendar(zone=deps.zone)
+    conversions = Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted)
+    store = BillingStore(deps.pool, deps.policy, conversions=conversions)
     gaps = Gaps(pool=deps.pool, calendar=calendar)
     document: dict[str, Any] = {}
     apis = (
         AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
+        DocumentApi(records=Records(pool=deps.pool, zone=deps.zone)),
         DebitApi(
             store=Debits(deps.pool),
             views=Views(pool=deps.pool),
@@ -320,6 +327,10 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             store=store,
             zone=deps.zone,
             go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
+        ),
+        MoveApi(
+            moves=Moves(pool=deps.pool, calendar=calendar),
+            finals=FinalBills(pool=deps.pool, store=store, zone=deps.zone),
         ),
         PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
@@ -334,7 +345,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         RuleApi(rules=Rules(deps.pool), findings=FindingDesk(pool=deps.pool), calendar=calendar),
         UseApi(
             uses=Uses(pool=deps.pool, midnight=calendar.midnight),
-            conversions=Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted),
+            conversions=conversions,
             window_of=lambda label: window_of(Period.parse(label), deps.zone),
         ),
         StandardApi(standards=Standards(pool=deps.pool, day_of=calendar.day_of)),

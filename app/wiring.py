@@ -22,8 +22,10 @@ from app.servers.embedded import Servers, servers
 from app.signing import signer
 from app.web import WebDeps, build_app
 from billing.io.bank import BankClient
+from billing.io.store import BillingStore
+from billing.period import Calendar
 from metering.conversion import EnergyRule
-from metering.io.conversions import Wanted
+from metering.io.conversions import Conversions, Wanted
 from metering.io.mqtt import Subscription
 from metering.io.notary import Notary
 from metering.lease import Share
@@ -243,6 +245,14 @@ async def served(house: House, client: BankClient | None) -> AsyncIterator[str]:
     finally:
         await runner.cleanup()
         listener.close()
+
+
+def billing_store(pool: asyncpg.Pool, settings: Settings) -> BillingStore:
+    """Return what the billing run writes to; it knows energy where the town has a rule for it."""
+    conversions = Conversions(
+        pool=pool, calendar=Calendar(zone=settings.zone), wanted=wanted(settings)
+    )
+    return BillingStore(pool, settings.bill_policy, conversions=conversions)
 
 
 def wanted(settings: Settings) -> Wanted:

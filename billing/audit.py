@@ -26,6 +26,7 @@ from billing.period import Period
 from billing.proof import Facts, Finding, Kind, Priced, check_usage
 from billing.proof_bill import check_bill_transfers, check_bills, check_months
 from billing.proof_debit import TAKEN_BY_BANK, check_debits, check_payment, collected_minor
+from billing.proof_move import check_closing
 from billing.proof_penalty import check_penalties
 from billing.proof_voucher import check_vouchers
 from billing.tariff import Tariff, VatRate, price_intervals
@@ -213,6 +214,7 @@ def _check_account(
     yield from check_bill_transfers(facts)
     yield from check_debits(facts, zone=zone)
     yield from check_vouchers(facts, zone=zone)
+    yield from check_closing(facts, zone=zone)
     yield from check_penalties(facts, book, zone=zone)
 
 

@@ -4,6 +4,7 @@
     record    the day has come: ask every guard again, freeze the order, book it as pending
     send      give the frozen order to the bank, under its key      (billing/send.py)
     follow    read what the bank says has happened                  (billing/follow.py)
+    retire    end the mandates of accounts that have ended and owe nothing   (billing/retire.py)
     withdraw  tell the bank what residents have paused or cancelled  (billing/withdraw.py)
     reread    look again at what has been silent for a day          (billing/follow.py)
 
@@ -29,6 +30,7 @@ from billing.debit import (
     frozen_body,
     moved,
 )
+from billing.enrol import EnrolDesk
 from billing.follow import FollowCounts, follow, reread
 from billing.mandate import Allowed, Held, Mandate, Permission, Refused, may_debit
 from billing.news import NewsDesk
@@ -42,6 +44,7 @@ from billing.notice import (
     may_try_again,
 )
 from billing.period import Period, local_day
+from billing.retire import RetireStore, retire
 from billing.send import SendBank, SendCounts, SendDesk, SendStore, send
 from billing.withdraw import WithdrawBank, WithdrawStore, withdraw
 
@@ -103,11 +106,11 @@ class BatchStore(Protocol):
         """Return noticed debits whose day to be recorded has come."""
 
 
-class WholeDesk(CollectDesk, SendDesk, NewsDesk, Protocol):
+class WholeDesk(CollectDesk, SendDesk, NewsDesk, EnrolDesk, Protocol):
     """What all steps together need inside one transaction."""
 
 
-class CollectStore(BatchStore, SendStore, WithdrawStore, Protocol):
+class CollectStore(BatchStore, SendStore, RetireStore, WithdrawStore, Protocol):
     """Everything that collecting keeps."""
 
     def begin(self) -> AbstractAsyncContextManager[WholeDesk]:
@@ -145,6 +148,7 @@ class CollectCounts:
     follow: FollowCounts
     withdraw: FollowCounts
     reread: FollowCounts
+    retired: int
 
 
 async def collect(
@@ -152,6 +156,7 @@ async def collect(
 ) -> CollectCounts:
     """Do one batch of every step, in their order; a silent bank is counted, not raised."""
     return CollectCounts(
+        retired=await retire(store=store, at=at, limit=limit),
         notice=await notice(store=store, at=at, zone=zone, limit=limit),
         record=await record(store=store, at=at, zone=zone, limit=limit),
         send=await send(store=store, bank=bank, at=at, limit=limit),

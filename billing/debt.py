@@ -52,7 +52,7 @@ def overdue(  # noqa: PLR0913 - which bill, which days, what was known of them
     days = debts_minor(
         () if carried else own,
         from_day=max(period.start, from_day),
-        to_day=period.end,
+        to_day=min(period.end, local_day(known_at, zone)),
         known_at=known_at,
         zone=zone,
     )

@@ -14,6 +14,7 @@ from billing import rating
 from billing.bill import Bill, Charge, Line
 from billing.debit import Debit
 from billing.ledger import Transfer
+from billing.move import Closing
 from billing.notice import Notice
 from billing.penalty import Dispute
 from billing.period import Period
@@ -52,6 +53,7 @@ class Kind(StrEnum):
     DEBIT_KEY_WRONG = "debit_key_wrong"
     DEBIT_BODY_WRONG = "debit_body_wrong"
     DEBIT_WITHOUT_PAYMENT = "debit_without_payment"
+    CLOSING_WRONG = "closing_wrong"
     NOTICE_MISSING = "notice_missing"
     NOTICE_WRONG = "notice_wrong"
     NOTICE_LATE = "notice_late"
@@ -98,6 +100,7 @@ class Facts:
     bank_mandate_ids: Mapping[str, str | None]
     vouchers: Sequence[Voucher] = ()
     disputes: Sequence[Dispute] = ()
+    closing: Closing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,7 @@ def _days(  # noqa: PLR0913 - everything a day's penalty depends on
         [bill.period_start + number * _DAY for number in range(31)], known_at=bill.issued_at
     )
     day = bill.period_start
-    while day < bill.period_end:
+    while day < min(bill.period_end, local_day(bill.issued_at, zone)):
         debt_minor = _owed_minor(late, facts, midnight(day, zone), known_at=bill.issued_at)
         disputed = any(
             one.bill_no == late.bill_no and one.holds(day, known_at=bill.issued_at)

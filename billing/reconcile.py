@@ -1,7 +1,8 @@
 """Every period that is over becomes bills: measure the gas, then price it and issue.
 
     readings --measure--> usage          one transaction per chunk of meters
-    usage    --issue----> bill, lines, transfers    one transaction per chunk of accounts
+    usage    --heat-----> energy         likewise, where a tariff charges it
+    usage    --issue----> bill, lines, charges, transfers    one transaction per chunk of accounts
 
 Both steps ask the database what is not done yet, so the run may be killed anywhere, run again, or
 run twice at the same time. What lacks a register or a price is held, never guessed; a later run
@@ -70,6 +71,18 @@ class Issued:
     held: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heated:
+    """One chunk of accounts that pay for energy: the last key, and how many stretches have it now.
+
+    Stretches whose place or calorific value nobody knows are left out; they hold their bills.
+    """
+
+    last: str | None
+    heated: int
+
+
+NOTHING_HEATED: Final = Heated(last=None, heated=0)
 NOTHING_MEASURED: Final = Measured(last=None, measured=0, lacking=0)
 NOTHING_ISSUED: Final = Issued(last=None, billed=0, lines=0, volume_dm3=0, total_minor=0, held=0)
 
@@ -92,6 +105,9 @@ class RunStore(Protocol):
 
     async def measure(self, run: Run, *, after: tuple[str, datetime] | None) -> Measured:
         """Measure the next chunk of installations after a key."""
+
+    async def heat(self, run: Run, *, after: str) -> Heated:
+        """Say the energy of gas that is charged by it, of the next chunk of accounts."""
 
     async def settle(self, run: Run) -> None:
         """Forget questions about the period that have been answered."""
@@ -126,6 +142,7 @@ async def reconcile(
         raise PeriodNotOverError(period=period, over_at=over_at)
     run = Run(period=period, zone=zone, at=at, chunk=chunk)
     measured = await _measure_all(store, run)
+    await _heat_all(store, run)
     await store.settle(run)
     issued = await _issue_all(store, run)
     counts = ReconcileCounts(
@@ -177,6 +194,12 @@ async def _measure_all(store: RunStore, run: Run) -> list[Measured]:
             return parts
         parts.append(part)
         after = part.last
+
+
+async def _heat_all(store: RunStore, run: Run) -> None:
+    after: str | None = ""
+    while after is not None:
+        after = (await store.heat(run, after=after)).last
 
 
 async def _issue_all(store: RunStore, run: Run) -> list[Issued]:

@@ -257,6 +257,19 @@ def price_intervals(
     return tuple(sorted(found, key=lambda price: (price.tariff.tariff_code, price.from_at)))
 
 
+def per_energy(tariffs: Iterable[Tariff], period: Period) -> list[str]:
+    """Return the codes of tariffs that charge energy on some day of a period."""
+    return sorted(
+        {
+            one.tariff_code
+            for one in tariffs
+            if one.per_energy
+            and one.valid_from < period.end
+            and (one.valid_to is None or one.valid_to > period.start)
+        }
+    )
+
+
 def cuts(
     tariffs: Iterable[Tariff], vat_rates: Iterable[VatRate], period: Period, zone: str
 ) -> tuple[Cut, ...]:

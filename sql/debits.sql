@@ -86,6 +86,33 @@ WHERE enrolment = 'cancelled' AND state IN ('invited', 'pending', 'active')
 ORDER BY changed_at, account_id, mandate_id
 LIMIT :batch::int;
 
+-- name: mandates_to_retire(batch)
+-- List mandates of accounts that have ended, whose final bill is issued and who owe nothing any more.
+SELECT m.account_id, m.mandate_id
+FROM account_closing c
+JOIN mandate m ON m.account_id = c.account_id AND m.enrolment <> 'cancelled'
+    AND m.state IN ('invited', 'pending', 'active')
+WHERE EXISTS (
+        SELECT FROM bill b
+        WHERE b.account_id = c.account_id AND b.period_start <= c.last_day
+          AND b.period_end > c.last_day
+    )
+  AND NOT EXISTS (
+      SELECT FROM debit d
+      WHERE d.account_id = c.account_id
+        AND d.state NOT IN ('settled', 'failed', 'cancelled', 'charged_back')
+  )
+  AND (
+      SELECT coalesce(sum(
+          CASE WHEN t.debit_code = 'receivable' THEN t.amount_minor ELSE -t.amount_minor END
+      ), 0)
+      FROM transfer t
+      WHERE t.account_id = c.account_id AND t.phase = 'posted'
+        AND 'receivable' IN (t.debit_code, t.credit_code)
+  ) <= 0
+ORDER BY m.account_id, m.mandate_id
+LIMIT :batch::int;
+
 -- name: debits_to_reread(unchanged_since, batch)
 -- Debits under way of which we have heard nothing for too long.
 SELECT *

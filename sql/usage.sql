@@ -35,6 +35,25 @@ SELECT array_agg(meter_id ORDER BY meter_id, installed_at) AS meter_ids,
        array_agg(installed_at ORDER BY meter_id, installed_at) AS installed_ats
 FROM claimed;
 
+-- name: claim_stays(account_id, start_at, end_at)^
+-- Lock, in order of key, the stays at one account that have not been measured in a period.
+WITH claimed AS (
+    SELECT i.meter_id, i.installed_at
+    FROM installation i
+    WHERE i.account_id = :account_id AND i.installed_at < :end_at::timestamptz
+      AND (i.removed_at IS NULL OR i.removed_at > :start_at::timestamptz)
+      AND NOT EXISTS (
+          SELECT FROM usage u
+          WHERE u.meter_id = i.meter_id
+            AND u.from_at = greatest(i.installed_at, :start_at::timestamptz)
+      )
+    ORDER BY i.meter_id, i.installed_at
+    FOR NO KEY UPDATE OF i
+)
+SELECT array_agg(meter_id ORDER BY meter_id, installed_at) AS meter_ids,
+       array_agg(installed_at ORDER BY meter_id, installed_at) AS installed_ats
+FROM claimed;
+
 -- name: measure(meter_ids, installed_ats, period_start, start_at, end_at, end_day, cut_codes, cut_ats, days, day_ats, at)^
 -- Write the usage of locked installations, or note which register is missing or what waits.
 WITH chosen AS MATERIALIZED (
@@ -217,3 +236,40 @@ WHERE g.period_start = :period_start::date
         AND i.installed_at < :end_at::timestamptz
         AND (i.removed_at IS NULL OR i.removed_at > :start_at::timestamptz)
   );
+
+-- name: energy_wanted(account_after, period_start, end_day, codes, chunk)
+-- List measured gas whose energy is not known yet, of the next accounts with a tariff per energy.
+SELECT a.account_id, u.meter_id, u.from_at, u.to_at, u.volume_dm3, u.installed_at,
+       i.supply_point_id, i.opening_dm3, i.removed_at, i.closing_dm3, i.closing_turns
+FROM (
+    SELECT a.account_id
+    FROM account a
+    WHERE a.account_id > :account_after::text
+      AND (a.tariff_code = ANY (:codes::text[]) OR EXISTS (
+          SELECT FROM account_terms t
+          WHERE t.account_id = a.account_id AND t.valid_from < :end_day::date
+            AND t.tariff_code = ANY (:codes::text[])
+      ))
+    ORDER BY a.account_id
+    LIMIT :chunk::bigint
+) AS a
+LEFT JOIN LATERAL (
+    SELECT u.* FROM usage u
+    WHERE u.account_id = a.account_id AND u.period_start = :period_start::date
+      AND NOT EXISTS (
+          SELECT FROM usage_energy e WHERE e.meter_id = u.meter_id AND e.from_at = u.from_at
+      )
+) AS u ON true
+LEFT JOIN installation i ON i.meter_id = u.meter_id AND i.installed_at = u.installed_at
+ORDER BY a.account_id, u.meter_id, u.from_at;
+
+-- name: write_energy(meter_ids, from_ats, standards, energies, rules, steps, at)!
+-- Write the energy of measured gas, once.
+INSERT INTO usage_energy (meter_id, from_at, standard_dm3, energy_wh, rule, steps, made_at)
+SELECT e.*, :at::timestamptz
+FROM unnest(
+    :meter_ids::text[], :from_ats::timestamptz[], :standards::bigint[], :energies::bigint[],
+    :rules::text[], :steps::jsonb[]
+) AS e
+ORDER BY 1, 2
+ON CONFLICT DO NOTHING;

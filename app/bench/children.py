@@ -50,6 +50,20 @@ async def child(
                 await process.wait()
 
 
+async def last_word(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    """Wait until a process has ended well, and return the JSON object on its last line.
+
+    Raises:
+        BenchError: it failed or said nothing.
+    """
+    assert process.stdout is not None, "the pipe is ours"
+    lines = [line async for line in process.stdout]
+    if await process.wait() != 0 or not lines:
+        raise BenchError("A process of the measurement ended without a result.")
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
+
+
 class Flood:
     """The publisher, with everything prepared, waiting for the word."""
 

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from app import logs
+from app.bench.billing import bench_billing
+from app.bench.billing import shown as shown_billing
 from app.bench.children import BenchError
 from app.bench.drain import bench_drain, shown_drain
 from app.bench.ingest import KINDS, bench_ingest, shown
@@ -70,4 +72,22 @@ def outage_command(
         raise typer.Exit(3) from None
     sys.stdout.write((json.dumps(found) if as_json else "\n".join(shown_outage(found))) + "\n")
     if not found["done"] or found["lost"] or found["doubled"]:
+        raise typer.Exit(1)
+
+
+@bench.command("billing")
+def billing_command(
+    meters: Annotated[int, typer.Option(min=2, max=5_000_000)] = 100_000,
+    rounds: Annotated[int, typer.Option(min=1, max=50)] = 1,
+    as_json: Annotated[bool, typer.Option("--json")] = False,  # noqa: FBT002 - an option
+) -> None:
+    """Measure how fast a month becomes bills; 1 when anything is wrong or written twice."""
+    logs.configure("json")
+    try:
+        found = asyncio.run(bench_billing(meters=meters, rounds=rounds))
+    except (BenchError, ServerError) as error:
+        sys.stderr.write(f"aqkol: {error}\n")
+        raise typer.Exit(3) from None
+    sys.stdout.write((json.dumps(found) if as_json else "\n".join(shown_billing(found))) + "\n")
+    if found["wrong"] or found["rerun_inserted"]:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Where a measurement happens: a database and a broker of its own, gone when it is over."""
+"""Where a measurement happens: servers of its own, gone when it is over."""
 
 import asyncio
 import tempfile
@@ -17,8 +17,16 @@ from app.config import Settings, load
 from app.migrate import migrate
 from app.servers.embedded import servers
 from app.servers.mosquitto import Mosquitto
+from app.servers.postgres import DATABASE, Postgres
 
 _Q: Final = sql.queries("owner/bench")
+
+# What a server that serves a million accounts is given; every commit still waits for the disk.
+ROOMY: Final[Mapping[str, str]] = {
+    "shared_buffers": "1GB",
+    "max_wal_size": "8GB",
+    "maintenance_work_mem": "256MB",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +101,29 @@ async def stage(*, persistence: bool) -> AsyncIterator[Stage]:
                     await connection.close()
         finally:
             await broker.stop()
+
+
+@asynccontextmanager
+async def database() -> AsyncIterator[tuple[str, asyncpg.Connection]]:
+    """Start a roomy database alone, and end it and everything in it; give its URL and its owner.
+
+    Raises:
+        ServerError: no server can be started.
+    """
+    with tempfile.TemporaryDirectory(prefix="aqkol-bench-", ignore_cleanup_errors=True) as folder:
+        await asyncio.to_thread(Path(folder).chmod, 0o755)
+        server = Postgres(home=Path(folder) / "postgres", options=ROOMY)
+        await server.start()
+        try:
+            url = server.url(DATABASE)
+            connection = await asyncpg.connect(url)
+            try:
+                await migrate(connection)
+                yield url, connection
+            finally:
+                await connection.close()
+        finally:
+            await server.stop()
 
 
 def _postmaster(state: Path) -> int:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from billing.io.accounts import AccountUnknownError
 from billing.io.penalty_desk import (
-    BillUnknownError,
     DisputeDayError,
     DisputeOpenError,
     NotDisputedError,
     PenaltyDesk,
 )
+from billing.io.records import BillUnknownError
 from billing.io.wire import BillPath
 from billing.io.wire_penalties import (
     BaseRateShown,

@@ -12,7 +12,7 @@ from billing.audit import DebitAtBank, FactsPage
 from billing.bill import Charge, Line
 from billing.debit import Debit, State
 from billing.io.penalties import read_book
-from billing.io.rows import bill_of, charge_of, line_of, terms_of, usage_of
+from billing.io.rows import bill_of, charge_of, closing_of, line_of, terms_of, usage_of
 from billing.ledger import Account, Phase, Transfer
 from billing.notice import Notice
 from billing.penalty import Dispute, PenaltyBook
@@ -55,6 +55,7 @@ class Books:
                 "notices": _Q.audited_notices(connection, account_ids=account_ids),
                 "mandates": _Q.audited_mandates(connection, account_ids=account_ids),
                 "disputes": _Q.audited_disputes(connection, account_ids=account_ids),
+                "closings": _Q.audited_closings(connection, account_ids=account_ids),
                 "vouchers": _Q.audited_vouchers(connection, account_ids=account_ids),
             }.items():
                 async for row in found:
@@ -138,6 +139,7 @@ def _facts(account_id: str, rows: Mapping[str, list[dict[str, Any]]]) -> Facts:
         },
         bank_mandate_ids={row["mandate_id"]: row["bank_mandate_id"] for row in rows["mandates"]},
         disputes=[_dispute(row) for row in rows["disputes"]],
+        closing=next((closing_of(row) for row in rows["closings"]), None),
         vouchers=[Voucher(**row) for row in rows["vouchers"]],
     )
 

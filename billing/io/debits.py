@@ -333,6 +333,11 @@ class Debits:
         """Return mandates that the resident cancelled and the bank has not ended yet."""
         return [_mandate(row) async for row in _Q.mandates_to_withdraw(self._pool, batch=limit)]
 
+    async def mandates_to_retire(self, *, limit: int) -> list[tuple[str, str]]:
+        """Return account and mandate where the account has ended and nothing is owed any more."""
+        rows = _Q.mandates_to_retire(self._pool, batch=limit)
+        return [(row["account_id"], row["mandate_id"]) async for row in rows]
+
     async def debits_to_reread(self, *, unchanged_since: datetime, limit: int) -> list[Debit]:
         """Return debits under way without news for too long, the longest first."""
         rows = _Q.debits_to_reread(self._pool, unchanged_since=unchanged_since, batch=limit)

@@ -9,6 +9,7 @@ import structlog
 
 import sql
 from billing.io.penalties import read_book
+from billing.io.records import BillUnknownError
 from billing.io.vouchers import after_bills, locked
 from billing.penalty import BaseRate, Moratorium, PenaltyBook
 from billing.period import Calendar
@@ -17,10 +18,6 @@ _Q: Final = sql.queries("penalties")
 _BILLS: Final = sql.queries("bills")
 
 log: Final = structlog.get_logger()
-
-
-class BillUnknownError(Exception):
-    """The account has no such bill."""
 
 
 class DisputeOpenError(Exception):

@@ -134,13 +134,13 @@ class TariffShown(Wire):
     net_minor_per_gwh: int | None
     rounding: str
     norm_per: str
-    heating_months: list[int]
+    heating_months: tuple[int, ...]
     standing_net_minor_per_1000_days: int
     standing_net_minor_per_month: int
     discount_bp: int
     discount_norm: int | None
     discount_norm_heating: int | None
-    bands: list[BandShown]
+    bands: tuple[BandShown, ...]
 
 
 class TariffList(Wire):

@@ -155,3 +155,61 @@ class TestSecrets:
 
         assert "geheim" not in repr(settings) + str(settings) + str(settings.shown())
         assert settings.shown()["database_url"] == "postgresql://me:****@db/a?password=****"
+
+
+PAYEE = {
+    "AQKOL_PAYEE_NAME": "Town Gas LLP",
+    "AQKOL_PAYEE_BIN": "940140000385",
+    "AQKOL_PAYEE_IBAN": "kz86 125k zt50 0410 0100",
+    "AQKOL_PAYEE_BIC": "KKMFKZ2A",
+    "AQKOL_PAYEE_BANK": "Bank of the Town",
+    "AQKOL_PAYEE_KBE": "16",
+    "AQKOL_PAYEE_KNP": "859",
+}
+
+
+class TestWhoIsPaid:
+    """Who is paid ..."""
+
+    def test_is_nobody_unless_said(self) -> None:
+        """A town that only tries us out has no bank account to name."""
+        assert config.load().payee is None
+
+    def test_is_said_in_seven_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """People write a bank account in groups of four."""
+        for name, value in PAYEE.items():
+            monkeypatch.setenv(name, value)
+
+        paid = config.load().payee
+
+        assert paid is not None
+        assert (paid.name, paid.bin) == ("Town Gas LLP", "940140000385")
+        assert paid.iban == "KZ86125KZT5004100100"
+        assert (paid.bic, paid.bank, paid.kbe, paid.knp) == (
+            "KKMFKZ2A", "Bank of the Town", "16", "859",
+        )  # fmt: skip
+
+    def test_is_not_said_by_halves(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without the bank nobody can pay, and the first payer would notice it before us."""
+        for name in set(PAYEE) - {"AQKOL_PAYEE_BIC", "AQKOL_PAYEE_KNP"}:
+            monkeypatch.setenv(name, PAYEE[name])
+
+        with pytest.raises(SettingsError) as raised:
+            config.load()
+
+        assert str(raised.value) == (
+            "who is paid is said in full or not at all; missing: AQKOL_PAYEE_BIC, AQKOL_PAYEE_KNP."
+        )
+
+    def test_is_refused_by_the_name_of_the_setting(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One wrong digit of twenty; the sentence says where to look."""
+        for name, value in PAYEE.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AQKOL_PAYEE_IBAN", "KZ12070105KSN0000000")
+
+        with pytest.raises(SettingsError) as raised:
+            config.load()
+
+        assert str(raised.value) == (
+            "AQKOL_PAYEE_IBAN: has a wrong character: its check digits do not fit."
+        )

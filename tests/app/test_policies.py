@@ -27,6 +27,7 @@ POLICIES: Final = {
     "revoke_resident_tokens": "operator",
     "list_bills": "account",
     "show_bill": "account",
+    "show_bill_record": "account",
     "add_tariff": "operator",
     "list_tariffs": "operator",
     "end_tariff": "operator",

@@ -357,8 +357,11 @@ class TestDebts:
         assert days_late(own) == [26, 1, 2]
         assert days_late(replace(own, bill_no="2025-12")) == [26, 27, 28, 1, 2]
         assert days_late(replace(own, to_day=None, ended_at=None)) == [26]
-        assert days_late(replace(own, ended_at=LATER), said) == [26]
-        assert days_late(replace(own, said_at=LATER), said) == [26, 27, 28, 1, 2]
+        third = datetime(2026, 3, 3, tzinfo=UTC)
+        assert days_late(replace(own, ended_at=LATER), third) == [26]
+        assert days_late(replace(own, said_at=LATER), third) == [26, 27, 28, 1, 2]
+        # On the 28th nobody knows the days that come.
+        assert days_late(replace(own, said_at=LATER), datetime(2026, 2, 28, tzinfo=UTC)) == [26, 27]
 
     def test_knows_nothing_that_came_later(self) -> None:
         """The audit asks what the bill could know when it was issued."""

@@ -10,12 +10,12 @@ import pytest
 from billing.audit import audit
 from billing.io.debits import Debits
 from billing.io.penalty_desk import (
-    BillUnknownError,
     DisputeDayError,
     DisputeOpenError,
     NotDisputedError,
     PenaltyDesk,
 )
+from billing.io.records import BillUnknownError
 from billing.io.store import BillingStore
 from billing.io.vouchers import NewVoucher, Vouchers
 from billing.period import Calendar, Period

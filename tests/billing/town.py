@@ -5,6 +5,9 @@ from datetime import date, datetime
 
 import asyncpg
 
+from billing.io.prices import insert_tariff
+from billing.tariff import Tariff
+
 QMAX_DM3_H = 6_000
 
 
@@ -31,6 +34,33 @@ class Town:
             date.fromisoformat(valid_to) if valid_to else None,
             price,
             currency,
+        )
+
+    async def tariff_of(self, tariff: Tariff) -> None:
+        """Approve a whole version of a tariff, as the service writes it."""
+        await insert_tariff(self.owner, tariff)
+
+    async def terms(
+        self,
+        account_id: str,
+        valid_from: str,
+        *,
+        tariff_code: str = "household",
+        persons: int = 1,
+        social: bool = False,
+        revision: int = 1,
+        said_at: str = "2020-01-01T00:00:00+00:00",
+    ) -> None:
+        """Say what holds for an account from a day on."""
+        await self.owner.execute(
+            "INSERT INTO account_terms VALUES ($1, $2, $3, $4, $5, $6, 'a test', $7)",
+            account_id,
+            date.fromisoformat(valid_from),
+            revision,
+            tariff_code,
+            persons,
+            social,
+            datetime.fromisoformat(said_at),
         )
 
     async def account(

@@ -26,6 +26,7 @@ VERBS = {
     "billing/link.py",
     "billing/news.py",
     "billing/reconcile.py",
+    "billing/retire.py",
     "billing/send.py",
     "billing/withdraw.py",
     "simulators/__main__.py",

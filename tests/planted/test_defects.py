@@ -222,6 +222,24 @@ DEFECTS = {
         wrong=") / 1000000",
         tests=("tests/billing/test_vectors.py",),
     ),
+    "bands begin anew when the tax changes": Defect(
+        file="sql/bills.sql",
+        right="PARTITION BY s.account_id, s.term_from_day, s.valid_from\n",
+        wrong="PARTITION BY s.account_id, s.term_from_day, s.price_no\n",
+        tests=("tests/billing/test_bands.py::TestBands",),
+    ),
+    "a norm is that of the whole month on half of its days": Defect(
+        file="sql/bills.sql",
+        right="- greatest(s.term_from_day, s.valid_from, s.supply_from_day)",
+        wrong="- least(s.term_from_day, s.valid_from, s.supply_from_day)",
+        tests=("tests/billing/test_bands.py::TestBands",),
+    ),
+    "a word said after the bill changes what it should have been": Defect(
+        file="billing/proof_bill.py",
+        right="            known_at=bill.issued_at,\n",
+        wrong="",
+        tests=("tests/billing/test_bands.py::TestCharges",),
+    ),
     "gas is measured while a finding waits": Defect(
         file="sql/usage.sql",
         right="        WHEN p.waits THEN 'held_finding'",

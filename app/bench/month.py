@@ -1,0 +1,50 @@
+"""The month that a benchmark bills, and its run as a process of its own.
+
+``python -m app.bench.month DATABASE-URL`` runs it once and prints what was done, how long it took
+and the most memory the process held: nothing else is in that process.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+import asyncpg
+
+from app import logs
+from app.bench import children
+from app.wiring import SESSION
+from billing.io.store import BillingStore
+from billing.period import Period
+from billing.reconcile import reconcile
+
+ZONE: Final = "Asia/Almaty"
+PERIOD: Final = Period.month(2026, 1)
+BOUNDS: Final = PERIOD.bounds(ZONE)
+# A day after the month is over.
+AT: Final = datetime(2026, 2, 2, tzinfo=UTC)
+
+
+async def run_month(database_url: str) -> dict[str, float]:
+    """Run the month with the service's rights, and return counts, seconds and memory."""
+    async with asyncpg.create_pool(
+        database_url, min_size=0, max_size=4, server_settings=SESSION
+    ) as pool:
+        begun = time.perf_counter()
+        counts = await reconcile(store=BillingStore(pool), period=PERIOD, at=AT, zone=ZONE)
+        seconds = time.perf_counter() - begun
+    return {
+        "seconds": round(seconds, 3),
+        "measured": counts.measured,
+        "billed": counts.billed,
+        "held": counts.held,
+        "rss_mb": children.rss_mb(os.getpid()),
+    }
+
+
+if __name__ == "__main__":
+    logs.configure("json")
+    sys.stdout.write(json.dumps(asyncio.run(run_month(sys.argv[1]))) + "\n")
