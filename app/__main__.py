@@ -23,6 +23,7 @@ from app import (
     meter_cli,
     month_cli,
     penalty_cli,
+    recompute_cli,
     rules_cli,
     source_cli,
     standard_cli,
@@ -110,7 +111,7 @@ def ingest(*, state: State = None, once: Once = False, as_json: Json = False) ->
     in_house(settings_of(state=state), work, broker=True, patient=not once)
 
 
-for _verb in (month_cli.reconcile, month_cli.validate):
+for _verb in (month_cli.reconcile, month_cli.validate, recompute_cli.recompute):
     cli.command()(_verb)
 
 

@@ -1,4 +1,4 @@
-"""What a caller is told of mistakes about accounts; a part of web.py's table."""
+"""What a caller is told of mistakes about accounts; a part of errors.py's table."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -8,20 +8,25 @@ from typing import Annotated
 
 import typer
 
-from app.command import DONE, UNUSABLE, State, in_house, leave, settings_of
+from app.command import DONE, MISSING, UNUSABLE, State, in_house, leave, settings_of
 from app.wiring import House
+from billing.io import press
+from billing.io.papers import Papers
 from billing.io.records import BillUnknownError, Records
+from billing.paper.document import Document, document
+from billing.paper.plain import text
+from billing.paper.words import Language, LanguageUnknownError, language_of
 from billing.record import canonical
 
 bill = typer.Typer(help="Show bills, and what they were made of.", no_args_is_help=True)
 
 AccountName = Annotated[str, typer.Argument(help="The account's id, such as A-000123.")]
 BillName = Annotated[str, typer.Argument(help="The bill's number, such as 2026-01.")]
-
-
-@bill.callback()
-def _group() -> None:
-    """Show bills, and what they were made of."""
+InLanguage = Annotated[str, typer.Option("--language", help="kk, ru or en.")]
+Addressed = Annotated[
+    bool, typer.Option("--addressed", help="With name and address: for the resident only.")
+]
+Out = Annotated[Path, typer.Option("--out", help="The file to write.", dir_okay=False)]
 
 
 @bill.command()
@@ -34,8 +39,68 @@ def record(account_id: AccountName, bill_no: BillName, *, state: State = None) -
     _print(work, state=state)
 
 
+@bill.command()
+def show(
+    account_id: AccountName,
+    bill_no: BillName,
+    *,
+    language: InLanguage = "en",
+    state: State = None,
+) -> None:
+    """Print a bill as plain text, without name and address."""
+    wanted = _language(language)
+
+    async def work(house: House) -> bytes:
+        made = await _document(house, account_id, bill_no, wanted, addressed=False)
+        return text(made).encode()
+
+    _print(work, state=state)
+
+
+@bill.command()
+def pdf(  # noqa: PLR0913 - options
+    account_id: AccountName,
+    bill_no: BillName,
+    *,
+    out: Out,
+    language: InLanguage = "kk",
+    addressed: Addressed = False,
+    state: State = None,
+) -> None:
+    """Write a bill as PDF; with --addressed it names the resident, and is theirs only."""
+    wanted = _language(language)
+
+    async def work(house: House) -> bytes:
+        made = await _document(house, account_id, bill_no, wanted, addressed=addressed)
+        content = await asyncio.to_thread(press.pdf, made)
+        try:
+            out.write_bytes(content)
+        except OSError as error:
+            raise leave(f"{out} cannot be written: {error.strerror}.", MISSING) from None
+        return b""
+
+    _print(work, state=state)
+
+
+def _language(name: str) -> Language:
+    try:
+        return language_of(name)
+    except LanguageUnknownError as error:
+        raise leave(f"{error}.", UNUSABLE) from None
+
+
 def _records(house: House) -> Records:
     return Records(pool=house.pool, zone=house.settings.zone)
+
+
+async def _document(
+    house: House, account_id: str, bill_no: str, language: Language, *, addressed: bool
+) -> Document:
+    settings = house.settings
+    papers = Papers(pool=house.pool, zone=settings.zone, payee=settings.payee)
+    found = await _records(house).record(account_id, bill_no)
+    ((known, around),) = await papers.around([found], addressed=addressed)
+    return document(known, around, language)
 
 
 def _print(work: Callable[[House], Awaitable[bytes]], *, state: Path | None) -> None:

@@ -235,6 +235,7 @@ async def served(house: House, client: BankClient | None) -> AsyncIterator[str]:
         checks=house.checks,
         wanted=wanted(settings),
         policy=settings.bill_policy,
+        payee=settings.payee,
     )
     runner = Runner(build_app(deps))
     try:

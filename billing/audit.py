@@ -25,6 +25,7 @@ from billing.penalty import PenaltyBook
 from billing.period import Period
 from billing.proof import Facts, Finding, Kind, Priced, check_usage
 from billing.proof_bill import check_bill_transfers, check_bills, check_months
+from billing.proof_correction import check_corrections
 from billing.proof_debit import TAKEN_BY_BANK, check_debits, check_payment, collected_minor
 from billing.proof_move import check_closing
 from billing.proof_penalty import check_penalties
@@ -210,6 +211,7 @@ def _check_account(
 ) -> Iterator[Finding]:
     yield from check_usage(facts)
     yield from check_bills(facts, priced, zone=zone)
+    yield from check_corrections(facts, priced)
     yield from check_months(facts, zone=zone, at=at)
     yield from check_bill_transfers(facts)
     yield from check_debits(facts, zone=zone)

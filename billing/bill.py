@@ -56,6 +56,7 @@ class ChargeKind(StrEnum):
 
     STANDING = "standing"
     DISCOUNT = "discount"
+    ADJUSTMENT = "adjustment"
     PENALTY = "penalty"
 
 
@@ -135,6 +136,11 @@ class Bill:
     charges: tuple[Charge, ...] = ()
     kind: BillKind = BillKind.BILL
     corrects_bill_no: str | None = None
+
+    @property
+    def penalty_minor(self) -> int:
+        """Return what it asks for because earlier bills were paid late, in minor units."""
+        return sum(one.net_minor for one in self.charges if one.kind is ChargeKind.PENALTY)
 
 
 def bill_no(period: Period, revision: int) -> str:

@@ -9,11 +9,15 @@
     paid out by the bank      bank                   <- collections_in_transit  .../payout
     taken back before payout  receivable             <- collections_in_transit  .../reversal
     taken back after payout   receivable             <- bank                    .../reversal
+    credit left by a bill     receivable             <- resident_credit         credit/<bill>/<n>
+    credit used on a bill     resident_credit        <- receivable              credit/<bill>/<n>
+    credit to be sent back    resident_credit        <- refund_due              refund/<bill>/<n>
     paid by a voucher         voucher                <- receivable   voucher/<voucher>/<bill>
 
-Left of the arrow stands the debited account, right of it the credited one. Only "posted" rows count
-in a balance; a "pending" row is answered by one "posted" or one "void" row, which the same debit
-can never both have. Nothing is ever changed: a correction is another transfer.
+A bill that asks less than nothing, as a cancellation does, moves it the other way. Left of the
+arrow stands the debited account, right of it the credited one. Only "posted" rows count in a
+balance; a "pending" row is answered by one "posted" or one "void" row, which the same debit can
+never both have. Nothing is ever changed: a correction is another transfer.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,6 +36,8 @@ class Account(StrEnum):
     VAT = "vat"
     COLLECTIONS_IN_TRANSIT = "collections_in_transit"
     BANK = "bank"
+    RESIDENT_CREDIT = "resident_credit"
+    REFUND_DUE = "refund_due"
     VOUCHER = "voucher"
     PENALTY = "penalty"
     CARRIED = "carried"
@@ -155,7 +161,10 @@ _DEBIT_SHAPES: Final[Mapping[DebitMove, _Shape]] = MappingProxyType(
 
 
 def bill_transfers(bill: BillAmount, *, at: datetime) -> tuple[Transfer, ...]:
-    """Return what a bill moves when it is issued: net, VAT and penalty, without empty rows."""
+    """Return what a bill moves when it is issued: net, VAT and penalty, without empty rows.
+
+    A negative sum moves the other way.
+    """
     parts = (
         ("net", Account.REVENUE, bill.net_minor - bill.penalty_minor),
         ("vat", Account.VAT, bill.vat_minor),
@@ -166,15 +175,15 @@ def bill_transfers(bill: BillAmount, *, at: datetime) -> tuple[Transfer, ...]:
             account_id=bill.account_id,
             transfer_id=f"bill/{bill.bill_no}/{name}",
             phase=Phase.POSTED,
-            debit_code=Account.RECEIVABLE,
-            credit_code=credit_code,
-            amount_minor=amount_minor,
+            debit_code=Account.RECEIVABLE if amount_minor > 0 else code,
+            credit_code=code if amount_minor > 0 else Account.RECEIVABLE,
+            amount_minor=abs(amount_minor),
             currency=bill.currency,
             bill_no=bill.bill_no,
             posted_at=at,
         )
-        for name, credit_code, amount_minor in parts
-        if amount_minor > 0
+        for name, code, amount_minor in parts
+        if amount_minor != 0
     )
 
 

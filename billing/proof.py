@@ -11,7 +11,8 @@ from enum import StrEnum
 from itertools import pairwise
 
 from billing import rating
-from billing.bill import Bill, Charge, Line
+from billing.bill import Bill, Charge, Line, Quality
+from billing.correction import Adjustment, Outcome, Sum
 from billing.debit import Debit
 from billing.ledger import Transfer
 from billing.move import Closing
@@ -45,6 +46,11 @@ class Kind(StrEnum):
     CHARGE_MISSING = "charge_missing"
     CHARGE_UNEXPLAINED = "charge_unexplained"
     BILL_WRONG = "bill_wrong"
+    CANCELLATION_WRONG = "cancellation_wrong"
+    CORRECTION_MISSING = "correction_missing"
+    CORRECTION_WRONG = "correction_wrong"
+    ADJUSTMENT_WRONG = "adjustment_wrong"
+    CREDIT_WRONG = "credit_wrong"
     TRANSFER_MISSING = "transfer_missing"
     TRANSFER_WRONG = "transfer_wrong"
     TRANSFER_UNEXPLAINED = "transfer_unexplained"
@@ -78,10 +84,41 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """Gas that was measured anew, for the how manieth time, and when."""
+
+    usage: Usage
+    revision: int
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """That a bill was looked at again, and by how much the month is more than was charged."""
+
+    period_start: date
+    correction_no: int
+    corrects_bill_no: str
+    outcome: Outcome
+    rebill_no: str | None
+    difference: Sum
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adjusted:
+    """What was put on another bill for a month; ``adjustment.bill_no`` says which."""
+
+    period_start: date
+    adjustment: Adjustment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that is stored about one account, but personal data.
 
-    ``readings`` holds, by meter and instant, the billable readings that its usage quotes.
+    ``readings`` holds, by meter and instant, the trusted readings that its usage quotes; without
+    corrections that bills have not been looked at for. ``usages`` is the gas as measured first.
     ``opened_with`` is the tariff code that holds before the first of the ``terms``.
     """
 
@@ -98,6 +135,9 @@ class Facts:
     debits: Sequence[Debit]
     notices: Mapping[tuple[str, int], Notice]
     bank_mandate_ids: Mapping[str, str | None]
+    revisions: Sequence[Revision] = ()
+    corrections: Sequence[Corrected] = ()
+    adjustments: Sequence[Adjusted] = ()
     vouchers: Sequence[Voucher] = ()
     disputes: Sequence[Dispute] = ()
     closing: Closing | None = None
@@ -130,18 +170,30 @@ def closing(usage: Usage) -> Mark:
     )
 
 
+def usages_at(facts: Facts, at: datetime | None) -> list[Usage]:
+    """Return the gas as it held at an instant; without one, as it holds now."""
+    held = {(usage.meter_id, usage.from_at): usage for usage in facts.usages}
+    for one in sorted(facts.revisions, key=lambda one: one.revision):
+        if at is None or one.made_at <= at:
+            held[one.usage.meter_id, one.usage.from_at] = one.usage
+    return list(held.values())
+
+
 def check_usage(facts: Facts) -> Iterator[Finding]:
     """Find usage that its registers do not bear out."""
     placed = {(one.meter_id, one.installed_at): one for one in facts.installations}
-    for usage in facts.usages:
+    holds = usages_at(facts, None)
+    for usage in (*facts.usages, *(one.usage for one in facts.revisions)):
+        if usage.meter_id in facts.dials_dm3:
+            yield from _check_volume(usage, facts)
+    for usage in holds:
         installation = placed.get((usage.meter_id, usage.installed_at))
         if installation is None or not _inside(usage, installation):
             yield _about(usage, Kind.USAGE_MISPLACED, "outside its installation")
             continue
         yield from _check_marks(usage, installation, facts)
-        yield from _check_volume(usage, facts)
     for key in placed:
-        line = [one for one in facts.usages if (one.meter_id, one.installed_at) == key]
+        line = [one for one in holds if (one.meter_id, one.installed_at) == key]
         yield from _check_line(sorted(line, key=lambda one: one.from_at))
         yield from _check_accounted(line, facts)
 
@@ -156,10 +208,12 @@ def _inside(usage: Usage, installation: Installation) -> bool:
 
 
 def _check_marks(usage: Usage, installation: Installation, facts: Facts) -> Iterator[Finding]:
-    for name, instant, quoted in (
-        ("opening", usage.from_at, opening(usage)),
-        ("closing", usage.to_at, closing(usage)),
+    for name, instant, quoted, quality in (
+        ("opening", usage.from_at, opening(usage), usage.opening_quality),
+        ("closing", usage.to_at, closing(usage), usage.closing_quality),
     ):
+        if quality is Quality.ESTIMATED:
+            continue
         reading = facts.readings.get((usage.meter_id, quoted.read_at))
         found = register_at(
             instant,

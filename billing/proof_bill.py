@@ -6,10 +6,20 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from billing import rating
-from billing.bill import Bill, Charge, ChargeKind, draft
+from billing.bill import Bill, BillKind, Charge, bill_no, draft
+from billing.correction import RATED
 from billing.ledger import BillAmount, bill_transfers
 from billing.period import Period
-from billing.proof import Facts, Finding, Kind, Priced, compare_transfers, differences, stretch
+from billing.proof import (
+    Facts,
+    Finding,
+    Kind,
+    Priced,
+    compare_transfers,
+    differences,
+    stretch,
+    usages_at,
+)
 from billing.rating import Household, Unpriced, Usage
 from billing.terms import spans
 
@@ -20,14 +30,17 @@ FORGOTTEN_AFTER: Final = timedelta(days=2)
 def check_bills(facts: Facts, priced: Mapping[date, Priced], *, zone: str) -> Iterator[Finding]:
     """Find bills that their usage, prices and lines do not bear out."""
     for bill in facts.bills:
-        usages = [one for one in facts.usages if _within(one, priced[bill.period_start])]
+        if bill.kind is BillKind.CANCELLATION:
+            continue
+        held = usages_at(facts, bill.issued_at)
+        usages = [one for one in held if _within(one, priced[bill.period_start])]
         usages = [
             replace(one, volume_dm3=rating.volume_dm3(one, dial_dm3=facts.dials_dm3[one.meter_id]))
             for one in usages
             if one.meter_id in facts.dials_dm3
         ]
         yield from _check_lines(bill, usages, priced[bill.period_start], facts)
-        yield from _check_sums(bill, priced[bill.period_start].period)
+        yield from _check_sums(bill, priced[bill.period_start])
         yield from _check_whole(bill, usages, facts, zone)
 
 
@@ -40,17 +53,7 @@ def _check_lines(
     bill: Bill, usages: Sequence[Usage], priced: Priced, facts: Facts
 ) -> Iterator[Finding]:
     subject = f"{bill.account_id}/{bill.bill_no}"
-    household = Household(
-        currency=bill.currency,
-        spans=spans(
-            facts.terms,
-            opened_with=facts.opened_with,
-            period=priced.period,
-            known_at=bill.issued_at,
-        ),
-        period=priced.period,
-        zone=priced.zone,
-    )
+    household = household_at(facts, bill.currency, priced, bill.issued_at)
     expected = rating.rate(usages, priced.prices, household)
     if isinstance(expected, Unpriced):
         yield Finding(kind=Kind.LINE_WRONG, subject=subject, detail=f"{expected.reason}")
@@ -75,11 +78,19 @@ def _check_lines(
     yield from _check_charges(bill, expected.charges)
 
 
+def household_at(facts: Facts, currency: str, priced: Priced, at: datetime) -> Household:
+    """Return what was known at an instant of the account in one period."""
+    return Household(
+        currency=currency,
+        spans=spans(facts.terms, opened_with=facts.opened_with, period=priced.period, known_at=at),
+        period=priced.period,
+        zone=priced.zone,
+    )
+
+
 def _check_charges(bill: Bill, expected: Sequence[Charge]) -> Iterator[Finding]:
     wanted = {charge.charge_no: charge for charge in expected}
-    found = {
-        charge.charge_no: charge for charge in bill.charges if charge.kind is not ChargeKind.PENALTY
-    }
+    found = {charge.charge_no: charge for charge in bill.charges if charge.kind in RATED}
     for charge_no in wanted.keys() | found.keys():
         subject = f"{bill.account_id}/{bill.bill_no}/charge {charge_no}"
         one, other = found.get(charge_no), wanted.get(charge_no)
@@ -93,7 +104,9 @@ def _check_charges(bill: Bill, expected: Sequence[Charge]) -> Iterator[Finding]:
             yield Finding(kind=Kind.CHARGE_WRONG, subject=subject, detail=differences(one, other))
 
 
-def _check_sums(bill: Bill, period: Period) -> Iterator[Finding]:
+def _check_sums(bill: Bill, priced: Priced) -> Iterator[Finding]:
+    period = priced.period
+    first = bill.kind is BillKind.BILL
     expected = replace(
         draft(
             bill.lines,
@@ -104,7 +117,10 @@ def _check_sums(bill: Bill, period: Period) -> Iterator[Finding]:
             at=bill.issued_at,
         ),
         revision=bill.revision,
-        bill_no=bill.bill_no if bill.revision > 1 else period.label,
+        bill_no=period.label if first else bill_no(period, bill.revision),
+        kind=bill.kind,
+        corrects_bill_no=bill.corrects_bill_no,
+        due_on=period.due_on if first else Period.holding(bill.issued_at, priced.zone).due_on,
     )
     if expected != bill:
         yield Finding(
@@ -172,9 +188,7 @@ def check_bill_transfers(facts: Facts) -> Iterator[Finding]:
             net_minor=bill.net_minor,
             vat_minor=bill.vat_minor,
             currency=bill.currency,
-            penalty_minor=sum(
-                one.net_minor for one in bill.charges if one.kind is ChargeKind.PENALTY
-            ),
+            penalty_minor=bill.penalty_minor,
         )
         expected = {one.transfer_id: one for one in bill_transfers(amount, at=bill.issued_at)}
         found = {

@@ -77,7 +77,9 @@ def check_debits(facts: Facts, *, zone: str) -> Iterator[Finding]:
         one.transfer_id: one
         for one in facts.transfers
         if one.transfer_id not in explained
-        and not (one.transfer_id.startswith("bill/") and one.bill_no in bills)
+        and not (
+            one.transfer_id.startswith(("bill/", "credit/", "refund/")) and one.bill_no in bills
+        )
         and not one.transfer_id.startswith(VOUCHERS)
     }
     yield from compare_transfers({}, orphans)
@@ -104,7 +106,16 @@ def _check_amount(
         balance_minor(Account.RECEIVABLE, _of_debit(one, transfers).values()) for one in earlier
     )
     owed_minor = bill.total_minor - paid_minor
-    if (debit.amount_minor, debit.currency) != (owed_minor, bill.currency):
+    # Credit may have been used on the bill before the resident was told, or after.
+    used = sorted(
+        (one for one in transfers if one.transfer_id.startswith(f"credit/{bill.bill_no}/")),
+        key=lambda one: one.posted_at,
+    )
+    possible = {
+        owed_minor + balance_minor(Account.RECEIVABLE, used[:count])
+        for count in range(len(used) + 1)
+    }
+    if debit.amount_minor not in possible or debit.currency != bill.currency:
         yield _about(
             debit,
             Kind.DEBIT_AMOUNT_WRONG,
@@ -195,7 +206,8 @@ def _check_paid(facts: Facts) -> Iterator[Finding]:
         owed_minor = balance_minor(
             Account.RECEIVABLE, [one for one in facts.transfers if one.bill_no == bill.bill_no]
         )
-        if owed_minor < 0:
+        # A bill that asks less than nothing waits until the credit is taken from it.
+        if owed_minor < min(0, bill.total_minor):
             yield Finding(
                 kind=Kind.BILL_OVERPAID,
                 subject=f"{bill.account_id}/{bill.bill_no}",

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Final
 
-from billing.bill import Bill, Charge, ChargeKind
+from billing.bill import Bill, BillKind, Charge, ChargeKind
 from billing.ledger import Account, Phase, Transfer
 from billing.penalty import PAYING_DAYS, PenaltyBook
 from billing.period import local_day, midnight
@@ -25,6 +25,8 @@ def check_penalties(facts: Facts, book: PenaltyBook, *, zone: str) -> Iterator[F
     bills = {bill.bill_no: bill for bill in facts.bills}
     charged_minor: dict[str, int] = {}
     for bill in sorted(facts.bills, key=lambda one: (one.issued_at, one.bill_no)):
+        if bill.kind is not BillKind.BILL:
+            continue  # a correction carries the charges of the bill that it corrects
         for charge in bill.charges:
             if charge.kind is not ChargeKind.PENALTY:
                 continue
@@ -37,8 +39,6 @@ def check_penalties(facts: Facts, book: PenaltyBook, *, zone: str) -> Iterator[F
                 continue
             before_minor = charged_minor.get(late.bill_no, 0)
             charged_minor[late.bill_no] = before_minor + charge.net_minor
-            if charge.net_minor < 0:
-                continue
             wanted = min(
                 _formula(
                     _days(bill, late, facts=facts, book=book, charge=charge, zone=zone), charge

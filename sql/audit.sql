@@ -41,12 +41,55 @@ FROM account_terms
 WHERE account_id = ANY (:account_ids::text[])
 ORDER BY account_id, valid_from, revision;
 
+-- name: audited_revisions(account_ids)
+-- Read the gas that was measured anew.
+SELECT meter_id, installed_at, account_id, supply_point_id, from_at, to_at, opening_register_dm3,
+       opening_turns, opening_read_at, closing_register_dm3, closing_turns, closing_read_at,
+       volume_dm3, opening_quality, closing_quality, energy_wh, revision, made_at
+FROM usage_revision
+WHERE account_id = ANY (:account_ids::text[])
+ORDER BY account_id, meter_id, from_at, revision;
+
+-- name: audited_corrections(account_ids)
+-- Read which bills were looked at again, and what became of them.
+SELECT account_id, period_start, correction_no, corrects_bill_no, outcome, rebill_no, volume_dm3,
+       net_minor, vat_minor, made_at
+FROM bill_correction
+WHERE account_id = ANY (:account_ids::text[])
+ORDER BY account_id, period_start, correction_no;
+
+-- name: audited_adjustments(account_ids)
+-- Read what was put on later bills for earlier ones, and by which it was taken up.
+SELECT a.account_id, a.period_start, a.correction_no, a.vat_rate_bp, a.volume_dm3, a.net_minor,
+       a.vat_minor, t.bill_no
+FROM adjustment a
+LEFT JOIN adjustment_taken t USING (account_id, period_start, correction_no, vat_rate_bp)
+WHERE a.account_id = ANY (:account_ids::text[])
+ORDER BY a.account_id, a.period_start, a.correction_no, a.vat_rate_bp;
+
 -- name: audited_readings(account_ids)
--- Read the trusted readings that measured gas quotes.
-SELECT DISTINCT u.account_id, r.meter_id, r.read_at, r.register_dm3, r.turns
-FROM usage u
-JOIN trusted_reading r
-    ON r.meter_id = u.meter_id AND r.read_at IN (u.opening_read_at, u.closing_read_at)
+-- Read the trusted readings that measured gas quotes. A correction counts once bills have been looked
+-- at for it; till then the word before it does.
+SELECT DISTINCT u.account_id, r.meter_id, r.read_at, coalesce(c.register_dm3, r.register_dm3)
+           AS register_dm3, coalesce(c.turns, r.turns) AS turns
+FROM usage_now u
+CROSS JOIN LATERAL (VALUES (u.opening_read_at), (u.closing_read_at)) AS q (read_at)
+JOIN LATERAL (
+    SELECT r.meter_id, r.read_at, r.register_dm3, r.turns FROM reading r
+    WHERE r.meter_id = u.meter_id AND r.read_at = q.read_at AND r.verdict = 'billable'
+    UNION ALL
+    SELECT d.meter_id, d.read_at, d.register_dm3, d.turns FROM reading_decision d
+    WHERE d.meter_id = u.meter_id AND d.read_at = q.read_at
+) AS r ON true
+LEFT JOIN LATERAL (
+    SELECT c.register_dm3, c.turns FROM reading_correction c
+    WHERE c.meter_id = r.meter_id AND c.read_at = r.read_at AND NOT EXISTS (
+        SELECT FROM usage_doubt d
+        WHERE d.meter_id = c.meter_id AND d.read_at = c.read_at AND d.revision <= c.revision
+    )
+    ORDER BY c.revision DESC
+    LIMIT 1
+) AS c ON true
 WHERE u.account_id = ANY (:account_ids::text[]);
 
 -- name: audited_bills(account_ids)

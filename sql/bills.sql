@@ -153,18 +153,23 @@ part AS MATERIALIZED (
            t.to_day AS term_to_day, u.meter_id, u.supply_point_id, u.from_at AS stretch_from_at,
            u.to_at AS stretch_to_at, u.opening_register_dm3, u.opening_read_at,
            u.opening_quality, u.closing_register_dm3, u.closing_read_at, u.closing_quality,
-           u.volume_dm3 AS stretch_dm3, e.energy_wh AS stretch_wh, p.*,
+           u.volume_dm3 AS stretch_dm3, CASE WHEN p.per_energy THEN (
+               SELECT n.energy_wh FROM usage_now n
+               WHERE n.meter_id = u.meter_id AND n.from_at = u.from_at
+           ) END AS stretch_wh, p.*,
            greatest(u.from_at, t.from_at, p.from_at) AS part_from_at,
            least(u.to_at, t.to_at, p.to_at) AS part_to_at
     FROM term t
     CROSS JOIN LATERAL (
-        SELECT u.* FROM usage u
+        SELECT u.meter_id, u.supply_point_id, u.from_at, u.to_at, u.opening_register_dm3,
+               u.opening_read_at, u.opening_quality, u.closing_register_dm3, u.closing_read_at,
+               u.closing_quality, u.volume_dm3
+        FROM usage_now u
         WHERE u.account_id = t.account_id AND u.period_start = :period_start::date
         OFFSET 0
     ) AS u
     LEFT JOIN price p ON p.tariff_code = t.tariff_code AND p.currency = t.currency
         AND p.from_at < least(u.to_at, t.to_at) AND p.to_at > greatest(u.from_at, t.from_at)
-    LEFT JOIN usage_energy e ON p.per_energy AND e.meter_id = u.meter_id AND e.from_at = u.from_at
     WHERE u.from_at < t.to_at AND u.to_at > t.from_at
 ),
 -- A day counts where a part touches it.
@@ -341,12 +346,29 @@ fined AS MATERIALIZED (
     )
     WHERE p.account_id IN (SELECT u.account_id FROM used u)
 ),
+-- What earlier bills of the account should have asked for and no bill has taken up.
+adjusted AS MATERIALIZED (
+    SELECT a.*
+    FROM (SELECT DISTINCT u.account_id FROM used u) AS k
+    CROSS JOIN LATERAL (
+        SELECT a.*, c.corrects_bill_no, b.period_end
+        FROM adjustment a
+        JOIN bill_correction c USING (account_id, period_start, correction_no)
+        JOIN bill b ON b.account_id = c.account_id AND b.bill_no = c.corrects_bill_no
+        WHERE a.account_id = k.account_id AND NOT EXISTS (
+            SELECT FROM adjustment_taken t
+            WHERE t.account_id = a.account_id AND t.period_start = a.period_start
+              AND t.correction_no = a.correction_no AND t.vat_rate_bp = a.vat_rate_bp
+        )
+        OFFSET 0
+    ) AS a
+),
 charge AS MATERIALIZED (
     SELECT c.kind, c.account_id, c.line_no, c.from_day, c.to_day, c.tariff_code, c.valid_from,
            c.vat_rate_bp, c.quantity, '{}'::jsonb AS detail, c.sign * c.amount_minor AS net_minor,
            c.sign * rounded(c.amount_minor::numeric * c.vat_rate_bp, 10000, c.rounding)
                AS vat_minor,
-           c.sign AS place, 0 AS place_in_kind
+           c.sign AS place, 0 AS correction_no
     FROM (
         SELECT 'discount' AS kind, -1 AS sign, d.account_id, d.line_no, d.from_day, d.to_day,
                d.tariff_code, d.valid_from, d.rounding, d.vat_rate_bp, d.quantity, d.amount_minor
@@ -356,6 +378,12 @@ charge AS MATERIALIZED (
                s.valid_from, s.rounding, s.vat_rate_bp, s.quantity, s.amount_minor
         FROM standing s
     ) AS c
+    UNION ALL
+    SELECT 'adjustment', a.account_id, NULL, a.period_start, a.period_end, NULL, NULL,
+           a.vat_rate_bp, a.volume_dm3, jsonb_build_object(
+               'corrects_bill_no', a.corrects_bill_no, 'correction_no', a.correction_no
+           ), a.net_minor, a.vat_minor, 2, a.correction_no
+    FROM adjusted a
     UNION ALL
     SELECT 'penalty', f.account_id, NULL, f.from_day, f.to_day, NULL, NULL, 0, f.quantity, f.detail,
            f.net_minor, 0, 3, f.place
@@ -404,18 +432,25 @@ charged AS (
     )
     SELECT c.account_id, :bill_no::text, row_number() OVER (
                PARTITION BY c.account_id
-               ORDER BY c.place, c.line_no, c.place_in_kind, c.from_day, c.vat_rate_bp
+               ORDER BY c.place, c.line_no, c.from_day, c.correction_no, c.vat_rate_bp
            ), c.kind, c.from_day, c.to_day, c.tariff_code, c.valid_from, c.line_no, c.quantity,
            c.detail, c.vat_rate_bp, c.net_minor, c.vat_minor
     FROM charge c
+),
+taken AS (
+    INSERT INTO adjustment_taken (account_id, period_start, correction_no, vat_rate_bp, bill_no)
+    SELECT a.account_id, a.period_start, a.correction_no, a.vat_rate_bp, :bill_no::text
+    FROM adjusted a
 ),
 moved AS (
     INSERT INTO transfer (
         account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no,
         posted_at
     )
-    SELECT i.account_id, 'bill/' || :bill_no::text || '/' || part.name, 'posted', 'receivable',
-           part.credit_code, part.amount_minor, i.currency, :bill_no::text, :at::timestamptz
+    SELECT i.account_id, 'bill/' || :bill_no::text || '/' || part.name, 'posted',
+           CASE WHEN part.amount_minor > 0 THEN 'receivable' ELSE part.code END,
+           CASE WHEN part.amount_minor > 0 THEN part.code ELSE 'receivable' END,
+           abs(part.amount_minor), i.currency, :bill_no::text, :at::timestamptz
     FROM issued i
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(f.net_minor), 0)::bigint AS minor
@@ -425,8 +460,8 @@ moved AS (
     CROSS JOIN LATERAL (
         VALUES ('net', 'revenue', i.net_minor - penalty.minor), ('vat', 'vat', i.vat_minor),
                ('penalty', 'penalty', penalty.minor)
-    ) AS part (name, credit_code, amount_minor)
-    WHERE part.amount_minor > 0
+    ) AS part (name, code, amount_minor)
+    WHERE part.amount_minor <> 0
 ),
 held AS (
     INSERT INTO bill_hold (account_id, period_start, reason, meter_id, noted_at)

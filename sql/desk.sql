@@ -197,3 +197,37 @@ UPDATE meter_case
 SET closed_at = :closed_at, closed_by = :closed_by, outcome = :outcome
 WHERE meter_id = :meter_id AND case_id = :case_id AND closed_at IS NULL
 RETURNING case_id;
+
+-- name: find_trusted(meter_id, read_at)^
+-- Find the register that is trusted at an instant, with the stay of its meter that it belongs to.
+SELECT
+    t.register_dm3, t.turns, m.dial_dm3, i.installed_at, i.removed_at, i.opening_dm3, i.closing_dm3,
+    i.closing_turns
+FROM trusted_reading t
+JOIN meter m ON m.meter_id = t.meter_id
+LEFT JOIN installation i
+    ON i.meter_id = t.meter_id AND i.installed_at <= t.read_at
+    AND (i.removed_at IS NULL OR t.read_at < i.removed_at)
+WHERE t.meter_id = :meter_id AND t.read_at = :read_at;
+
+-- name: find_correction(meter_id, read_at)^
+-- Find the last correction of a register.
+SELECT meter_id, read_at, revision, register_dm3, turns, fault, decided_by, because, decided_at
+FROM reading_correction
+WHERE meter_id = :meter_id AND read_at = :read_at
+ORDER BY revision DESC
+LIMIT 1;
+
+-- name: correct_reading(meter_id, read_at, revision, register_dm3, turns, fault, decided_by, because, decided_at)!
+-- Keep a person's later word on a trusted register, and note that bills may quote it.
+WITH corrected AS (
+    INSERT INTO reading_correction (
+        meter_id, read_at, revision, register_dm3, turns, fault, decided_by, because, decided_at
+    ) VALUES (
+        :meter_id, :read_at, :revision, :register_dm3, :turns, :fault, :decided_by, :because,
+        :decided_at
+    )
+    RETURNING meter_id, read_at, revision, decided_at
+)
+INSERT INTO usage_doubt (meter_id, read_at, revision, noted_at)
+SELECT meter_id, read_at, revision, decided_at FROM corrected;

@@ -116,18 +116,27 @@ chained AS (
         SELECT b.closing_dm3, b.closing_turns, b.removed_at
         WHERE b.boundary_at = b.removed_at
         UNION ALL
-        SELECT earlier.closing_register_dm3, earlier.closing_turns, earlier.closing_read_at
+        SELECT coalesce(anew.closing_register_dm3, earlier.closing_register_dm3),
+               coalesce(anew.closing_turns, earlier.closing_turns),
+               coalesce(anew.closing_read_at, earlier.closing_read_at)
         FROM (
             SELECT u.* FROM usage u
             WHERE u.meter_id = b.meter_id AND u.from_at < b.boundary_at
             ORDER BY u.from_at DESC
             LIMIT 1
         ) AS earlier
+        LEFT JOIN LATERAL (
+            SELECT r.closing_register_dm3, r.closing_turns, r.closing_read_at
+            FROM usage_revision r
+            WHERE r.meter_id = earlier.meter_id AND r.from_at = earlier.from_at
+            ORDER BY r.revision DESC
+            LIMIT 1
+        ) AS anew ON true
         WHERE earlier.to_at = b.boundary_at AND earlier.installed_at = b.installed_at
           AND b.boundary_at > b.installed_at AND b.boundary_at IS DISTINCT FROM b.removed_at
         UNION ALL
         SELECT later.opening_register_dm3, later.opening_turns, later.opening_read_at
-        FROM usage later
+        FROM usage_now later
         WHERE later.meter_id = b.meter_id AND later.from_at = b.boundary_at
           AND later.installed_at = b.installed_at
           AND b.boundary_at > b.installed_at AND b.boundary_at IS DISTINCT FROM b.removed_at

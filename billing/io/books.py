@@ -10,13 +10,14 @@ import asyncpg
 import sql
 from billing.audit import DebitAtBank, FactsPage
 from billing.bill import Charge, Line
+from billing.correction import Adjustment, Outcome, Sum
 from billing.debit import Debit, State
 from billing.io.penalties import read_book
 from billing.io.rows import bill_of, charge_of, closing_of, line_of, terms_of, usage_of
 from billing.ledger import Account, Phase, Transfer
 from billing.notice import Notice
 from billing.penalty import Dispute, PenaltyBook
-from billing.proof import Facts
+from billing.proof import Adjusted, Corrected, Facts, Revision
 from billing.voucher import Voucher
 from metering.installation import Installation
 from metering.reading import Mark
@@ -43,6 +44,9 @@ class Books:
             for name, found in {
                 "installations": _Q.audited_installations(connection, account_ids=account_ids),
                 "usages": _Q.audited_usages(connection, account_ids=account_ids),
+                "revisions": _Q.audited_revisions(connection, account_ids=account_ids),
+                "corrections": _Q.audited_corrections(connection, account_ids=account_ids),
+                "adjustments": _Q.audited_adjustments(connection, account_ids=account_ids),
                 "readings": _Q.audited_readings(connection, account_ids=account_ids),
                 "bills": _Q.audited_bills(connection, account_ids=account_ids),
                 "lines": _Q.audited_lines(connection, account_ids=account_ids),
@@ -140,8 +144,44 @@ def _facts(account_id: str, rows: Mapping[str, list[dict[str, Any]]]) -> Facts:
         bank_mandate_ids={row["mandate_id"]: row["bank_mandate_id"] for row in rows["mandates"]},
         disputes=[_dispute(row) for row in rows["disputes"]],
         closing=next((closing_of(row) for row in rows["closings"]), None),
+        revisions=[_revision(row) for row in rows["revisions"]],
+        corrections=[_corrected(row) for row in rows["corrections"]],
+        adjustments=[_adjusted(row) for row in rows["adjustments"]],
         vouchers=[Voucher(**row) for row in rows["vouchers"]],
     )
+
+
+def _revision(row: dict[str, Any]) -> Revision:
+    revision, made_at = row.pop("revision"), row.pop("made_at")
+    return Revision(usage=usage_of(row), revision=revision, made_at=made_at)
+
+
+def _corrected(row: Mapping[str, Any]) -> Corrected:
+    return Corrected(
+        period_start=row["period_start"],
+        correction_no=row["correction_no"],
+        corrects_bill_no=row["corrects_bill_no"],
+        outcome=Outcome(row["outcome"]),
+        rebill_no=row["rebill_no"],
+        difference=_sum(row),
+        made_at=row["made_at"],
+    )
+
+
+def _adjusted(row: Mapping[str, Any]) -> Adjusted:
+    return Adjusted(
+        period_start=row["period_start"],
+        adjustment=Adjustment(
+            correction_no=row["correction_no"],
+            vat_rate_bp=row["vat_rate_bp"],
+            amount=_sum(row),
+            bill_no=row["bill_no"],
+        ),
+    )
+
+
+def _sum(row: Mapping[str, Any]) -> Sum:
+    return Sum(volume_dm3=row["volume_dm3"], net_minor=row["net_minor"], vat_minor=row["vat_minor"])
 
 
 def _transfer(row: dict[str, Any]) -> Transfer:

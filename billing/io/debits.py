@@ -34,7 +34,8 @@ class StaleDebitError(Exception):
     """A debit was no longer in the state we saw it in, although it was locked: our bug."""
 
 
-def _debit(row: asyncpg.Record) -> Debit:
+def debit_of(row: asyncpg.Record) -> Debit:
+    """Return a debit from its row."""
     return Debit(
         account_id=row["account_id"],
         bill_no=row["bill_no"],
@@ -160,23 +161,23 @@ class Desk:
         if row is None:
             return None
         return Claim(
-            debit=_debit(row), bank_mandate_id=row["bank_mandate_id"], wanted=row["wanted"]
+            debit=debit_of(row), bank_mandate_id=row["bank_mandate_id"], wanted=row["wanted"]
         )
 
     async def lock_debit(self, debit_id: DebitId) -> Debit | None:
         """Lock one debit; None if there is no such debit."""
         row = await _Q.lock_debit(self._db, **_name(debit_id))
-        return None if row is None else _debit(row)
+        return None if row is None else debit_of(row)
 
     async def unsent_debits(self, account_id: str, mandate_id: str) -> list[Debit]:
         """Lock the debits of a mandate that the bank has certainly never seen."""
         rows = _Q.unsent_debits(self._db, account_id=account_id, mandate_id=mandate_id)
-        return [_debit(row) async for row in rows]
+        return [debit_of(row) async for row in rows]
 
     async def other_alive(self, debit_id: DebitId) -> Debit | None:
         """Lock another attempt for the same bill that may still take money."""
         row = await _Q.other_alive(self._db, **_name(debit_id))
-        return None if row is None else _debit(row)
+        return None if row is None else debit_of(row)
 
     async def attempts(self, account_id: str, bill_no: str) -> list[Attempt]:
         """Return what became of the attempts for a bill so far, oldest first."""
@@ -327,7 +328,7 @@ class Debits:
 
     async def payments_to_withdraw(self, *, limit: int) -> list[Debit]:
         """Return debits that the bank has accepted and nobody wants any more."""
-        return [_debit(row) async for row in _Q.payments_to_withdraw(self._pool, batch=limit)]
+        return [debit_of(row) async for row in _Q.payments_to_withdraw(self._pool, batch=limit)]
 
     async def mandates_to_withdraw(self, *, limit: int) -> list[Mandate]:
         """Return mandates that the resident cancelled and the bank has not ended yet."""
@@ -341,7 +342,7 @@ class Debits:
     async def debits_to_reread(self, *, unchanged_since: datetime, limit: int) -> list[Debit]:
         """Return debits under way without news for too long, the longest first."""
         rows = _Q.debits_to_reread(self._pool, unchanged_since=unchanged_since, batch=limit)
-        return [_debit(row) async for row in rows]
+        return [debit_of(row) async for row in rows]
 
     async def account_currency(self, account_id: str) -> str | None:
         """Return the currency an account is billed in; None if there is no such account."""
@@ -371,12 +372,12 @@ class Debits:
     async def debit_by_payment(self, bank_payment_id: str) -> Debit | None:
         """Return the debit that a payment at the bank belongs to."""
         row = await _Q.debit_by_payment(self._pool, bank_payment_id=bank_payment_id)
-        return None if row is None else _debit(row)
+        return None if row is None else debit_of(row)
 
     async def debit_by_key(self, account_id: str, key: str) -> Debit | None:
         """Return the debit that a key was made for."""
         row = await _Q.debit_by_key(self._pool, account_id=account_id, idempotency_key=key)
-        return None if row is None else _debit(row)
+        return None if row is None else debit_of(row)
 
     async def bank_cursor(self) -> str | None:
         """Return the event up to which we have read; None before the first."""

@@ -14,13 +14,15 @@ from metering.io.desk import (
     NotHeldError,
     ReadingUnknownError,
 )
-from metering.io.registry import LAST_INSTANT, AlreadyMeasuredError, NotInstalledError
+from metering.io.later_words import LaterWords, NothingToCorrectError, NotTrustedError
+from metering.io.registry import LAST_INSTANT, NotInstalledError
 from metering.io.route import Answer, Call, Nothing, Policy, route
 from metering.io.wire_desk import (
     CasePage,
     CasePath,
     CaseQuery,
     CaseShown,
+    CorrectionShown,
     DecisionShown,
     HeldPage,
     HeldPath,
@@ -29,6 +31,7 @@ from metering.io.wire_desk import (
     MeterSurveyedShown,
     NewAcceptance,
     NewClosing,
+    NewCorrection,
     NewReplacement,
     SurveyPage,
     SurveyQuery,
@@ -39,7 +42,13 @@ _DECIDING: Final = (
     NotHeldError,
     DecisionDiffersError,
     NotInstalledError,
-    AlreadyMeasuredError,
+    BreaksTheLineError,
+)
+_CORRECTING: Final = (
+    ReadingUnknownError,
+    NotTrustedError,
+    NothingToCorrectError,
+    NotInstalledError,
     BreaksTheLineError,
 )
 _NO_CASE: Final = UUID(int=0)
@@ -50,6 +59,7 @@ class DeskApi:
     """The routes of the operator's desk."""
 
     desk: Desk
+    later_words: LaterWords
 
     @route(
         "GET",
@@ -144,6 +154,34 @@ class DeskApi:
                 at=call.at,
             )
         )
+
+    @route(
+        "POST",
+        "/v1/meters/{meter_id}/readings/{read_at}/correct",
+        policy=Policy.OPERATOR,
+        summary="Correct a trusted reading",
+        tag="desk",
+        status=201,
+        repeat_status=200,
+        raises=_CORRECTING,
+    )
+    async def correct_reading(
+        self, call: Call[HeldPath, Nothing, NewCorrection]
+    ) -> Answer[CorrectionShown]:
+        """Say what a register should have been, also one on bills; the reading stays as it came.
+
+        Bills that quote it are cancelled and issued anew, or adjusted on the next one.
+        """
+        made, fresh = await self.later_words.correct(
+            call.path.meter_id,
+            call.path.read_at,
+            register_dm3=call.body.register_dm3,
+            fault=call.body.fault,
+            because=call.body.because,
+            decided_by=call.signature,
+            at=call.at,
+        )
+        return Answer(body=CorrectionShown.model_validate(made, from_attributes=True), fresh=fresh)
 
     @route("GET", "/v1/cases", policy=Policy.OPERATOR, summary="List cases", tag="desk")
     async def list_cases(self, call: Call[Nothing, CaseQuery, Nothing]) -> CasePage:

@@ -13,14 +13,13 @@ import sql
 from metering.device import StateError
 from metering.io import custody
 from metering.io.gaps import Gaps
-from metering.io.registry import AlreadyMeasuredError, MeterUnknownError, NotInstalledError
+from metering.io.registry import MeterUnknownError, NotInstalledError
 from metering.io.store import lock_buckets
 from metering.line import least_turns
 from metering.meter import bucket_number
 from metering.reading import Mark
 
 _Q: Final = sql.queries("desk")
-_REGISTRY: Final = sql.queries("registry")
 
 # What a meter says when its battery ends, and how many meters one page with gaps may look at: a
 # town of ten thousand is gone through in ten pages.
@@ -171,7 +170,6 @@ class Desk:
             NotHeldError: the reading is billable.
             DecisionDiffersError: the reading was decided on otherwise.
             NotInstalledError: the meter hung nowhere then.
-            AlreadyMeasuredError: a bill has measured gas beyond the instant.
             BreaksTheLineError: no number of turns fits the register between its neighbours.
         """
         async with self.pool.acquire() as conn, conn.transaction():
@@ -188,7 +186,7 @@ class Desk:
                 if (known["decision"], known["register_dm3"]) == (name, wanted):
                     return Decision(**known), False
                 raise DecisionDiffersError("the reading was decided on, differently")
-            turns = await _turns(conn, meter_id, read_at, row, wanted)
+            turns = await fitting_turns(conn, meter_id, read_at, row, wanted)
             made = Decision(
                 meter_id=meter_id,
                 read_at=read_at,
@@ -265,20 +263,21 @@ class Desk:
         return True
 
 
-async def _turns(
+async def fitting_turns(
     conn: asyncpg.Connection,
     meter_id: str,
     read_at: datetime,
     row: Mapping[str, Any],
     register_dm3: int,
 ) -> int:
+    """Return the fewest turns with which a register fits between those around it.
+
+    Raises:
+        NotInstalledError: the meter hung nowhere then.
+        BreaksTheLineError: there are none.
+    """
     if row["installed_at"] is None:
         raise NotInstalledError("the meter hung nowhere then")
-    measured = await _REGISTRY.measured_until(
-        conn, meter_id=meter_id, installed_at=row["installed_at"]
-    )
-    if measured is not None and measured > read_at:
-        raise AlreadyMeasuredError("gas beyond that instant stands on a bill")
     before, after = _ends(row)
     neighbours = _Q.neighbours(
         conn,

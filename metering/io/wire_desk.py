@@ -113,6 +113,31 @@ class DecisionShown(Wire):
     decided_at: Instant
 
 
+class NewCorrection(Wire):
+    """What a trusted register should have been, whose fault it was, and why."""
+
+    because: Sentence
+    register_dm3: RegisterDm3
+    fault: Annotated[
+        Literal["ours", "resident"],
+        Field(description="whose fault it was: old gas is not charged where it was ours"),
+    ] = "ours"
+
+
+class CorrectionShown(Wire):
+    """A person's later word on a trusted register; bills that quote it are looked at again."""
+
+    meter_id: MeterId
+    read_at: Instant
+    revision: int
+    register_dm3: int
+    turns: int
+    fault: str
+    decided_by: str
+    because: str
+    decided_at: Instant
+
+
 class CasePath(MeterPath):
     """One case of one meter."""
 

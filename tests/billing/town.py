@@ -1,7 +1,7 @@
 """A small town in the database, written by its owner: meters, readings, prices, accounts."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import asyncpg
 
@@ -119,6 +119,35 @@ class Town:
             turns,
             "suspect" if turns is None else "billable",
             "too_fast" if turns is None else None,
+        )
+
+    async def correct(
+        self,
+        meter_id: str,
+        read_at: str,
+        register_dm3: int,
+        *,
+        at: datetime = datetime(2026, 3, 3, tzinfo=UTC),
+        fault: str = "ours",
+        turns: int = 0,
+    ) -> None:
+        """Let a person correct a trusted register."""
+        key = (meter_id, datetime.fromisoformat(read_at))
+        revision = 1 + await self.owner.fetchval(
+            "SELECT count(*) FROM reading_correction WHERE meter_id = $1 AND read_at = $2", *key
+        )
+        await self.owner.execute(
+            "INSERT INTO reading_correction VALUES ($1, $2, $3, $4, $5, $6, 'a clerk', 'a photo',"
+            " $7)",
+            *key,
+            revision,
+            register_dm3,
+            turns,
+            fault,
+            at,
+        )
+        await self.owner.execute(
+            "INSERT INTO usage_doubt VALUES ($1, $2, $3, $4)", *key, revision, at
         )
 
     async def home(self, name: str, registers: dict[str, int]) -> None:

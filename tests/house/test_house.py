@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ VERBS = {
     "billing/follow.py",
     "billing/link.py",
     "billing/news.py",
+    "billing/correct.py",
     "billing/reconcile.py",
     "billing/retire.py",
     "billing/send.py",
@@ -35,8 +37,11 @@ VERBS = {
     "simulators/recover.py",
     "simulators/replay.py",
 }
+NOUN_FOLDERS = ("metering", "metering/adapters", "billing", "billing/recompute", "simulators")
 # What the verbs need from outside, as protocols: it waits for nothing itself, and is no step.
 PORTS = {"metering/port.py"}
+# What holds bills against the calculator; nothing that makes them is among them.
+ASKERS_OF_THE_CALCULATOR = {"app/recompute_cli.py", "billing/audit.py"}
 DRIVERS = {
     "aiohttp",
     "aiomqtt",
@@ -69,7 +74,7 @@ def name(path: Path) -> str:
 def nouns() -> list[Path]:
     found = [
         path
-        for package in ("metering", "metering/adapters", "billing", "simulators")
+        for package in NOUN_FOLDERS
         for path in (ROOT / package).glob("*.py")
         if name(path) not in VERBS | PORTS and path.name != "__init__.py"
     ]
@@ -112,6 +117,36 @@ class TestNouns:
         tree = ast.parse(path.read_text(encoding="utf-8"))
 
         assert not DRIVERS & set(imported(tree))
+
+
+class TestCalculator:
+    """The calculator of billing/recompute is worth something because it shares nothing."""
+
+    def test_imports_only_itself_and_what_comes_with_python(self) -> None:
+        """Two calculations that share a line share its mistake; and anybody can copy the folder."""
+        foreign = {
+            f"{name(path)}: {module}"
+            for path in (ROOT / "billing" / "recompute").glob("*.py")
+            for module in imported(ast.parse(path.read_text(encoding="utf-8")))
+            if module not in sys.stdlib_module_names | {"compare", "derive", "record", "strict"}
+        }
+
+        assert foreign == set()
+
+    def test_is_known_to_nothing_that_makes_bills(self) -> None:
+        """The other way round would share as much; only what checks and shows may ask it."""
+        askers = {
+            name(path)
+            for path in modules()
+            if path.parent.name != "recompute"
+            and any(
+                isinstance(node, ast.ImportFrom)
+                and (node.module or "").startswith("billing.recompute")
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            )
+        }
+
+        assert askers <= ASKERS_OF_THE_CALCULATOR
 
 
 class TestVerbs:
