@@ -25,6 +25,7 @@ from billing.penalty import PenaltyBook
 from billing.period import Period
 from billing.proof import Facts, Finding, Kind, Priced, check_usage
 from billing.proof_bill import check_bill_transfers, check_bills, check_months
+from billing.proof_carry import check_carried
 from billing.proof_correction import check_corrections
 from billing.proof_debit import TAKEN_BY_BANK, check_debits, check_payment, collected_minor
 from billing.proof_move import check_closing
@@ -216,6 +217,7 @@ def _check_account(
     yield from check_bill_transfers(facts)
     yield from check_debits(facts, zone=zone)
     yield from check_vouchers(facts, zone=zone)
+    yield from check_carried(facts)
     yield from check_closing(facts, zone=zone)
     yield from check_penalties(facts, book, zone=zone)
 

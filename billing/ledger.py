@@ -13,6 +13,8 @@
     credit used on a bill     resident_credit        <- receivable              credit/<bill>/<n>
     credit to be sent back    resident_credit        <- refund_due              refund/<bill>/<n>
     paid by a voucher         voucher                <- receivable   voucher/<voucher>/<bill>
+    too small to be asked for carried                <- receivable   carry/<bill>/<next>/out
+    asked for with the next   receivable             <- carried      carry/<bill>/<next>/in
 
 A bill that asks less than nothing, as a cancellation does, moves it the other way. Left of the
 arrow stands the debited account, right of it the credited one. Only "posted" rows count in a

@@ -479,6 +479,65 @@ SELECT count(*) AS billed,
        (SELECT count(*) FROM problem) AS held
 FROM issued;
 
+-- name: carry_small_bills(account_ids, bill_no, at, currencies, minimums)$
+-- Move to the new bills of locked accounts what earlier bills owe below the smallest sum that is asked
+-- for, if nobody is asking for it or disputes it; say how much that was.
+WITH small AS MATERIALIZED (
+    SELECT n.account_id, b.bill_no, n.currency, owed.minor
+    FROM unnest(:account_ids::text[]) AS k (account_id)
+    JOIN bill n ON n.account_id = k.account_id AND n.bill_no = :bill_no::text
+    JOIN unnest(:currencies::text[], :minimums::bigint[]) AS m (currency, minimum_minor)
+        ON m.currency = n.currency
+    CROSS JOIN LATERAL (
+        SELECT b.bill_no
+        FROM bill b
+        WHERE b.account_id = n.account_id AND b.period_start < n.period_start
+          AND NOT EXISTS (
+              SELECT FROM debit d
+              WHERE d.account_id = b.account_id AND d.bill_no = b.bill_no
+                AND d.state NOT IN ('settled', 'failed', 'cancelled', 'charged_back')
+          )
+          AND NOT EXISTS (
+              SELECT FROM bill_dispute q
+              WHERE q.account_id = b.account_id AND q.bill_no = b.bill_no AND NOT EXISTS (
+                  SELECT FROM bill_dispute_end e
+                  WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no
+                    AND e.from_day = q.from_day
+              )
+          )
+          AND NOT EXISTS (
+              SELECT FROM transfer c
+              WHERE c.account_id = b.account_id
+                AND c.transfer_id = 'carry/' || b.bill_no || '/' || :bill_no::text || '/out'
+          )
+        OFFSET 0
+    ) AS b
+    CROSS JOIN LATERAL (
+        SELECT sum(
+            CASE WHEN t.debit_code = 'receivable' THEN t.amount_minor ELSE -t.amount_minor END
+        )::bigint AS minor
+        FROM transfer t
+        WHERE t.account_id = n.account_id AND t.bill_no = b.bill_no AND t.phase = 'posted'
+          AND 'receivable' IN (t.debit_code, t.credit_code)
+    ) AS owed
+    WHERE owed.minor > 0 AND owed.minor < m.minimum_minor
+),
+moved AS (
+    INSERT INTO transfer (
+        account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no,
+        posted_at
+    )
+    SELECT s.account_id, 'carry/' || s.bill_no || '/' || :bill_no::text || '/' || part.name, 'posted',
+           part.debit_code, part.credit_code, s.minor, s.currency, part.bill_no, :at::timestamptz
+    FROM small s
+    CROSS JOIN LATERAL (
+        VALUES ('out', 'carried', 'receivable', s.bill_no),
+               ('in', 'receivable', 'carried', :bill_no::text)
+    ) AS part (name, debit_code, credit_code, bill_no)
+    ORDER BY s.account_id, s.bill_no
+)
+SELECT coalesce(sum(minor), 0)::bigint FROM small;
+
 -- name: release_holds(account_ids, period_start)!
 -- Take away the holds of accounts that have their bill now.
 DELETE FROM bill_hold h

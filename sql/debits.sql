@@ -1,9 +1,9 @@
 -- Debits and the mandates that allow them. A debit changes its state and writes its step in one
 -- statement, so there is never one without the other.
 
--- name: bills_to_notice(retryable_causes, repeatable_cancels, failures_max, attempts_max, batch)
+-- name: bills_to_notice(retryable_causes, repeatable_cancels, failures_max, attempts_max, currencies, minimums, batch)
 -- Bills that still owe money and are in no dispute, whose account has a usable mandate and no attempt
--- that stands in the way.
+-- that stands in the way. A sum that the town finds too small waits for the next bill, unless there is none.
 SELECT b.account_id, b.bill_no, b.due_on, b.currency, m.mandate_id
 FROM bill b
 JOIN mandate m ON m.account_id = b.account_id AND m.state = 'active' AND m.enrolment = 'active'
@@ -37,6 +37,14 @@ WHERE NOT EXISTS (
         )
     )
     AND owed.minor > 0
+    AND (
+        owed.minor >= coalesce((
+            SELECT max(m.minimum_minor)
+            FROM unnest(:currencies::text[], :minimums::bigint[]) AS m (currency, minimum_minor)
+            WHERE m.currency = b.currency
+        ), 0)
+        OR EXISTS (SELECT FROM account_closing c WHERE c.account_id = b.account_id)
+    )
     AND past.failures < :failures_max::int
     AND past.last_attempt < :attempts_max::int
 ORDER BY b.due_on, b.account_id, b.bill_no

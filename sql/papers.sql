@@ -39,6 +39,8 @@ LEFT JOIN LATERAL (
           'bill/' || b.bill_no || '/net', 'bill/' || b.bill_no || '/vat',
           'bill/' || b.bill_no || '/penalty'
       )
+      -- What was carried from bill to bill is owed before as after.
+      AND NOT starts_with(t.transfer_id, 'carry/')
       AND (
           t.posted_at < b.issued_at OR o.bill_no IS NULL
           OR (o.issued_at, o.period_start, o.revision) <= (b.issued_at, b.period_start, b.revision)

@@ -26,6 +26,7 @@ from billing.notice import (
     DueBill,
     Notice,
 )
+from billing.policy import NO_POLICY, BillPolicy
 
 _Q: Final = sql.queries("debits")
 
@@ -296,8 +297,9 @@ class Desk:
 class Debits:
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:
         self._pool = pool
+        self._policy = policy
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Desk]:
@@ -313,6 +315,8 @@ class Debits:
             repeatable_cancels=sorted(REPEATABLE_CANCELS),
             failures_max=FAILURES_MAX,
             attempts_max=ATTEMPTS_MAX,
+            currencies=list(self._policy.minimums_minor),
+            minimums=list(self._policy.minimums_minor.values()),
             batch=limit,
         )
         return [DueBill(**dict(row)) async for row in rows]

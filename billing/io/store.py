@@ -134,6 +134,16 @@ class BillingStore(Prices, Books):
             bands=bands,
             penalties=await penalties_as_json(connection, run, account_ids, self._policy),
         )
+        minimums = self._policy.minimums_minor
+        if any(minimums.values()):
+            await _BILLS.carry_small_bills(
+                connection,
+                account_ids=account_ids,
+                bill_no=bill_no(run.period, 1),
+                at=run.at,
+                currencies=list(minimums),
+                minimums=list(minimums.values()),
+            )
         await apply_vouchers(
             connection,
             account_ids,
