@@ -23,6 +23,7 @@ from app import (
     logs,
     meter_cli,
     month_cli,
+    penalty_cli,
     recompute_cli,
     rules_cli,
     source_cli,
@@ -73,6 +74,7 @@ GROUPS: Final = {
     "bill": bill_cli.bill,
     "account": account_cli.account,
     "export": export_cli.export,
+    "penalty": penalty_cli.penalty,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
@@ -111,7 +113,12 @@ def ingest(*, state: State = None, once: Once = False, as_json: Json = False) ->
     in_house(settings_of(state=state), work, broker=True, patient=not once)
 
 
-for _verb in (month_cli.reconcile, month_cli.validate, recompute_cli.recompute):
+for _verb in (
+    month_cli.reconcile,
+    month_cli.correct,
+    month_cli.validate,
+    recompute_cli.recompute,
+):
     cli.command()(_verb)
 
 

@@ -10,6 +10,7 @@ import os
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -18,10 +19,14 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from billing.chart import Chart
+from billing.money import BASIS_POINTS
 from billing.payee import Payee, PayeeError, compact
+from billing.policy import BillPolicy
 
 PREFIX: Final = "AQKOL_"
 MASK: Final = "****"
+
+MINIMUM_BILL: Final = r"^([A-Z]{3}:[0-9]{1,12}(,[A-Z]{3}:[0-9]{1,12})*)?$"
 
 BankScheme = Literal["kz_direct", "sepa_core"]
 LogFormat = Literal["auto", "json", "console"]
@@ -73,6 +78,18 @@ class Settings(BaseSettings):
     # What else a town wants to know of a volume: at standard conditions; as energy, by whose rule.
     standard_volume: Literal["off", "on"] = "off"
     energy_rule: Literal["off", "uk", "it", "de"] = "off"
+    # Corrections of less than this, in minor units (100 tenge), go onto the next bill.
+    adjust_below_minor: int = Field(default=10_000, ge=0, le=100_000_000)
+    # Gas of more whole months before a correction is not charged if the fault is ours; 0: all is.
+    back_billing_months: int = Field(default=0, ge=0, le=36)
+    # What becomes of money paid beyond all bills: used on the next ones, or to be sent back.
+    credit: Literal["carry", "refund"] = "carry"
+    # What paying late costs: K of the published formula; unset: nothing.
+    penalty_factor: Decimal | None = Field(default=None, gt=0, le=10, decimal_places=4)
+    # From which amount on, in minor units by currency, a bill is asked for ("KZT:50000").
+    minimum_bill: str = Field(
+        default="", pattern=r"^([A-Z]{3}:[0-9]{1,12}(,[A-Z]{3}:[0-9]{1,12})*)?$"
+    )
     # The folder of the embedded servers.
     state: Path = Path(".aqkol")
     log_format: LogFormat = "auto"
@@ -82,6 +99,8 @@ class Settings(BaseSettings):
     receipts: Literal["on", "off"] = "on"
     # Into how many shares the meters are cut, so that several processes can read them side by side.
     ingest_shares: Literal[1, 2, 4, 8, 16, 32, 64] = 1
+    # On how many connections a month is billed side by side.
+    billing_sessions: int = Field(default=2, ge=1, le=8)
     # For rehearsals: a file that says what time it is, moved by somebody else; unset: real time.
     clock_file: Path | None = None
     # Programs of PostgreSQL (a folder) and Mosquitto (a file), when they stand in a strange place.
@@ -172,6 +191,17 @@ class Settings(BaseSettings):
                 f"{value!r} is not the name of a time zone, such as Asia/Almaty"
             ) from error
         return value
+
+    @property
+    def bill_policy(self) -> BillPolicy:
+        """What the town decides about its bills besides prices."""
+        pairs = [pair.split(":") for pair in self.minimum_bill.split(",") if pair]
+        return BillPolicy(
+            penalty_factor_bp=None
+            if self.penalty_factor is None
+            else int(self.penalty_factor * BASIS_POINTS),
+            minimums_minor={currency: int(minor) for currency, minor in pairs},
+        )
 
     @property
     def brokers(self) -> tuple[str, ...]:

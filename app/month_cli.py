@@ -1,4 +1,4 @@
-"""The commands that work by the month: ``aqkol validate`` and ``aqkol reconcile``."""
+"""The commands that work by the month: ``aqkol validate``, ``reconcile`` and ``correct``."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -43,6 +43,19 @@ def validate(
     """Apply the rules of belief each day to what is over; with --period to one month, once."""
     again = None if once or period else verbs.validate_loop
     _run(verbs.validate_at, again, period=period, state=state, as_json=as_json)
+
+
+def correct(*, state: State = None, once: Once = False, as_json: Json = False) -> None:
+    """Cancel and issue anew, or adjust, bills whose registers or terms no longer hold."""
+
+    async def work(house: House, stopping: asyncio.Event) -> int:
+        if once:
+            say(await verbs.correct_at(house, house.clock.now()), as_json=as_json)
+        else:
+            await verbs.correct_loop(house, stopping)
+        return DONE
+
+    in_house(settings_of(state=state), work, patient=not once)
 
 
 def _run(

@@ -199,6 +199,28 @@ CREATE TABLE calorific_value (
     )
 );
 
+-- The National Bank's base rate from a local day on, as somebody entered it; a later word is another row.
+CREATE TABLE base_rate (
+    valid_from date        NOT NULL,
+    revision   integer     NOT NULL CHECK (revision > 0),
+    rate_bp    integer     NOT NULL CHECK (rate_bp BETWEEN 0 AND 10000),
+    source     text        NOT NULL CHECK (length(source) BETWEEN 1 AND 200),
+    entered_by text        NOT NULL CHECK (length(entered_by) BETWEEN 1 AND 100),
+    entered_at timestamptz NOT NULL,
+    PRIMARY KEY (valid_from, revision)
+);
+
+-- From a local day on no penalty is charged, or it is again; a later word is another row.
+CREATE TABLE moratorium (
+    valid_from date        NOT NULL,
+    revision   integer     NOT NULL CHECK (revision > 0),
+    active     boolean     NOT NULL,
+    source     text        NOT NULL CHECK (length(source) BETWEEN 1 AND 200),
+    entered_by text        NOT NULL CHECK (length(entered_by) BETWEEN 1 AND 100),
+    entered_at timestamptz NOT NULL,
+    PRIMARY KEY (valid_from, revision)
+);
+
 -- Group meter_id ----------------------------------------------------------------------------------
 
 -- A gas meter: what its dial can show and how fast gas can pass.
@@ -1130,7 +1152,7 @@ CREATE TABLE transfer (
 CREATE INDEX transfer_bill ON transfer (account_id, bill_no);
 CREATE INDEX transfer_credit ON transfer (account_id)
     WHERE credit_code = 'resident_credit' OR debit_code = 'resident_credit';
-CREATE INDEX transfer_refund ON transfer (posted_at, account_id)
+CREATE INDEX transfer_refund ON transfer (account_id)
     WHERE credit_code = 'refund_due' OR debit_code = 'refund_due';
 
 -- That a bill was looked at again, why, and what became of it. "causes" and "difference" are what a
@@ -1155,6 +1177,7 @@ CREATE TABLE bill_correction (
     FOREIGN KEY (account_id, rebill_no) REFERENCES bill,
     CONSTRAINT rebill_is_named CHECK ((outcome = 'rebill') = (rebill_no IS NOT NULL))
 );
+CREATE INDEX bill_correction_period ON bill_correction (period_start, account_id);
 
 -- What the next bill of an account carries for an earlier one, for each VAT rate apart. Taken onto a
 -- bill once (charge "adjustment"), or withdrawn when a new bill takes the place of the earlier one.
@@ -1207,6 +1230,42 @@ CREATE TABLE voucher_revocation (
     revoked_at timestamptz NOT NULL,
     PRIMARY KEY (account_id, voucher_no),
     FOREIGN KEY (account_id, voucher_no) REFERENCES voucher
+);
+
+-- A bill that its resident disputes from a local day on: it is not asked for, and costs no penalty.
+CREATE TABLE bill_dispute (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    from_day   date        NOT NULL,
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    said_by    text        NOT NULL CHECK (length(said_by) BETWEEN 1 AND 100),
+    said_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, from_day),
+    FOREIGN KEY (account_id, bill_no) REFERENCES bill
+);
+
+-- From this local day on the bill is in dispute no more, and what came of it.
+CREATE TABLE bill_dispute_end (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    from_day   date        NOT NULL,
+    to_day     date        NOT NULL CHECK (to_day > from_day),
+    outcome    text        NOT NULL CHECK (length(outcome) BETWEEN 1 AND 500),
+    ended_by   text        NOT NULL CHECK (length(ended_by) BETWEEN 1 AND 100),
+    ended_at   timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, from_day),
+    FOREIGN KEY (account_id, bill_no, from_day) REFERENCES bill_dispute
+);
+
+-- The account's resident has moved out: nothing hangs there after this local day, and its last bill is
+-- final. "registers" says of each meter what it showed and whether it was read or a person said so.
+CREATE TABLE account_closing (
+    account_id text        PRIMARY KEY REFERENCES account,
+    last_day   date        NOT NULL,
+    registers  jsonb       NOT NULL CHECK (jsonb_typeof(registers) = 'array'),
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    closed_by  text        NOT NULL CHECK (length(closed_by) BETWEEN 1 AND 100),
+    closed_at  timestamptz NOT NULL
 );
 
 -- Local tables: on one node only ------------------------------------------------------------------

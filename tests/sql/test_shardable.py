@@ -18,6 +18,8 @@ REFERENCE = {
     "coefficient_table",
     "zone_figures",
     "calorific_value",
+    "base_rate",
+    "moratorium",
 }
 LOCAL = {
     "access_token",
@@ -78,6 +80,9 @@ GROUPS = {
         "adjustment_taken",
         "voucher",
         "voucher_revocation",
+        "bill_dispute",
+        "bill_dispute_end",
+        "account_closing",
     },
     "sender": {"refused_telegram"},
 }
