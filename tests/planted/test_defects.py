@@ -309,7 +309,8 @@ DEFECTS = {
     "a cancellation keeps the sign of its VAT": Defect(
         file="billing/correction.py",
         right="        vat_minor=-bill.vat_minor,\n        total_minor=-bill.total_minor,",
-        wrong="        vat_minor=bill.vat_minor,\n        total_minor=bill.vat_minor - bill.net_minor,",
+        wrong="        vat_minor=bill.vat_minor,\n"
+        "        total_minor=bill.vat_minor - bill.net_minor,",
         tests=("tests/billing/test_correct.py::TestACorrectedRegister",),
     ),
     "a bill is corrected while its debit is at the bank": Defect(
