@@ -1137,7 +1137,8 @@ CREATE TABLE notice (
 -- never vanishes, whatever the code above it believes. "pending" rows do not count in a balance;
 -- each is later answered by one "posted" or one "void" row.
 CREATE TABLE transfer (
-    account_id   text        NOT NULL REFERENCES account,
+    -- The bill's own account; its key says that there is one (docs/decisions/0012).
+    account_id   text        NOT NULL,
     transfer_id  text        NOT NULL CHECK (transfer_id ~ '^[a-z0-9_/-]{1,80}$'),
     phase        text        NOT NULL CHECK (phase IN ('posted', 'pending', 'void')),
     debit_code   text        NOT NULL REFERENCES ledger_account,
