@@ -71,6 +71,7 @@ GROUPS: Final = {
     "standard": standard_cli.standard,
     "bill": bill_cli.bill,
     "account": account_cli.account,
+    "month": month_cli.month,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

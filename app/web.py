@@ -19,6 +19,7 @@ from app.mount import mount
 from app.problems import ProblemType, problem_type
 from app.public import Check, NotReadyError, PublicApi
 from app.run import Clock
+from app.run_errors import RUN_ERRORS
 from app.tokens import issue_token, revoke_account_tokens
 from app.window import go_over, window_of
 from billing.bank import BankError, BankSilentError
@@ -32,8 +33,10 @@ from billing.io.accounts import (
 from billing.io.api import AccountApi, BillingApi
 from billing.io.api_bills import DocumentApi
 from billing.io.api_debits import DebitApi, NoBankError
+from billing.io.api_holds import HoldApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
+from billing.io.holds import Holds
 from billing.io.records import BillUnknownError, Records
 from billing.io.store import BillingStore
 from billing.io.views import Views
@@ -274,6 +277,7 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     BankError: problem_type(502, "bank-trouble", "The bank does not do what we asked for"),
     NoBankError: problem_type(503, "no-bank", "This installation talks to no bank"),
     NotReadyError: problems.UNAVAILABLE,
+    **RUN_ERRORS,
 }
 
 
@@ -344,6 +348,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
         ),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
+        HoldApi(holds=Holds(pool=deps.pool)),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         SourceApi(book=SourceBook(pool=deps.pool)),

@@ -37,6 +37,10 @@ FACTS = [
     "stay_place",
     "voucher",
     "voucher_revocation",
+    "outsorting",
+    "bill_release",
+    "bill_dispute",
+    "bill_dispute_end",
 ]
 
 

@@ -18,6 +18,7 @@ REFERENCE = {
     "coefficient_table",
     "zone_figures",
     "calorific_value",
+    "outsorting",
 }
 LOCAL = {
     "access_token",
@@ -67,6 +68,9 @@ GROUPS = {
         "bill_line",
         "bill_charge",
         "bill_hold",
+        "bill_release",
+        "bill_dispute",
+        "bill_dispute_end",
         "mandate",
         "debit",
         "debit_step",
