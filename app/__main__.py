@@ -18,10 +18,12 @@ import typer
 from app import (
     account_cli,
     bill_cli,
+    export_cli,
     intake,
     logs,
     meter_cli,
     month_cli,
+    penalty_cli,
     recompute_cli,
     rules_cli,
     source_cli,
@@ -71,6 +73,8 @@ GROUPS: Final = {
     "standard": standard_cli.standard,
     "bill": bill_cli.bill,
     "account": account_cli.account,
+    "export": export_cli.export,
+    "penalty": penalty_cli.penalty,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

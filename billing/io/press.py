@@ -8,8 +8,9 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from enum import StrEnum
 from functools import cache
 from importlib.resources import as_file, files
@@ -20,12 +21,18 @@ import jinja2
 import typst
 from markupsafe import Markup
 
-from billing.paper.document import Document
+from billing.paper.document import Document, document
+from billing.paper.surroundings import Surroundings
+from billing.paper.words import Language
+from billing.record import Json
 
 # Batches a pool works on at once, beside the one that is being taken: enough to keep it busy.
-_AHEAD: Final = 4
+AHEAD: Final = 4
 # Bills that travel to a process together: their travel costs less than their printing.
 BATCH: Final = 16
+
+# A bill to be printed.
+Job = tuple[Json, Surroundings, Language]
 
 # A compiler is one thread's at a time; more speed comes from more processes.
 _ONE_AT_A_TIME: Final = threading.Lock()
@@ -78,27 +85,28 @@ def page_policy() -> str:
     )
 
 
-def pdfs(documents: Iterable[Document], pool: Executor) -> Iterator[bytes]:
-    """Print documents on the processes of a pool, in order; only a few batches are in memory.
+def pdfs(jobs: Iterable[Job], pool: Executor) -> Iterator[bytes]:
+    """Print bills on the processes of a pool, in order; only a few batches are in memory.
 
     Args:
-        documents: taken as the pool becomes free.
+        jobs: taken as the pool becomes free.
         pool: the processes; each keeps a compiler of its own.
     """
-    waiting = iter(documents)
-    ahead = []
+    waiting = iter(jobs)
+    ahead: deque[Future[list[bytes]]] = deque()
     while True:
         batch = list(islice(waiting, BATCH))
         if batch:
-            ahead.append(pool.submit(_print_all, batch))
-        if ahead and (not batch or len(ahead) > _AHEAD):
-            yield from ahead.pop(0).result()
+            ahead.append(pool.submit(printed, batch))
+        if ahead and (not batch or len(ahead) > AHEAD):
+            yield from ahead.popleft().result()
         if not batch and not ahead:
             return
 
 
-def _print_all(documents: list[Document]) -> list[bytes]:
-    return [pdf(document) for document in documents]
+def printed(jobs: Sequence[Job]) -> list[bytes]:
+    """Print bills one after the other, in this process."""
+    return [pdf(document(record, around, language)) for record, around, language in jobs]
 
 
 @cache

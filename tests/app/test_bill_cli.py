@@ -79,6 +79,20 @@ class TestBill:
             assert "1\u00a0160,00" in said
             assert ("Айгүл Ә." in said) is named
 
+    def test_print_a_month_into_a_folder(self, aqkol: CliRunner, tmp_path: Path) -> None:
+        """Each bill into a file that says whose it is; again they are the same bytes."""
+        words = ["bill", "print", "--period", "2026-01", "--out", str(tmp_path / "paper")]
+        contents = []
+        for _ in range(2):
+            result = aqkol.invoke(shell.cli, [*words, "--language", "ru"])
+            assert result.exit_code == 0, result.output
+            assert result.stdout == "1 bills written\n"
+            (file,) = (tmp_path / "paper").iterdir()
+            contents.append(file.read_bytes())
+
+        assert file.name == "AC-1_2026-01_ru.pdf"
+        assert contents[0] == contents[1]
+
     @pytest.mark.parametrize(
         ("words", "said", "code"),
         [
@@ -86,6 +100,8 @@ class TestBill:
             (["record", "AC-9", "2026-01"], "no bill of this number", 2),
             (["show", "AC-1", "2026-01", "--language", "de"], "kk, ru or en", 2),
             (["pdf", "AC-1", "2026-01", "--out", "/nowhere/bill.pdf"], "cannot be written", 3),
+            (["print", "--period", "2026-1", "--out", "paper"], "a month is written like", 2),
+            (["print", "--period", "2026-01", "--out", "/dev/null/x"], "cannot be written", 3),
         ],
     )
     def test_end_with_a_sentence(

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -359,6 +361,38 @@ class TestPdf:
 
         assert name in paper
         assert squeezed(address) in paper
+
+
+class TestManyPdfs:
+    """Many bills ..."""
+
+    def test_come_in_order_and_few_at_a_time(self) -> None:
+        """A month of a town does not fit into memory; whoever prints it takes what it can."""
+        record, near = SAMPLES["plain"]
+        taken = 0
+
+        def jobs() -> Iterator[press.Job]:
+            nonlocal taken
+            for number in range(150):
+                taken += 1
+                told = {**record, "number": f"A-1/{number}"}
+                yield told, replace(near, months=[], besides=[]), Language.EN
+
+        with ThreadPoolExecutor(1) as pool:
+            found = press.pdfs(jobs(), pool)
+            first = next(found)
+            at_first = taken
+            rest = list(found)
+
+        assert at_first <= press.BATCH * (press.AHEAD + 1)
+        assert len(rest) == 149
+        assert "A-1/0" in PdfReader(BytesIO(first)).pages[0].extract_text()
+        assert "A-1/149" in PdfReader(BytesIO(rest[-1])).pages[0].extract_text()
+
+    def test_may_be_none(self) -> None:
+        """A month without bills ends at once."""
+        with ThreadPoolExecutor(1) as pool:
+            assert list(press.pdfs([], pool)) == []
 
 
 class TestHtml:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
+from billing.bill import revision_of
 from billing.io.records import BillUnknownError, Records
 from billing.io.store import BillingStore
 from billing.period import Period
@@ -302,3 +303,14 @@ class TestCanonical:
         """0.1 has no exact value in most programs; a whole number has in all."""
         with pytest.raises(ValueError, match="whole numbers"):
             canonical({"x": value})
+
+
+class TestRevision:
+    """The number of a bill ..."""
+
+    @pytest.mark.parametrize(
+        ("number", "revision"), [("2026-01", 1), ("2026-01-2", 2), ("2026-12-117", 117)]
+    )
+    def test_names_the_revision_of_its_month(self, number: str, revision: int) -> None:
+        """Nothing after the month is the first."""
+        assert revision_of(number) == revision

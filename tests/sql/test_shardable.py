@@ -18,6 +18,8 @@ REFERENCE = {
     "coefficient_table",
     "zone_figures",
     "calorific_value",
+    "base_rate",
+    "moratorium",
 }
 LOCAL = {
     "access_token",
@@ -29,6 +31,7 @@ LOCAL = {
     "schema_migrations",
     "upload",
     "upload_row",
+    "name_export",
 }
 GROUPS = {
     "meter_id": {
@@ -77,6 +80,9 @@ GROUPS = {
         "adjustment_taken",
         "voucher",
         "voucher_revocation",
+        "bill_dispute",
+        "bill_dispute_end",
+        "account_closing",
     },
     "sender": {"refused_telegram"},
 }
