@@ -75,6 +75,7 @@ GROUPS: Final = {
     "account": account_cli.account,
     "export": export_cli.export,
     "penalty": penalty_cli.penalty,
+    "month": month_cli.month,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

@@ -7,6 +7,7 @@ from app import problems
 from app.account_errors import ACCOUNT_ERRORS
 from app.problems import ProblemType, problem_type
 from app.public import NotReadyError
+from app.run_errors import RUN_ERRORS
 from billing.bank import BankError, BankSilentError
 from billing.enrol import MandateEndedError, NoSuchMandateError
 from billing.export import BadDaysError, BadInstantError
@@ -228,4 +229,5 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     BankError: problem_type(502, "bank-trouble", "The bank does not do what we asked for"),
     NoBankError: problem_type(503, "no-bank", "This installation talks to no bank"),
     NotReadyError: problems.UNAVAILABLE,
+    **RUN_ERRORS,
 }

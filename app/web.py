@@ -30,12 +30,14 @@ from billing.io.api_bills import DocumentApi
 from billing.io.api_corrections import CorrectionApi
 from billing.io.api_debits import DebitApi
 from billing.io.api_exports import ExportApi
+from billing.io.api_holds import HoldApi
 from billing.io.api_moves import MoveApi
 from billing.io.api_penalties import PenaltyApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
 from billing.io.exports import Exports
 from billing.io.final import FinalBills
+from billing.io.holds import Holds
 from billing.io.moves import Moves
 from billing.io.papers import Papers
 from billing.io.penalty_desk import PenaltyDesk
@@ -170,6 +172,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
         CorrectionApi(pool=deps.pool),
+        HoldApi(holds=Holds(pool=deps.pool)),
         *_of_meters(deps, accounts, gaps),
         RuleApi(rules=Rules(deps.pool), findings=FindingDesk(pool=deps.pool), calendar=calendar),
         UseApi(

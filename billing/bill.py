@@ -6,7 +6,7 @@ printed adds up.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -23,17 +23,24 @@ class HoldReason(StrEnum):
     NO_ENERGY = "no_energy"
     NOT_MEASURED = "not_measured"
     HELD_FINDING = "held_finding"
+    ANOMALOUS = "anomalous"
+    DISPUTED = "disputed"
+    ESTIMATED_BEYOND_CAP = "estimated_beyond_cap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A bill that could not be issued, the meter that is to blame, and since when we know."""
+    """A bill that could not be issued, the meter that is to blame, and since when we know.
+
+    ``detail`` are the figures a person must see to decide, by name.
+    """
 
     account_id: str
     period_start: date
     reason: HoldReason
     meter_id: str
     noted_at: datetime
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Quality(StrEnum):

@@ -32,7 +32,7 @@ WITH claimed AS (
 )
 SELECT array_agg(account_id ORDER BY account_id) FROM claimed;
 
--- name: issue_bills(account_ids, period_start, period_end, start_at, end_at, bill_no, due_on, at, days, day_ats, prices, bands, penalties)^
+-- name: issue_bills(account_ids, period_start, period_end, start_at, end_at, bill_no, due_on, at, days, day_ats, prices, bands, penalties, outsorting)^
 -- Issue, with lines, charges and transfers, the first bills of locked accounts, or note what holds them.
 -- "prices" and "bands" are the tariffs' versions in this month as JSON, "days" its local days and the
 -- first of the next month, "day_ats" when they begin. billing/rating.py says the same for one account.
@@ -202,7 +202,7 @@ problem AS MATERIALIZED (
     SELECT c.account_id, c.lacking_meter_id AS meter_id, c.reason
     FROM chosen c
     WHERE c.reason IS NOT NULL
-    UNION ALL
+    UNION ALL (
     SELECT DISTINCT ON (p.account_id) p.account_id, p.meter_id, p.reason
     FROM (
         SELECT s.account_id, s.meter_id, s.stretch_from_at, CASE
@@ -214,9 +214,17 @@ problem AS MATERIALIZED (
         SELECT p.account_id, p.meter_id, p.stretch_from_at, 'no_price'
         FROM part p
         WHERE p.price_no IS NULL
+        UNION ALL
+        SELECT p.account_id, p.meter_id, p.stretch_from_at, 'disputed'
+        FROM part p
+        WHERE EXISTS (
+            SELECT FROM open_dispute d
+            WHERE d.account_id = p.account_id AND d.period_start = :period_start::date
+        )
     ) AS p
     WHERE p.reason IS NOT NULL
-    ORDER BY account_id, meter_id
+    ORDER BY p.account_id, p.reason = 'disputed', p.meter_id
+    )
 ),
 -- The share of a stretch by days, so that parts always add up to it.
 shared AS (
@@ -399,22 +407,69 @@ charge AS MATERIALIZED (
            f.net_minor, 0, 3, f.place
     FROM fined f
 ),
+total AS MATERIALIZED (
+    SELECT i.account_id, min(i.meter_id) AS meter_id, sum(i.volume_dm3)::bigint AS volume_dm3,
+           sum(i.net_minor)::bigint AS net_minor, sum(i.vat_minor)::bigint AS vat_minor,
+           max(i.currency) AS currency
+    FROM (
+        SELECT account_id, meter_id, volume_dm3, net_minor, vat_minor, currency FROM line
+        UNION ALL
+        SELECT account_id, NULL, 0, net_minor, vat_minor, NULL FROM charge
+    ) AS i
+    GROUP BY i.account_id
+),
+-- Bills that a person looks at first: far above the account's habit, which is the same month last year
+-- or the mean of the last months, whichever is more. billing/outsorting.py explains the figures.
+unusual AS MATERIALIZED (
+    SELECT t.account_id, t.meter_id, jsonb_build_object(
+               'total_minor', t.net_minor + t.vat_minor, 'habit_minor', h.habit_minor
+           ) || :outsorting::jsonb AS detail
+    FROM total t
+    CROSS JOIN jsonb_to_record(:outsorting::jsonb) AS o (
+        high_percent numeric, floor_minor numeric, first_minor numeric, year_ago date,
+        recent_from date
+    )
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+                   max(b.total_minor) FILTER (WHERE b.period_start = o.year_ago),
+                   div(
+                       sum(b.total_minor) FILTER (WHERE b.period_start >= o.recent_from),
+                       nullif(count(*) FILTER (WHERE b.period_start >= o.recent_from), 0)
+                   ), CASE WHEN count(*) > 0 THEN 0 END
+               ) AS habit_minor
+        FROM (
+            SELECT DISTINCT ON (b.period_start) b.period_start, b.total_minor, b.kind
+            FROM bill b
+            WHERE b.account_id = t.account_id AND b.period_start >= o.year_ago
+              AND b.period_start < :period_start::date AND b.currency = t.currency
+              AND (b.period_start = o.year_ago OR b.period_start >= o.recent_from)
+            ORDER BY b.period_start, b.revision DESC
+        ) AS b
+        WHERE b.kind <> 'cancellation'
+    ) AS h
+    WHERE t.net_minor + t.vat_minor > least(o.floor_minor, o.first_minor)
+      AND CASE
+              WHEN h.habit_minor IS NULL THEN t.net_minor + t.vat_minor > o.first_minor
+              ELSE (t.net_minor + t.vat_minor) * 100 > h.habit_minor * o.high_percent
+                  AND t.net_minor + t.vat_minor - h.habit_minor > o.floor_minor
+          END
+      AND NOT EXISTS (
+          SELECT FROM bill_release r
+          WHERE r.account_id = t.account_id AND r.period_start = :period_start::date
+            AND r.total_minor >= t.net_minor + t.vat_minor
+      )
+),
 issued AS (
     INSERT INTO bill (
         account_id, bill_no, period_start, period_end, revision, volume_dm3, net_minor, vat_minor,
         total_minor, currency, issued_at, due_on
     )
-    SELECT i.account_id, :bill_no::text, :period_start::date, :period_end::date, 1,
-           sum(i.volume_dm3)::bigint, sum(i.net_minor)::bigint, sum(i.vat_minor)::bigint,
-           (sum(i.net_minor) + sum(i.vat_minor))::bigint, max(i.currency), :at::timestamptz,
+    SELECT t.account_id, :bill_no::text, :period_start::date, :period_end::date, 1, t.volume_dm3,
+           t.net_minor, t.vat_minor, t.net_minor + t.vat_minor, t.currency, :at::timestamptz,
            :due_on::date
-    FROM (
-        SELECT account_id, volume_dm3, net_minor, vat_minor, currency FROM line
-        UNION ALL
-        SELECT account_id, 0, net_minor, vat_minor, NULL FROM charge
-    ) AS i
-    GROUP BY i.account_id
-    ORDER BY i.account_id
+    FROM total t
+    WHERE t.account_id NOT IN (SELECT u.account_id FROM unusual u)
+    ORDER BY t.account_id
     RETURNING account_id, volume_dm3, net_minor, vat_minor, currency
 ),
 lined AS (
@@ -433,6 +488,7 @@ lined AS (
            CASE WHEN l.per_energy THEN l.price_minor END, l.days, l.days_of, l.opening_quality,
            l.closing_quality
     FROM line l
+    WHERE l.account_id NOT IN (SELECT u.account_id FROM unusual u)
     RETURNING 1
 ),
 charged AS (
@@ -446,11 +502,13 @@ charged AS (
            ), c.kind, c.from_day, c.to_day, c.tariff_code, c.valid_from, c.line_no, c.quantity,
            c.detail, c.vat_rate_bp, c.net_minor, c.vat_minor
     FROM charge c
+    WHERE c.account_id NOT IN (SELECT u.account_id FROM unusual u)
 ),
 taken AS (
     INSERT INTO adjustment_taken (account_id, period_start, correction_no, vat_rate_bp, bill_no)
     SELECT a.account_id, a.period_start, a.correction_no, a.vat_rate_bp, :bill_no::text
     FROM adjusted a
+    WHERE a.account_id NOT IN (SELECT u.account_id FROM unusual u)
 ),
 moved AS (
     INSERT INTO transfer (
@@ -474,19 +532,25 @@ moved AS (
     WHERE part.amount_minor <> 0
 ),
 held AS (
-    INSERT INTO bill_hold (account_id, period_start, reason, meter_id, noted_at)
-    SELECT account_id, :period_start::date, reason, meter_id, :at::timestamptz
-    FROM problem
-    ORDER BY account_id
+    INSERT INTO bill_hold (account_id, period_start, reason, meter_id, noted_at, detail)
+    SELECT p.account_id, :period_start::date, p.reason, p.meter_id, :at::timestamptz, p.detail
+    FROM (
+        SELECT account_id, reason, meter_id, '{}'::jsonb AS detail FROM problem
+        UNION ALL
+        SELECT account_id, 'anomalous', meter_id, detail FROM unusual
+    ) AS p
+    ORDER BY p.account_id
     ON CONFLICT (account_id, period_start) DO UPDATE
-        SET reason = excluded.reason, noted_at = excluded.noted_at
-        WHERE bill_hold.meter_id = excluded.meter_id AND bill_hold.reason <> excluded.reason
+        SET reason = excluded.reason, meter_id = excluded.meter_id, detail = excluded.detail,
+            noted_at = excluded.noted_at
+        WHERE (bill_hold.reason, bill_hold.meter_id, bill_hold.detail)
+            IS DISTINCT FROM (excluded.reason, excluded.meter_id, excluded.detail)
 )
 SELECT count(*) AS billed,
        coalesce(sum(volume_dm3), 0)::bigint AS volume_dm3,
        coalesce(sum(net_minor + vat_minor), 0)::bigint AS total_minor,
        (SELECT count(*) FROM lined) AS lines,
-       (SELECT count(*) FROM problem) AS held
+       (SELECT count(*) FROM problem) + (SELECT count(*) FROM unusual) AS held
 FROM issued;
 
 -- name: carry_small_bills(account_ids, bill_no, at, currencies, minimums)$
@@ -714,7 +778,7 @@ ORDER BY bill_no, charge_no;
 
 -- name: list_holds(period_start, after, chunk)
 -- List what holds the bills of a period, in order of account.
-SELECT account_id, period_start, reason, meter_id, noted_at
+SELECT account_id, period_start, reason, meter_id, noted_at, detail::text AS detail
 FROM bill_hold
 WHERE period_start = :period_start::date AND account_id > :after::text
 ORDER BY account_id

@@ -221,6 +221,20 @@ CREATE TABLE moratorium (
     PRIMARY KEY (valid_from, revision)
 );
 
+-- From which bill on a person looks at it before it is issued, for bills of months from a day on. A later
+-- word on the same day is another revision. Figures are minor units, percent and months.
+CREATE TABLE outsorting (
+    valid_from   date        NOT NULL,
+    revision     integer     NOT NULL CHECK (revision > 0),
+    high_percent integer     NOT NULL CHECK (high_percent BETWEEN 100 AND 100000),
+    floor_minor  bigint      NOT NULL CHECK (floor_minor >= 0),
+    months_back  integer     NOT NULL CHECK (months_back BETWEEN 1 AND 12),
+    first_minor  bigint      CHECK (first_minor >= 0),
+    approved_by  text        NOT NULL CHECK (length(approved_by) BETWEEN 1 AND 100),
+    entered_at   timestamptz NOT NULL,
+    PRIMARY KEY (valid_from, revision)
+);
+
 -- Group meter_id ----------------------------------------------------------------------------------
 
 -- A gas meter: what its dial can show and how fast gas can pass.
@@ -1028,10 +1042,12 @@ CREATE TABLE bill_hold (
     period_start date        NOT NULL,
     reason       text        NOT NULL CHECK (reason IN (
         'no_opening_register', 'no_closing_register', 'no_price', 'no_energy', 'not_measured',
-        'held_finding'
+        'held_finding', 'anomalous', 'disputed', 'estimated_beyond_cap'
     )),
     meter_id     text        NOT NULL CHECK (meter_id ~ '^[A-Z0-9-]{1,32}$'),
     noted_at     timestamptz NOT NULL,
+    -- What a person must see to decide: figures, by name.
+    detail       jsonb       NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(detail) = 'object'),
     PRIMARY KEY (account_id, period_start)
 );
 
@@ -1137,7 +1153,8 @@ CREATE TABLE notice (
 -- never vanishes, whatever the code above it believes. "pending" rows do not count in a balance;
 -- each is later answered by one "posted" or one "void" row.
 CREATE TABLE transfer (
-    account_id   text        NOT NULL REFERENCES account,
+    -- The bill's own account; its key says that there is one (docs/decisions/0012).
+    account_id   text        NOT NULL,
     transfer_id  text        NOT NULL CHECK (transfer_id ~ '^[a-z0-9_/-]{1,80}$'),
     phase        text        NOT NULL CHECK (phase IN ('posted', 'pending', 'void')),
     debit_code   text        NOT NULL REFERENCES ledger_account,
@@ -1266,6 +1283,50 @@ CREATE TABLE account_closing (
     because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
     closed_by  text        NOT NULL CHECK (length(closed_by) BETWEEN 1 AND 100),
     closed_at  timestamptz NOT NULL
+);
+
+-- A person's word that an unusual bill may go out, up to the total that was seen; a higher one waits
+-- again.
+CREATE TABLE bill_release (
+    account_id   text        NOT NULL REFERENCES account,
+    period_start date        NOT NULL,
+    release_no   integer     NOT NULL CHECK (release_no > 0),
+    total_minor  bigint      NOT NULL,
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    released_by  text        NOT NULL CHECK (length(released_by) BETWEEN 1 AND 100),
+    released_at  timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, release_no)
+);
+
+-- Somebody questions a month that has no bill yet; it waits until a person has closed the question.
+CREATE TABLE month_dispute (
+    account_id   text        NOT NULL REFERENCES account,
+    period_start date        NOT NULL,
+    dispute_no   integer     NOT NULL CHECK (dispute_no > 0),
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    opened_by    text        NOT NULL CHECK (length(opened_by) BETWEEN 1 AND 100),
+    opened_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, dispute_no)
+);
+
+CREATE TABLE month_dispute_end (
+    account_id   text        NOT NULL,
+    period_start date        NOT NULL,
+    dispute_no   integer     NOT NULL,
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    closed_by    text        NOT NULL CHECK (length(closed_by) BETWEEN 1 AND 100),
+    closed_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, dispute_no),
+    FOREIGN KEY (account_id, period_start, dispute_no) REFERENCES month_dispute
+);
+
+CREATE VIEW open_dispute AS
+SELECT d.*
+FROM month_dispute d
+WHERE NOT EXISTS (
+    SELECT FROM month_dispute_end e
+    WHERE e.account_id = d.account_id AND e.period_start = d.period_start
+      AND e.dispute_no = d.dispute_no
 );
 
 -- Local tables: on one node only ------------------------------------------------------------------
@@ -1413,6 +1474,7 @@ GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
 REVOKE INSERT ON ledger_account, vat_rate, bucket, trusted_reading FROM aqkol_service;
 REVOKE INSERT ON held_reading, held_period, usage_now, estimate_sighting FROM aqkol_service;
+REVOKE INSERT ON open_dispute FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;
 GRANT UPDATE (version) ON bucket TO aqkol_service;
 GRANT UPDATE (until), DELETE ON ingest_worker TO aqkol_service;
@@ -1425,6 +1487,7 @@ GRANT UPDATE (removed_at, closing_dm3, closing_turns) ON installation TO aqkol_s
 GRANT UPDATE (removed_at, removed_by) ON source TO aqkol_service;
 GRANT UPDATE (times, last_received_at), DELETE ON refused_telegram TO aqkol_service;
 GRANT UPDATE (reason, noted_at), DELETE ON usage_gap, bill_hold TO aqkol_service;
+GRANT UPDATE (meter_id, detail) ON bill_hold TO aqkol_service;
 GRANT UPDATE (valid_to) ON tariff TO aqkol_service;
 GRANT UPDATE (tariff_code) ON account TO aqkol_service;
 GRANT UPDATE (full_name, address) ON person TO aqkol_service;

@@ -7,9 +7,10 @@ from typing import Any, Final
 import asyncpg
 
 import sql
-from billing.bill import Bill, Charge, Hold, HoldReason, Line, bill_no
+from billing.bill import Bill, Charge, Hold, Line, bill_no
 from billing.io.books import Books
 from billing.io.heat import heat
+from billing.io.holds import hold_of, outsorting_as_json
 from billing.io.penalties import penalties_as_json
 from billing.io.prices import Prices, prices_as_json, read_prices
 from billing.io.rows import bill_of, charge_of, line_of
@@ -139,6 +140,7 @@ class BillingStore(Prices, Books):
             prices=prices,
             bands=bands,
             penalties=await penalties_as_json(connection, run, account_ids, self._policy),
+            outsorting=await outsorting_as_json(connection, run.period),
         )
         minimums = self._policy.minimums_minor
         if any(minimums.values()):
@@ -224,18 +226,7 @@ class BillingStore(Prices, Books):
             rows = _BILLS.list_holds(
                 connection, period_start=period_start, after=after, chunk=limit
             )
-            return tuple(
-                [
-                    Hold(
-                        account_id=row["account_id"],
-                        period_start=row["period_start"],
-                        reason=HoldReason(row["reason"]),
-                        meter_id=row["meter_id"],
-                        noted_at=row["noted_at"],
-                    )
-                    async for row in rows
-                ]
-            )
+            return tuple([hold_of(row) async for row in rows])
 
     async def owed_minor(self, account_id: str, bill_nos: Sequence[str]) -> dict[str, int]:
         """Return what posted transfers leave to pay on each bill, in minor units."""

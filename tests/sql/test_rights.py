@@ -42,6 +42,10 @@ FACTS = [
     "bill_dispute",
     "bill_dispute_end",
     "account_closing",
+    "outsorting",
+    "bill_release",
+    "month_dispute",
+    "month_dispute_end",
 ]
 
 

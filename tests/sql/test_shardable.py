@@ -20,6 +20,7 @@ REFERENCE = {
     "calorific_value",
     "base_rate",
     "moratorium",
+    "outsorting",
 }
 LOCAL = {
     "access_token",
@@ -70,6 +71,9 @@ GROUPS = {
         "bill_line",
         "bill_charge",
         "bill_hold",
+        "bill_release",
+        "bill_dispute",
+        "bill_dispute_end",
         "mandate",
         "debit",
         "debit_step",
@@ -80,8 +84,8 @@ GROUPS = {
         "adjustment_taken",
         "voucher",
         "voucher_revocation",
-        "bill_dispute",
-        "bill_dispute_end",
+        "month_dispute",
+        "month_dispute_end",
         "account_closing",
     },
     "sender": {"refused_telegram"},
