@@ -23,6 +23,7 @@ from app import (
     logs,
     meter_cli,
     month_cli,
+    penalty_cli,
     recompute_cli,
     rules_cli,
     source_cli,
@@ -73,6 +74,8 @@ GROUPS: Final = {
     "bill": bill_cli.bill,
     "account": account_cli.account,
     "export": export_cli.export,
+    "penalty": penalty_cli.penalty,
+    "month": month_cli.month,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from app import problems
+from app.account_errors import ACCOUNT_ERRORS
 from app.problems import ProblemType, problem_type
 from app.public import NotReadyError
+from app.run_errors import RUN_ERRORS
 from billing.bank import BankError, BankSilentError
 from billing.enrol import MandateEndedError, NoSuchMandateError
 from billing.export import BadDaysError, BadInstantError
@@ -16,14 +18,6 @@ from billing.io.accounts import (
 )
 from billing.io.api_debits import NoBankError
 from billing.io.api_exports import ExportTooLargeError
-from billing.io.records import BillUnknownError
-from billing.io.vouchers import (
-    VoucherDiffersError,
-    VoucherRevokedError,
-    VoucherSpentError,
-    VoucherUnknownError,
-    VoucherUnusableError,
-)
 from billing.link import MandateExistsError, NoSuchAccountError
 from billing.reconcile import PeriodNotOverError
 from billing.settlement import NotReconciledError
@@ -91,7 +85,6 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     AccountUnknownError: problems.NOT_FOUND,
     NoSuchAccountError: problems.NOT_FOUND,
     NoSuchMandateError: problems.NOT_FOUND,
-    BillUnknownError: problems.NOT_FOUND,
     MeterDiffersError: problem_type(409, "meter-differs", "This meter is registered differently"),
     MeterKnownError: problem_type(409, "meter-known", "A meter with this id is registered"),
     KeyKnownError: problem_type(409, "key-known", "A meter has, or had, this key"),
@@ -211,17 +204,7 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NoSuchTariffError: problem_type(
         422, "tariff-unknown", "No price of this tariff exists in this currency"
     ),
-    VoucherUnknownError: problems.NOT_FOUND,
-    VoucherDiffersError: problem_type(
-        409, "voucher-differs", "This document was entered already, with other words"
-    ),
-    VoucherRevokedError: problem_type(
-        409, "voucher-revoked", "The voucher was revoked already, for another reason"
-    ),
-    VoucherSpentError: problem_type(409, "voucher-spent", "Nothing of the voucher is left"),
-    VoucherUnusableError: problem_type(
-        422, "voucher-unusable", "The voucher has expired or is in another currency"
-    ),
+    **ACCOUNT_ERRORS,
     UploadUnknownError: problems.NOT_FOUND,
     UploadOvertakenError: problem_type(
         409, "upload-overtaken", "Somebody else is sending the same file"
@@ -246,4 +229,5 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     BankError: problem_type(502, "bank-trouble", "The bank does not do what we asked for"),
     NoBankError: problem_type(503, "no-bank", "This installation talks to no bank"),
     NotReadyError: problems.UNAVAILABLE,
+    **RUN_ERRORS,
 }

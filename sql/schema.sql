@@ -199,6 +199,42 @@ CREATE TABLE calorific_value (
     )
 );
 
+-- The National Bank's base rate from a local day on, as somebody entered it; a later word is another row.
+CREATE TABLE base_rate (
+    valid_from date        NOT NULL,
+    revision   integer     NOT NULL CHECK (revision > 0),
+    rate_bp    integer     NOT NULL CHECK (rate_bp BETWEEN 0 AND 10000),
+    source     text        NOT NULL CHECK (length(source) BETWEEN 1 AND 200),
+    entered_by text        NOT NULL CHECK (length(entered_by) BETWEEN 1 AND 100),
+    entered_at timestamptz NOT NULL,
+    PRIMARY KEY (valid_from, revision)
+);
+
+-- From a local day on no penalty is charged, or it is again; a later word is another row.
+CREATE TABLE moratorium (
+    valid_from date        NOT NULL,
+    revision   integer     NOT NULL CHECK (revision > 0),
+    active     boolean     NOT NULL,
+    source     text        NOT NULL CHECK (length(source) BETWEEN 1 AND 200),
+    entered_by text        NOT NULL CHECK (length(entered_by) BETWEEN 1 AND 100),
+    entered_at timestamptz NOT NULL,
+    PRIMARY KEY (valid_from, revision)
+);
+
+-- From which bill on a person looks at it before it is issued, for bills of months from a day on. A later
+-- word on the same day is another revision. Figures are minor units, percent and months.
+CREATE TABLE outsorting (
+    valid_from   date        NOT NULL,
+    revision     integer     NOT NULL CHECK (revision > 0),
+    high_percent integer     NOT NULL CHECK (high_percent BETWEEN 100 AND 100000),
+    floor_minor  bigint      NOT NULL CHECK (floor_minor >= 0),
+    months_back  integer     NOT NULL CHECK (months_back BETWEEN 1 AND 12),
+    first_minor  bigint      CHECK (first_minor >= 0),
+    approved_by  text        NOT NULL CHECK (length(approved_by) BETWEEN 1 AND 100),
+    entered_at   timestamptz NOT NULL,
+    PRIMARY KEY (valid_from, revision)
+);
+
 -- Group meter_id ----------------------------------------------------------------------------------
 
 -- A gas meter: what its dial can show and how fast gas can pass.
@@ -1006,10 +1042,12 @@ CREATE TABLE bill_hold (
     period_start date        NOT NULL,
     reason       text        NOT NULL CHECK (reason IN (
         'no_opening_register', 'no_closing_register', 'no_price', 'no_energy', 'not_measured',
-        'held_finding'
+        'held_finding', 'anomalous', 'disputed', 'estimated_beyond_cap'
     )),
     meter_id     text        NOT NULL CHECK (meter_id ~ '^[A-Z0-9-]{1,32}$'),
     noted_at     timestamptz NOT NULL,
+    -- What a person must see to decide: figures, by name.
+    detail       jsonb       NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(detail) = 'object'),
     PRIMARY KEY (account_id, period_start)
 );
 
@@ -1211,6 +1249,86 @@ CREATE TABLE voucher_revocation (
     FOREIGN KEY (account_id, voucher_no) REFERENCES voucher
 );
 
+-- A bill that its resident disputes from a local day on: it is not asked for, and costs no penalty.
+CREATE TABLE bill_dispute (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    from_day   date        NOT NULL,
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    said_by    text        NOT NULL CHECK (length(said_by) BETWEEN 1 AND 100),
+    said_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, from_day),
+    FOREIGN KEY (account_id, bill_no) REFERENCES bill
+);
+
+-- From this local day on the bill is in dispute no more, and what came of it.
+CREATE TABLE bill_dispute_end (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    from_day   date        NOT NULL,
+    to_day     date        NOT NULL CHECK (to_day > from_day),
+    outcome    text        NOT NULL CHECK (length(outcome) BETWEEN 1 AND 500),
+    ended_by   text        NOT NULL CHECK (length(ended_by) BETWEEN 1 AND 100),
+    ended_at   timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, from_day),
+    FOREIGN KEY (account_id, bill_no, from_day) REFERENCES bill_dispute
+);
+
+-- The account's resident has moved out: nothing hangs there after this local day, and its last bill is
+-- final. "registers" says of each meter what it showed and whether it was read or a person said so.
+CREATE TABLE account_closing (
+    account_id text        PRIMARY KEY REFERENCES account,
+    last_day   date        NOT NULL,
+    registers  jsonb       NOT NULL CHECK (jsonb_typeof(registers) = 'array'),
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    closed_by  text        NOT NULL CHECK (length(closed_by) BETWEEN 1 AND 100),
+    closed_at  timestamptz NOT NULL
+);
+
+-- A person's word that an unusual bill may go out, up to the total that was seen; a higher one waits
+-- again.
+CREATE TABLE bill_release (
+    account_id   text        NOT NULL REFERENCES account,
+    period_start date        NOT NULL,
+    release_no   integer     NOT NULL CHECK (release_no > 0),
+    total_minor  bigint      NOT NULL,
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    released_by  text        NOT NULL CHECK (length(released_by) BETWEEN 1 AND 100),
+    released_at  timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, release_no)
+);
+
+-- Somebody questions a month that has no bill yet; it waits until a person has closed the question.
+CREATE TABLE month_dispute (
+    account_id   text        NOT NULL REFERENCES account,
+    period_start date        NOT NULL,
+    dispute_no   integer     NOT NULL CHECK (dispute_no > 0),
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    opened_by    text        NOT NULL CHECK (length(opened_by) BETWEEN 1 AND 100),
+    opened_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, dispute_no)
+);
+
+CREATE TABLE month_dispute_end (
+    account_id   text        NOT NULL,
+    period_start date        NOT NULL,
+    dispute_no   integer     NOT NULL,
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    closed_by    text        NOT NULL CHECK (length(closed_by) BETWEEN 1 AND 100),
+    closed_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, dispute_no),
+    FOREIGN KEY (account_id, period_start, dispute_no) REFERENCES month_dispute
+);
+
+CREATE VIEW open_dispute AS
+SELECT d.*
+FROM month_dispute d
+WHERE NOT EXISTS (
+    SELECT FROM month_dispute_end e
+    WHERE e.account_id = d.account_id AND e.period_start = d.period_start
+      AND e.dispute_no = d.dispute_no
+);
+
 -- Local tables: on one node only ------------------------------------------------------------------
 
 -- Who may call the API. Only a digest is kept: a stolen copy opens nothing.
@@ -1356,6 +1474,7 @@ GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
 REVOKE INSERT ON ledger_account, vat_rate, bucket, trusted_reading FROM aqkol_service;
 REVOKE INSERT ON held_reading, held_period, usage_now, estimate_sighting FROM aqkol_service;
+REVOKE INSERT ON open_dispute FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;
 GRANT UPDATE (version) ON bucket TO aqkol_service;
 GRANT UPDATE (until), DELETE ON ingest_worker TO aqkol_service;
@@ -1368,6 +1487,7 @@ GRANT UPDATE (removed_at, closing_dm3, closing_turns) ON installation TO aqkol_s
 GRANT UPDATE (removed_at, removed_by) ON source TO aqkol_service;
 GRANT UPDATE (times, last_received_at), DELETE ON refused_telegram TO aqkol_service;
 GRANT UPDATE (reason, noted_at), DELETE ON usage_gap, bill_hold TO aqkol_service;
+GRANT UPDATE (meter_id, detail) ON bill_hold TO aqkol_service;
 GRANT UPDATE (valid_to) ON tariff TO aqkol_service;
 GRANT UPDATE (tariff_code) ON account TO aqkol_service;
 GRANT UPDATE (full_name, address) ON person TO aqkol_service;

@@ -36,6 +36,25 @@ SELECT array_agg(meter_id ORDER BY meter_id, installed_at) AS meter_ids,
        array_agg(installed_at ORDER BY meter_id, installed_at) AS installed_ats
 FROM claimed;
 
+-- name: claim_stays(account_id, start_at, end_at)^
+-- Lock, in order of key, the stays at one account that have not been measured in a period.
+WITH claimed AS (
+    SELECT i.meter_id, i.installed_at
+    FROM installation i
+    WHERE i.account_id = :account_id AND i.installed_at < :end_at::timestamptz
+      AND (i.removed_at IS NULL OR i.removed_at > :start_at::timestamptz)
+      AND NOT EXISTS (
+          SELECT FROM usage u
+          WHERE u.meter_id = i.meter_id
+            AND u.from_at = greatest(i.installed_at, :start_at::timestamptz)
+      )
+    ORDER BY i.meter_id, i.installed_at
+    FOR NO KEY UPDATE OF i
+)
+SELECT array_agg(meter_id ORDER BY meter_id, installed_at) AS meter_ids,
+       array_agg(installed_at ORDER BY meter_id, installed_at) AS installed_ats
+FROM claimed;
+
 -- name: measure(meter_ids, installed_ats, period_start, start_at, end_at, end_day, cut_codes, cut_ats, days, day_ats, at)^
 -- Write the usage of locked installations, or note which register is missing or what waits. "OFFSET 0"
 -- asks for each row, never for a whole table once; "spoken" says that a person spoke about a register.

@@ -328,6 +328,7 @@ class BillingApi:
                     reason=hold.reason.value,
                     meter_id=hold.meter_id,
                     noted_at=hold.noted_at,
+                    detail=dict(hold.detail),
                 )
                 for hold in holds
             ],

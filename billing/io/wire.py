@@ -258,12 +258,17 @@ class BillPage(Wire):
 
 
 class HoldShown(Wire):
-    """A bill that could not be issued, and the meter to look at."""
+    """A bill that could not be issued, and the meter to look at.
+
+    An unusual bill (``anomalous``) is one for a person: ``detail`` has its total, the account's
+    habit and the figures they were compared by, in minor units.
+    """
 
     account_id: AccountId
     reason: str
     meter_id: MeterId
     noted_at: Instant
+    detail: dict[str, int | str | None]
 
 
 class HoldPage(Wire):

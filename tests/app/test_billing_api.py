@@ -383,6 +383,7 @@ class TestHeldBills:
                     "reason": "no_closing_register",
                     "meter_id": f"AQ-00000{n}",
                     "noted_at": "2026-03-02T00:00:00Z",
+                    "detail": {},
                 }
                 for n in (1, 2)
             ],

@@ -18,6 +18,9 @@ REFERENCE = {
     "coefficient_table",
     "zone_figures",
     "calorific_value",
+    "base_rate",
+    "moratorium",
+    "outsorting",
 }
 LOCAL = {
     "access_token",
@@ -68,6 +71,9 @@ GROUPS = {
         "bill_line",
         "bill_charge",
         "bill_hold",
+        "bill_release",
+        "bill_dispute",
+        "bill_dispute_end",
         "mandate",
         "debit",
         "debit_step",
@@ -78,6 +84,9 @@ GROUPS = {
         "adjustment_taken",
         "voucher",
         "voucher_revocation",
+        "month_dispute",
+        "month_dispute_end",
+        "account_closing",
     },
     "sender": {"refused_telegram"},
 }
