@@ -18,10 +18,12 @@ import typer
 from app import (
     account_cli,
     bill_cli,
+    export_cli,
     intake,
     logs,
     meter_cli,
     month_cli,
+    penalty_cli,
     recompute_cli,
     rules_cli,
     source_cli,
@@ -71,6 +73,8 @@ GROUPS: Final = {
     "standard": standard_cli.standard,
     "bill": bill_cli.bill,
     "account": account_cli.account,
+    "export": export_cli.export,
+    "penalty": penalty_cli.penalty,
     "month": month_cli.month,
 }
 for name, group in GROUPS.items():
@@ -110,7 +114,12 @@ def ingest(*, state: State = None, once: Once = False, as_json: Json = False) ->
     in_house(settings_of(state=state), work, broker=True, patient=not once)
 
 
-for _verb in (month_cli.reconcile, month_cli.validate, recompute_cli.recompute):
+for _verb in (
+    month_cli.reconcile,
+    month_cli.correct,
+    month_cli.validate,
+    recompute_cli.recompute,
+):
     cli.command()(_verb)
 
 

@@ -2,26 +2,40 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from datetime import date
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from app.command import DONE, UNUSABLE, State, in_house, leave, settings_of
+from app.command import DONE, MISSING, UNUSABLE, State, in_house, leave, settings_of
 from app.wiring import House
+from billing.bill import revision_of
+from billing.io import press
+from billing.io.papers import Papers
 from billing.io.records import BillUnknownError, Records
+from billing.paper.document import Document, document
+from billing.paper.plain import text
+from billing.paper.words import Language, LanguageUnknownError, language_of
+from billing.period import Period
+from billing.record import Json as Record
 from billing.record import canonical
 
 bill = typer.Typer(help="Show bills, and what they were made of.", no_args_is_help=True)
 
+# So many bills are read at once; their PDFs are written before the next are read.
+PAGE: Final = 256
+
 AccountName = Annotated[str, typer.Argument(help="The account's id, such as A-000123.")]
 BillName = Annotated[str, typer.Argument(help="The bill's number, such as 2026-01.")]
-
-
-@bill.callback()
-def _group() -> None:
-    """Show bills, and what they were made of."""
+InLanguage = Annotated[str, typer.Option("--language", help="kk, ru or en.")]
+Addressed = Annotated[
+    bool, typer.Option("--addressed", help="With name and address: for the resident only.")
+]
+Out = Annotated[Path, typer.Option("--out", help="The file to write.", dir_okay=False)]
 
 
 @bill.command()
@@ -34,8 +48,118 @@ def record(account_id: AccountName, bill_no: BillName, *, state: State = None) -
     _print(work, state=state)
 
 
+@bill.command()
+def show(
+    account_id: AccountName,
+    bill_no: BillName,
+    *,
+    language: InLanguage = "en",
+    state: State = None,
+) -> None:
+    """Print a bill as plain text, without name and address."""
+    wanted = _language(language)
+
+    async def work(house: House) -> bytes:
+        made = await _document(house, account_id, bill_no, wanted, addressed=False)
+        return text(made).encode()
+
+    _print(work, state=state)
+
+
+@bill.command()
+def pdf(  # noqa: PLR0913 - options
+    account_id: AccountName,
+    bill_no: BillName,
+    *,
+    out: Out,
+    language: InLanguage = "kk",
+    addressed: Addressed = False,
+    state: State = None,
+) -> None:
+    """Write a bill as PDF; with --addressed it names the resident, and is theirs only."""
+    wanted = _language(language)
+
+    async def work(house: House) -> bytes:
+        made = await _document(house, account_id, bill_no, wanted, addressed=addressed)
+        content = await asyncio.to_thread(press.pdf, made)
+        try:
+            out.write_bytes(content)
+        except OSError as error:
+            raise leave(f"{out} cannot be written: {error.strerror}.", MISSING) from None
+        return b""
+
+    _print(work, state=state)
+
+
+@bill.command("print")
+def print_all(  # noqa: PLR0913 - options
+    *,
+    period: Annotated[str, typer.Option("--period", help="One month, such as 2026-01.")],
+    folder: Annotated[Path, typer.Option("--out", help="The folder to write to.", file_okay=False)],
+    language: InLanguage = "kk",
+    addressed: Addressed = False,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="So many print at once.")] = 1,
+    state: State = None,
+) -> None:
+    """Write every bill of a month as PDF, each into a file of its own."""
+    wanted = _language(language)
+    try:
+        start = Period.parse(period).start
+        folder.mkdir(parents=True, exist_ok=True)
+    except ValueError as error:
+        raise leave(f"--period: {error}.", UNUSABLE) from None
+    except OSError as error:
+        raise leave(f"{folder} cannot be written: {error.strerror}.", MISSING) from None
+
+    async def work(house: House) -> bytes:
+        written = 0
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            async for page in _pages(house, start):
+                around = await _papers(house).around(page, addressed=addressed)
+                jobs = [(*told, wanted) for told in around]
+                await asyncio.to_thread(_write_all, jobs, pool, folder)
+                written += len(jobs)
+        return f"{written} bills written\n".encode()
+
+    _print(work, state=state)
+
+
+async def _pages(house: House, start: date) -> AsyncIterator[list[Record]]:
+    after = ("", 0)
+    while page := await _records(house).page(start, after=after, chunk=PAGE):
+        yield page
+        bill_no = page[-1]["bill_no"]
+        after = (page[-1]["account_id"], revision_of(bill_no))
+
+
+def _write_all(jobs: Sequence[press.Job], pool: Executor, folder: Path) -> None:
+    for (told, _, language), content in zip(jobs, press.pdfs(jobs, pool), strict=True):
+        name = f"{told['account_id']}_{told['bill_no']}_{language}.pdf"
+        (folder / name).write_bytes(content)
+
+
+def _language(name: str) -> Language:
+    try:
+        return language_of(name)
+    except LanguageUnknownError as error:
+        raise leave(f"{error}.", UNUSABLE) from None
+
+
 def _records(house: House) -> Records:
     return Records(pool=house.pool, zone=house.settings.zone)
+
+
+def _papers(house: House) -> Papers:
+    settings = house.settings
+    return Papers(pool=house.pool, zone=settings.zone, payee=settings.payee)
+
+
+async def _document(
+    house: House, account_id: str, bill_no: str, language: Language, *, addressed: bool
+) -> Document:
+    found = await _records(house).record(account_id, bill_no)
+    ((known, around),) = await _papers(house).around([found], addressed=addressed)
+    return document(known, around, language)
 
 
 def _print(work: Callable[[House], Awaitable[bytes]], *, state: Path | None) -> None:

@@ -10,6 +10,7 @@ import os
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -17,10 +18,15 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from billing.chart import Chart
+from billing.money import BASIS_POINTS
 from billing.payee import Payee, PayeeError, compact
+from billing.policy import BillPolicy
 
 PREFIX: Final = "AQKOL_"
 MASK: Final = "****"
+
+MINIMUM_BILL: Final = r"^([A-Z]{3}:[0-9]{1,12}(,[A-Z]{3}:[0-9]{1,12})*)?$"
 
 BankScheme = Literal["kz_direct", "sepa_core"]
 LogFormat = Literal["auto", "json", "console"]
@@ -63,6 +69,8 @@ class Settings(BaseSettings):
     payee_bank: str | None = None
     payee_kbe: str | None = None
     payee_knp: str | None = None
+    # How the accountants call the accounts of our ledger: receivable=1210,revenue=6010,...
+    chart: str | None = None
     # The town's time zone: where its days and months begin.
     zone: str = "Asia/Almaty"
     # From which local hour on the rules of belief go over what is over, once a day.
@@ -70,6 +78,18 @@ class Settings(BaseSettings):
     # What else a town wants to know of a volume: at standard conditions; as energy, by whose rule.
     standard_volume: Literal["off", "on"] = "off"
     energy_rule: Literal["off", "uk", "it", "de"] = "off"
+    # Corrections of less than this, in minor units (100 tenge), go onto the next bill.
+    adjust_below_minor: int = Field(default=10_000, ge=0, le=100_000_000)
+    # Gas of more whole months before a correction is not charged if the fault is ours; 0: all is.
+    back_billing_months: int = Field(default=0, ge=0, le=36)
+    # What becomes of money paid beyond all bills: used on the next ones, or to be sent back.
+    credit: Literal["carry", "refund"] = "carry"
+    # What paying late costs: K of the published formula; unset: nothing.
+    penalty_factor: Decimal | None = Field(default=None, gt=0, le=10, decimal_places=4)
+    # From which amount on, in minor units by currency, a bill is asked for ("KZT:50000").
+    minimum_bill: str = Field(
+        default="", pattern=r"^([A-Z]{3}:[0-9]{1,12}(,[A-Z]{3}:[0-9]{1,12})*)?$"
+    )
     # The folder of the embedded servers.
     state: Path = Path(".aqkol")
     log_format: LogFormat = "auto"
@@ -79,6 +99,8 @@ class Settings(BaseSettings):
     receipts: Literal["on", "off"] = "on"
     # Into how many shares the meters are cut, so that several processes can read them side by side.
     ingest_shares: Literal[1, 2, 4, 8, 16, 32, 64] = 1
+    # On how many connections a month is billed side by side.
+    billing_sessions: int = Field(default=2, ge=1, le=8)
     # For rehearsals: a file that says what time it is, moved by somebody else; unset: real time.
     clock_file: Path | None = None
     # Programs of PostgreSQL (a folder) and Mosquitto (a file), when they stand in a strange place.
@@ -143,6 +165,12 @@ class Settings(BaseSettings):
             raise ValueError(f"AQKOL_PAYEE_{error.field.upper()}: {error}") from error
         return self
 
+    @field_validator("chart")
+    @classmethod
+    def _is_chart(cls, value: str | None) -> str | None:
+        _ = Chart.parse(value or "")
+        return value
+
     @field_validator("bank_url", "public_url")
     @classmethod
     def _is_web(cls, value: str | None) -> str | None:
@@ -165,6 +193,17 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def bill_policy(self) -> BillPolicy:
+        """What the town decides about its bills besides prices."""
+        pairs = [pair.split(":") for pair in self.minimum_bill.split(",") if pair]
+        return BillPolicy(
+            penalty_factor_bp=None
+            if self.penalty_factor is None
+            else int(self.penalty_factor * BASIS_POINTS),
+            minimums_minor={currency: int(minor) for currency, minor in pairs},
+        )
+
+    @property
     def brokers(self) -> tuple[str, ...]:
         """The brokers' addresses in clear, for those who connect."""
         return tuple(url.get_secret_value() for url in self.mqtt_urls)
@@ -173,6 +212,11 @@ class Settings(BaseSettings):
     def database(self) -> str | None:
         """The database's address in clear, for those who connect."""
         return self.database_url.get_secret_value() if self.database_url else None
+
+    @property
+    def chart_of_accounts(self) -> Chart:
+        """How the accountants call the accounts of the ledger."""
+        return Chart.parse(self.chart or "")
 
     @property
     def payee(self) -> Payee | None:

@@ -35,9 +35,10 @@ from app import problems
 from app.headers import SECURITY_HEADERS, SERVER
 from app.problems import ProblemError, ProblemType
 from app.run import AWAY, Clock
+from app.sending import answered
 from app.tokens import caller_of
 from metering.io.blob import Blob, BlobTooLargeError, Spool
-from metering.io.route import Answer, Bound, Call, Caller, Files, Nothing, Page, Policy, Role, Route
+from metering.io.route import Bound, Call, Caller, Files, Nothing, Policy, Role, Route
 
 # A bill run or a tariff is a few hundred bytes; a megabyte is already a mistake or an attack.
 BODY_BYTES_MAX: Final = 1024 * 1024
@@ -150,7 +151,7 @@ def _handler(bound: Bound, pool: asyncpg.Pool, clock: Clock) -> Handler:
         path, query = _path(request, bound.route), _query(request, bound.route)
         async with _body_of(request, bound.route, desk) as body:
             call = Call(path=path, query=query, body=body, caller=caller, at=at)
-            return _response(bound.route, await bound.handler(call))
+            return await answered(request, bound.route, await bound.handler(call))
 
     return handle
 
@@ -285,26 +286,6 @@ async def _body(request: web.Request, route: Route) -> BaseModel:
         if any(mistake["type"] == "json_invalid" for mistake in error.errors()):
             raise ProblemError(problems.BROKEN_JSON) from None
         raise ProblemError(problems.INVALID, fields=problems.fields_of(error)) from None
-
-
-def _response(route: Route, result: object) -> web.Response:
-    if isinstance(result, Page):
-        response = web.Response(body=result.content)
-        response.headers["Content-Type"] = result.media_type
-        if result.content_policy is not None:
-            response.headers["Content-Security-Policy"] = result.content_policy
-        if result.cache_seconds:
-            response.headers["Cache-Control"] = f"public, max-age={result.cache_seconds}"
-        return response
-    status = route.status
-    if isinstance(result, Answer):
-        assert route.repeat_status is not None, "the declaration was checked"
-        status = route.status if result.fresh else route.repeat_status
-        result = result.body
-    assert isinstance(result, BaseModel), "the declaration was checked"
-    return web.Response(
-        body=result.model_dump_json().encode(), status=status, content_type=route.media_type
-    )
 
 
 def _options(methods: Iterable[str]) -> Handler:

@@ -176,7 +176,7 @@ def kinds_of(route: Route, errors: Mapping[type[Exception], ProblemType]) -> lis
 def _responses(
     route: Route, schemas: Schemas, errors: Mapping[type[Exception], ProblemType]
 ) -> dict[str, Any]:
-    content: dict[str, Any] = {route.media_type: {}}
+    content: dict[str, Any] = {kind: {} for kind in route.media_type.split(", ")}
     if route.answer_model is not None:
         content = {route.media_type: {"schema": schemas[route.answer_model, "serialization"]}}
     responses: dict[str, Any] = {str(route.status): {"description": "Done", "content": content}}

@@ -1,7 +1,7 @@
 """Everything that can go wrong over HTTP, as application/problem+json (RFC 9457).
 
 The problems of the web itself stand here; which error of the business becomes which problem stands
-in one table in app/web.py.
+in one table in app/errors.py.
 """
 
 from dataclasses import dataclass

@@ -20,8 +20,11 @@ from app.window import HEATED, go_over, window_of
 from app.wiring import House, bank, billing_store, notary, served
 from billing.audit import audit
 from billing.collect import collect
+from billing.correct import correct
+from billing.correction import Policy
 from billing.follow import follow
 from billing.io.bank import BankClient
+from billing.io.corrections import Corrections
 from billing.io.debits import Debits
 from billing.io.store import BillingStore
 from billing.period import Period, local_day, midnight
@@ -66,6 +69,18 @@ async def reconcile_at(house: House, at: datetime, period: Period | None = None)
         await go_over(house.pool, zone, one, at)
         done[one.label] = asdict(await reconcile(store=store, period=one, at=at, zone=zone))
     return done
+
+
+async def correct_at(house: House, at: datetime) -> dict[str, Any]:
+    """Correct the bills that would be others today, and return the counts."""
+    settings = house.settings
+    policy = Policy(
+        adjust_below_minor=settings.adjust_below_minor,
+        back_billing_months=settings.back_billing_months,
+        refund=settings.credit == "refund",
+    )
+    counts = await correct(store=Corrections(house.pool), at=at, zone=settings.zone, policy=policy)
+    return asdict(counts)
 
 
 async def republish_now(house: House) -> dict[str, Any]:
@@ -129,7 +144,7 @@ async def validate_due(house: House, at: datetime) -> dict[str, Any]:
 async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str, Any]:
     """Do one round of collecting and return its counts."""
     counts = await collect(
-        store=Debits(house.pool),
+        store=Debits(house.pool, house.settings.bill_policy),
         bank=client,
         at=at,
         zone=house.settings.zone,
@@ -184,12 +199,22 @@ async def _until(stopping: asyncio.Event) -> None:
 
 
 async def reconcile_loop(house: House, stopping: asyncio.Event) -> None:
-    """Bill what is due, again and again."""
+    """Bill what is due and correct what no longer holds, again and again."""
 
     async def step(at: datetime) -> None:
         await reconcile_at(house, at)
+        await correct_at(house, at)
 
     await loop(step, name="reconcile", every=RECONCILE_EVERY, clock=house.clock, stopping=stopping)
+
+
+async def correct_loop(house: House, stopping: asyncio.Event) -> None:
+    """Correct bills, again and again."""
+
+    async def step(at: datetime) -> None:
+        await correct_at(house, at)
+
+    await loop(step, name="correct", every=RECONCILE_EVERY, clock=house.clock, stopping=stopping)
 
 
 async def validate_loop(house: House, stopping: asyncio.Event) -> None:

@@ -64,6 +64,7 @@ class ChargeKind(StrEnum):
     STANDING = "standing"
     DISCOUNT = "discount"
     ADJUSTMENT = "adjustment"
+    PENALTY = "penalty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +105,8 @@ class Line:
 class Charge:
     """What a bill asks for besides gas on the days [from_day, to_day); a discount is negative.
 
-    ``quantity`` counts days of a standing charge, or the dm3 (Wh) of line ``line_no`` that a
-    discount is for. ``detail`` says what a kind needs besides.
+    ``quantity`` counts days of a standing charge or of a penalty, or the dm3 (Wh) of line
+    ``line_no`` that a discount is for. ``detail`` says what a kind needs besides.
     """
 
     charge_no: int
@@ -143,11 +144,22 @@ class Bill:
     kind: BillKind = BillKind.BILL
     corrects_bill_no: str | None = None
 
+    @property
+    def penalty_minor(self) -> int:
+        """Return what it asks for because earlier bills were paid late, in minor units."""
+        return sum(one.net_minor for one in self.charges if one.kind is ChargeKind.PENALTY)
+
 
 def bill_no(period: Period, revision: int) -> str:
     """Name a bill after its month; from the second revision on its number follows."""
     assert revision > 0, "revisions count from one"
     return period.label if revision == 1 else f"{period.label}-{revision}"
+
+
+def revision_of(bill_no: str) -> int:
+    """Return which revision of its month a bill's number names."""
+    _, _, revision = bill_no[len("2026-01") :].rpartition("-")
+    return int(revision or 1)
 
 
 def draft(  # noqa: PLR0913 - what a bill is made of

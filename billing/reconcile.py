@@ -5,14 +5,16 @@
     usage    --issue----> bill, lines, charges, transfers    one transaction per chunk of accounts
 
 Both steps ask the database what is not done yet, so the run may be killed anywhere, run again, or
-run twice at the same time. What lacks a register or a price is held, never guessed; a later run
+run twice at the same time. Several sessions of one run work side by side, each on the chunk that
+follows the one claimed last. What lacks a register or a price is held, never guessed; a later run
 takes it up when the reading has come.
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -26,6 +28,9 @@ SETTLING: Final = timedelta(hours=3)
 MONTHS_ASKED_AGAIN: Final = 3
 
 log = structlog.get_logger()
+
+_Key = TypeVar("_Key")
+_Part = TypeVar("_Part", "Measured", "Issued")
 
 
 class PeriodNotOverError(Exception):
@@ -45,6 +50,14 @@ class Run:
     zone: str
     at: datetime
     chunk: int
+
+
+class Claims(Generic[_Key]):
+    """How far the sessions of a step have claimed: each in its turn, what follows the last key."""
+
+    def __init__(self) -> None:
+        self.last: _Key | None = None
+        self.turn = asyncio.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +116,12 @@ class ReconcileCounts:
 class RunStore(Protocol):
     """What the run asks of the database; each call is one transaction."""
 
-    async def measure(self, run: Run, *, after: tuple[str, datetime] | None) -> Measured:
-        """Measure the next chunk of installations after a key."""
+    @property
+    def sessions(self) -> int:
+        """On how many connections chunks are worked on side by side."""
+
+    async def measure(self, run: Run, claims: Claims[tuple[str, datetime]]) -> Measured:
+        """Measure the next chunk of installations that nobody claimed."""
 
     async def heat(self, run: Run, *, after: str) -> Heated:
         """Say the energy of gas that is charged by it, of the next chunk of accounts."""
@@ -112,8 +129,8 @@ class RunStore(Protocol):
     async def settle(self, run: Run) -> None:
         """Forget questions about the period that have been answered."""
 
-    async def issue(self, run: Run, *, after: str) -> Issued:
-        """Issue the bills of the next chunk of accounts after a key."""
+    async def issue(self, run: Run, claims: Claims[str]) -> Issued:
+        """Issue the bills of the next chunk of accounts that nobody claimed."""
 
 
 class PeriodStore(Protocol):
@@ -141,10 +158,11 @@ async def reconcile(
     if at < over_at:
         raise PeriodNotOverError(period=period, over_at=over_at)
     run = Run(period=period, zone=zone, at=at, chunk=chunk)
-    measured = await _measure_all(store, run)
+    meters, accounts = Claims[tuple[str, datetime]](), Claims[str]()
+    measured = await _together(lambda: store.measure(run, meters), store.sessions)
     await _heat_all(store, run)
     await store.settle(run)
-    issued = await _issue_all(store, run)
+    issued = await _together(lambda: store.issue(run, accounts), store.sessions)
     counts = ReconcileCounts(
         measured=sum(part.measured for part in measured),
         lacking=sum(part.lacking for part in measured),
@@ -185,29 +203,25 @@ async def due_periods(*, store: PeriodStore, at: datetime, zone: str) -> tuple[P
     return tuple(one for one in over if one.start in open_starts)
 
 
-async def _measure_all(store: RunStore, run: Run) -> list[Measured]:
-    parts: list[Measured] = []
-    after = None
-    while True:
-        part = await store.measure(run, after=after)
-        if part.last is None:
-            return parts
-        parts.append(part)
-        after = part.last
-
-
 async def _heat_all(store: RunStore, run: Run) -> None:
     after: str | None = ""
     while after is not None:
         after = (await store.heat(run, after=after)).last
 
 
-async def _issue_all(store: RunStore, run: Run) -> list[Issued]:
-    parts: list[Issued] = []
-    after = ""
-    while True:
-        part = await store.issue(run, after=after)
-        if part.last is None:
-            return parts
+async def _together(step: Callable[[], Awaitable[_Part]], sessions: int) -> list[_Part]:
+    """Let sessions do one step until nothing is left; when one fails, the others end too."""
+    tasks = [asyncio.create_task(_until_done(step)) for _ in range(sessions)]
+    try:
+        return [part for parts in await asyncio.gather(*tasks) for part in parts]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def _until_done(step: Callable[[], Awaitable[_Part]]) -> list[_Part]:
+    parts: list[_Part] = []
+    while (part := await step()).last is not None:
         parts.append(part)
-        after = part.last
+    return parts

@@ -32,10 +32,11 @@ WITH claimed AS (
 )
 SELECT array_agg(account_id ORDER BY account_id) FROM claimed;
 
--- name: issue_bills(account_ids, period_start, period_end, start_at, end_at, bill_no, due_on, at, days, day_ats, prices, bands, outsorting)^
+-- name: issue_bills(account_ids, period_start, period_end, start_at, end_at, bill_no, due_on, at, days, day_ats, prices, bands, penalties, outsorting)^
 -- Issue, with lines, charges and transfers, the first bills of locked accounts, or note what holds them.
 -- "prices" and "bands" are the tariffs' versions in this month as JSON, "days" its local days and the
 -- first of the next month, "day_ats" when they begin. billing/rating.py says the same for one account.
+-- "penalties" are charges for paying earlier bills late, as JSON; billing/penalty.py worked them out.
 WITH day AS MATERIALIZED (
     SELECT * FROM unnest(:days::date[], :day_ats::timestamptz[]) AS d (day, day_at)
 ),
@@ -80,11 +81,13 @@ chosen AS MATERIALIZED (
                     SELECT FROM held_period h
                     WHERE h.meter_id = i.meter_id AND h.installed_at = i.installed_at
                       AND h.period_start = :period_start::date
+                    OFFSET 0
                 ) OR EXISTS (
                     SELECT FROM held_reading h
                     WHERE h.meter_id = i.meter_id
                       AND h.read_at >= greatest(i.installed_at, :start_at::timestamptz)
                       AND h.read_at < least(i.removed_at, :end_at::timestamptz)
+                    OFFSET 0
                 ) AS waits
             ) AS w
             LEFT JOIN usage_gap g ON g.meter_id = i.meter_id AND g.installed_at = i.installed_at
@@ -215,7 +218,7 @@ problem AS MATERIALIZED (
         SELECT p.account_id, p.meter_id, p.stretch_from_at, 'disputed'
         FROM part p
         WHERE EXISTS (
-            SELECT FROM open_dispute d
+            SELECT FROM open_question d
             WHERE d.account_id = p.account_id AND d.period_start = :period_start::date
         )
     ) AS p
@@ -345,21 +348,37 @@ standing AS (
     ) AS d
     WHERE d.from_day < d.to_day
 ),
+fined AS MATERIALIZED (
+    SELECT p.*
+    FROM jsonb_to_recordset(:penalties::jsonb) AS p (
+        account_id text, place integer, from_day date, to_day date, quantity bigint, detail jsonb,
+        net_minor bigint
+    )
+    WHERE p.account_id IN (SELECT u.account_id FROM used u)
+),
 -- What earlier bills of the account should have asked for and no bill has taken up.
 adjusted AS MATERIALIZED (
     SELECT a.*
     FROM (SELECT DISTINCT u.account_id FROM used u) AS k
     CROSS JOIN LATERAL (
-        SELECT a.*, c.corrects_bill_no, b.period_end
-        FROM adjustment a
-        JOIN bill_correction c USING (account_id, period_start, correction_no)
-        JOIN bill b ON b.account_id = c.account_id AND b.bill_no = c.corrects_bill_no
-        WHERE a.account_id = k.account_id AND NOT EXISTS (
-            SELECT FROM adjustment_taken t
-            WHERE t.account_id = a.account_id AND t.period_start = a.period_start
-              AND t.correction_no = a.correction_no AND t.vat_rate_bp = a.vat_rate_bp
-        )
-        OFFSET 0
+        SELECT a.*, c.corrects_bill_no, c.period_end
+        FROM (
+            SELECT a.* FROM adjustment a
+            WHERE a.account_id = k.account_id AND NOT EXISTS (
+                SELECT FROM adjustment_taken t
+                WHERE t.account_id = a.account_id AND t.period_start = a.period_start
+                  AND t.correction_no = a.correction_no AND t.vat_rate_bp = a.vat_rate_bp
+            )
+            OFFSET 0
+        ) AS a
+        CROSS JOIN LATERAL (
+            SELECT c.corrects_bill_no, b.period_end
+            FROM bill_correction c
+            JOIN bill b ON b.account_id = c.account_id AND b.bill_no = c.corrects_bill_no
+            WHERE c.account_id = a.account_id AND c.period_start = a.period_start
+              AND c.correction_no = a.correction_no
+            OFFSET 0
+        ) AS c
     ) AS a
 ),
 charge AS MATERIALIZED (
@@ -383,6 +402,10 @@ charge AS MATERIALIZED (
                'corrects_bill_no', a.corrects_bill_no, 'correction_no', a.correction_no
            ), a.net_minor, a.vat_minor, 2, a.correction_no
     FROM adjusted a
+    UNION ALL
+    SELECT 'penalty', f.account_id, NULL, f.from_day, f.to_day, NULL, NULL, 0, f.quantity, f.detail,
+           f.net_minor, 0, 3, f.place
+    FROM fined f
 ),
 total AS MATERIALIZED (
     SELECT i.account_id, min(i.meter_id) AS meter_id, sum(i.volume_dm3)::bigint AS volume_dm3,
@@ -498,7 +521,13 @@ moved AS (
            abs(part.amount_minor), i.currency, :bill_no::text, :at::timestamptz
     FROM issued i
     CROSS JOIN LATERAL (
-        VALUES ('net', 'revenue', i.net_minor), ('vat', 'vat', i.vat_minor)
+        SELECT coalesce(sum(f.net_minor), 0)::bigint AS minor
+        FROM fined f
+        WHERE f.account_id = i.account_id
+    ) AS penalty
+    CROSS JOIN LATERAL (
+        VALUES ('net', 'revenue', i.net_minor - penalty.minor), ('vat', 'vat', i.vat_minor),
+               ('penalty', 'penalty', penalty.minor)
     ) AS part (name, code, amount_minor)
     WHERE part.amount_minor <> 0
 ),
@@ -523,6 +552,65 @@ SELECT count(*) AS billed,
        (SELECT count(*) FROM lined) AS lines,
        (SELECT count(*) FROM problem) + (SELECT count(*) FROM unusual) AS held
 FROM issued;
+
+-- name: carry_small_bills(account_ids, bill_no, at, currencies, minimums)$
+-- Move to the new bills of locked accounts what earlier bills owe below the smallest sum that is asked
+-- for, if nobody is asking for it or disputes it; say how much that was.
+WITH small AS MATERIALIZED (
+    SELECT n.account_id, b.bill_no, n.currency, owed.minor
+    FROM unnest(:account_ids::text[]) AS k (account_id)
+    JOIN bill n ON n.account_id = k.account_id AND n.bill_no = :bill_no::text
+    JOIN unnest(:currencies::text[], :minimums::bigint[]) AS m (currency, minimum_minor)
+        ON m.currency = n.currency
+    CROSS JOIN LATERAL (
+        SELECT b.bill_no
+        FROM bill b
+        WHERE b.account_id = n.account_id AND b.period_start < n.period_start
+          AND NOT EXISTS (
+              SELECT FROM debit d
+              WHERE d.account_id = b.account_id AND d.bill_no = b.bill_no
+                AND d.state NOT IN ('settled', 'failed', 'cancelled', 'charged_back')
+          )
+          AND NOT EXISTS (
+              SELECT FROM bill_dispute q
+              WHERE q.account_id = b.account_id AND q.bill_no = b.bill_no AND NOT EXISTS (
+                  SELECT FROM bill_dispute_end e
+                  WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no
+                    AND e.from_day = q.from_day
+              )
+          )
+          AND NOT EXISTS (
+              SELECT FROM transfer c
+              WHERE c.account_id = b.account_id
+                AND c.transfer_id = 'carry/' || b.bill_no || '/' || :bill_no::text || '/out'
+          )
+        OFFSET 0
+    ) AS b
+    CROSS JOIN LATERAL (
+        SELECT sum(
+            CASE WHEN t.debit_code = 'receivable' THEN t.amount_minor ELSE -t.amount_minor END
+        )::bigint AS minor
+        FROM transfer t
+        WHERE t.account_id = n.account_id AND t.bill_no = b.bill_no AND t.phase = 'posted'
+          AND 'receivable' IN (t.debit_code, t.credit_code)
+    ) AS owed
+    WHERE owed.minor > 0 AND owed.minor < m.minimum_minor
+),
+moved AS (
+    INSERT INTO transfer (
+        account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no,
+        posted_at
+    )
+    SELECT s.account_id, 'carry/' || s.bill_no || '/' || :bill_no::text || '/' || part.name, 'posted',
+           part.debit_code, part.credit_code, s.minor, s.currency, part.bill_no, :at::timestamptz
+    FROM small s
+    CROSS JOIN LATERAL (
+        VALUES ('out', 'carried', 'receivable', s.bill_no),
+               ('in', 'receivable', 'carried', :bill_no::text)
+    ) AS part (name, debit_code, credit_code, bill_no)
+    ORDER BY s.account_id, s.bill_no
+)
+SELECT coalesce(sum(minor), 0)::bigint FROM small;
 
 -- name: release_holds(account_ids, period_start)!
 -- Take away the holds of accounts that have their bill now.

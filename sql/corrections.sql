@@ -342,3 +342,67 @@ CROSS JOIN LATERAL (
 ) AS o
 WHERE b.account_id = ANY (:account_ids::text[])
 ORDER BY b.account_id, b.due_on, b.bill_no;
+
+-- name: looks_at_bill(account_id, bill_no)
+-- List every look at a bill and at those before and after it in its month, the newest first.
+SELECT c.correction_no, c.corrects_bill_no, c.outcome, c.rebill_no, c.volume_dm3, c.net_minor,
+       c.vat_minor, c.causes::text AS causes, c.difference::text AS difference, c.made_at, (
+           SELECT d.bill_no FROM bill d
+           WHERE d.account_id = c.account_id AND d.corrects_bill_no = c.corrects_bill_no
+             AND d.kind = 'cancellation' AND c.outcome = 'rebill'
+       ) AS cancellation_bill_no, ARRAY(
+           SELECT DISTINCT t.bill_no FROM adjustment_taken t
+           WHERE t.account_id = c.account_id AND t.period_start = c.period_start
+             AND t.correction_no = c.correction_no
+           ORDER BY t.bill_no
+       ) AS adjusted_on
+FROM bill b
+JOIN bill_correction c USING (account_id, period_start)
+WHERE b.account_id = :account_id AND b.bill_no = :bill_no
+ORDER BY c.correction_no DESC;
+
+-- name: bill_in_force(account_id, bill_no)$
+-- Say which bill holds now for the month of a bill.
+SELECT h.bill_no
+FROM bill b
+JOIN bill h USING (account_id, period_start)
+WHERE b.account_id = :account_id AND b.bill_no = :bill_no AND h.kind <> 'cancellation'
+ORDER BY h.revision DESC
+LIMIT 1;
+
+-- name: credit_of_account(account_id)^
+-- Sum up the credit of an account, and what waits to be sent back.
+SELECT a.currency, coalesce(sum(CASE 'resident_credit'
+           WHEN t.credit_code THEN t.amount_minor WHEN t.debit_code THEN -t.amount_minor END
+       ), 0)::bigint AS credit_minor, coalesce(sum(CASE 'refund_due'
+           WHEN t.credit_code THEN t.amount_minor WHEN t.debit_code THEN -t.amount_minor END
+       ), 0)::bigint AS refund_due_minor
+FROM account a
+LEFT JOIN transfer t ON t.account_id = a.account_id AND t.phase = 'posted' AND (
+    t.credit_code IN ('resident_credit', 'refund_due')
+    OR t.debit_code IN ('resident_credit', 'refund_due')
+)
+WHERE a.account_id = :account_id
+GROUP BY a.account_id;
+
+-- name: list_corrections(period_start, after, chunk)
+-- List the last look at each bill of a period, in order of account.
+SELECT DISTINCT ON (c.account_id)
+       c.account_id, c.corrects_bill_no, c.outcome, c.rebill_no, c.volume_dm3, c.net_minor,
+       c.vat_minor, c.made_at
+FROM bill_correction c
+WHERE c.period_start = :period_start AND c.account_id > :after::text
+ORDER BY c.account_id, c.correction_no DESC
+LIMIT :chunk::bigint;
+
+-- name: list_refunds(after, chunk)
+-- List what waits to be sent back, in order of account.
+SELECT t.account_id, t.currency, min(t.posted_at) AS since,
+       sum(CASE t.credit_code WHEN 'refund_due' THEN t.amount_minor ELSE -t.amount_minor END)::bigint
+           AS amount_minor
+FROM transfer t
+WHERE (t.credit_code = 'refund_due' OR t.debit_code = 'refund_due') AND t.account_id > :after::text
+GROUP BY t.account_id, t.currency
+HAVING sum(CASE t.credit_code WHEN 'refund_due' THEN t.amount_minor ELSE -t.amount_minor END) > 0
+ORDER BY t.account_id
+LIMIT :chunk::bigint;

@@ -46,17 +46,34 @@ FROM account_terms t
 WHERE t.account_id = ANY (:account_ids::text[])
 ORDER BY t.account_id, t.valid_from, t.revision;
 
--- name: recorded_usages(account_ids, period_starts)
--- Read the measured gas of some accounts in their periods, with its energy and the way of the dial.
-SELECT u.account_id, u.period_start, u.meter_id, u.installed_at, u.supply_point_id, m.dial_dm3,
-       u.from_at, u.to_at, u.opening_register_dm3, u.opening_turns, u.opening_read_at,
-       u.opening_quality, u.closing_register_dm3, u.closing_turns, u.closing_read_at,
-       u.closing_quality, u.volume_dm3, e.standard_dm3, e.energy_wh
+-- name: recorded_usages(account_ids, period_starts, known_ats)
+-- Read the gas of some accounts in their periods, as measured by an instant, with the way of the dial.
+SELECT k.account_id, k.period_start, k.known_at, u.meter_id, u.installed_at, u.supply_point_id,
+       m.dial_dm3, u.from_at, coalesce(r.to_at, u.to_at) AS to_at,
+       coalesce(r.opening_register_dm3, u.opening_register_dm3) AS opening_register_dm3,
+       coalesce(r.opening_turns, u.opening_turns) AS opening_turns,
+       coalesce(r.opening_read_at, u.opening_read_at) AS opening_read_at,
+       coalesce(r.opening_quality, u.opening_quality) AS opening_quality,
+       coalesce(r.closing_register_dm3, u.closing_register_dm3) AS closing_register_dm3,
+       coalesce(r.closing_turns, u.closing_turns) AS closing_turns,
+       coalesce(r.closing_read_at, u.closing_read_at) AS closing_read_at,
+       coalesce(r.closing_quality, u.closing_quality) AS closing_quality,
+       coalesce(r.volume_dm3, u.volume_dm3) AS volume_dm3,
+       CASE WHEN r.revision IS NULL THEN e.standard_dm3 END AS standard_dm3,
+       CASE WHEN r.revision IS NULL THEN e.energy_wh ELSE r.energy_wh END AS energy_wh
 FROM (
-    SELECT DISTINCT account_id, period_start
-    FROM unnest(:account_ids::text[], :period_starts::date[]) AS k (account_id, period_start)
+    SELECT DISTINCT account_id, period_start, known_at
+    FROM unnest(:account_ids::text[], :period_starts::date[], :known_ats::timestamptz[])
+        AS k (account_id, period_start, known_at)
 ) AS k
 JOIN usage u ON u.account_id = k.account_id AND u.period_start = k.period_start
 JOIN meter m ON m.meter_id = u.meter_id
 LEFT JOIN usage_energy e ON e.meter_id = u.meter_id AND e.from_at = u.from_at
-ORDER BY u.account_id, u.period_start, u.from_at, u.supply_point_id, u.meter_id;
+LEFT JOIN LATERAL (
+    SELECT r.*
+    FROM usage_revision r
+    WHERE r.meter_id = u.meter_id AND r.from_at = u.from_at AND r.made_at <= k.known_at
+    ORDER BY r.revision DESC
+    LIMIT 1
+) AS r ON true
+ORDER BY k.account_id, k.period_start, u.from_at, u.supply_point_id, u.meter_id;

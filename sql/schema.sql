@@ -199,6 +199,28 @@ CREATE TABLE calorific_value (
     )
 );
 
+-- The National Bank's base rate from a local day on, as somebody entered it; a later word is another row.
+CREATE TABLE base_rate (
+    valid_from date        NOT NULL,
+    revision   integer     NOT NULL CHECK (revision > 0),
+    rate_bp    integer     NOT NULL CHECK (rate_bp BETWEEN 0 AND 10000),
+    source     text        NOT NULL CHECK (length(source) BETWEEN 1 AND 200),
+    entered_by text        NOT NULL CHECK (length(entered_by) BETWEEN 1 AND 100),
+    entered_at timestamptz NOT NULL,
+    PRIMARY KEY (valid_from, revision)
+);
+
+-- From a local day on no penalty is charged, or it is again; a later word is another row.
+CREATE TABLE moratorium (
+    valid_from date        NOT NULL,
+    revision   integer     NOT NULL CHECK (revision > 0),
+    active     boolean     NOT NULL,
+    source     text        NOT NULL CHECK (length(source) BETWEEN 1 AND 200),
+    entered_by text        NOT NULL CHECK (length(entered_by) BETWEEN 1 AND 100),
+    entered_at timestamptz NOT NULL,
+    PRIMARY KEY (valid_from, revision)
+);
+
 -- From which bill on a person looks at it before it is issued, for bills of months from a day on. A later
 -- word on the same day is another revision. Figures are minor units, percent and months.
 CREATE TABLE outsorting (
@@ -1146,7 +1168,7 @@ CREATE TABLE transfer (
 CREATE INDEX transfer_bill ON transfer (account_id, bill_no);
 CREATE INDEX transfer_credit ON transfer (account_id)
     WHERE credit_code = 'resident_credit' OR debit_code = 'resident_credit';
-CREATE INDEX transfer_refund ON transfer (posted_at, account_id)
+CREATE INDEX transfer_refund ON transfer (account_id)
     WHERE credit_code = 'refund_due' OR debit_code = 'refund_due';
 
 -- That a bill was looked at again, why, and what became of it. "causes" and "difference" are what a
@@ -1171,6 +1193,7 @@ CREATE TABLE bill_correction (
     FOREIGN KEY (account_id, rebill_no) REFERENCES bill,
     CONSTRAINT rebill_is_named CHECK ((outcome = 'rebill') = (rebill_no IS NOT NULL))
 );
+CREATE INDEX bill_correction_period ON bill_correction (period_start, account_id);
 
 -- What the next bill of an account carries for an earlier one, for each VAT rate apart. Taken onto a
 -- bill once (charge "adjustment"), or withdrawn when a new bill takes the place of the earlier one.
@@ -1225,6 +1248,42 @@ CREATE TABLE voucher_revocation (
     FOREIGN KEY (account_id, voucher_no) REFERENCES voucher
 );
 
+-- A bill that its resident disputes from a local day on: it is not asked for, and costs no penalty.
+CREATE TABLE bill_dispute (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    from_day   date        NOT NULL,
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    said_by    text        NOT NULL CHECK (length(said_by) BETWEEN 1 AND 100),
+    said_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, from_day),
+    FOREIGN KEY (account_id, bill_no) REFERENCES bill
+);
+
+-- From this local day on the bill is in dispute no more, and what came of it.
+CREATE TABLE bill_dispute_end (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    from_day   date        NOT NULL,
+    to_day     date        NOT NULL CHECK (to_day > from_day),
+    outcome    text        NOT NULL CHECK (length(outcome) BETWEEN 1 AND 500),
+    ended_by   text        NOT NULL CHECK (length(ended_by) BETWEEN 1 AND 100),
+    ended_at   timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, from_day),
+    FOREIGN KEY (account_id, bill_no, from_day) REFERENCES bill_dispute
+);
+
+-- The account's resident has moved out: nothing hangs there after this local day, and its last bill is
+-- final. "registers" says of each meter what it showed and whether it was read or a person said so.
+CREATE TABLE account_closing (
+    account_id text        PRIMARY KEY REFERENCES account,
+    last_day   date        NOT NULL,
+    registers  jsonb       NOT NULL CHECK (jsonb_typeof(registers) = 'array'),
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    closed_by  text        NOT NULL CHECK (length(closed_by) BETWEEN 1 AND 100),
+    closed_at  timestamptz NOT NULL
+);
+
 -- A person's word that an unusual bill may go out, up to the total that was seen; a higher one waits
 -- again.
 CREATE TABLE bill_release (
@@ -1238,35 +1297,35 @@ CREATE TABLE bill_release (
     PRIMARY KEY (account_id, period_start, release_no)
 );
 
--- Somebody questions a month that has no bill yet; it waits until a person has closed the question.
-CREATE TABLE bill_dispute (
+-- Somebody questions a month that has no bill yet; it waits until a person has answered.
+CREATE TABLE month_question (
     account_id   text        NOT NULL REFERENCES account,
     period_start date        NOT NULL,
-    dispute_no   integer     NOT NULL CHECK (dispute_no > 0),
+    question_no   integer     NOT NULL CHECK (question_no > 0),
     because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
-    opened_by    text        NOT NULL CHECK (length(opened_by) BETWEEN 1 AND 100),
-    opened_at    timestamptz NOT NULL,
-    PRIMARY KEY (account_id, period_start, dispute_no)
+    asked_by    text        NOT NULL CHECK (length(asked_by) BETWEEN 1 AND 100),
+    asked_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, question_no)
 );
 
-CREATE TABLE bill_dispute_end (
+CREATE TABLE month_answer (
     account_id   text        NOT NULL,
     period_start date        NOT NULL,
-    dispute_no   integer     NOT NULL,
+    question_no   integer     NOT NULL,
     because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
-    closed_by    text        NOT NULL CHECK (length(closed_by) BETWEEN 1 AND 100),
-    closed_at    timestamptz NOT NULL,
-    PRIMARY KEY (account_id, period_start, dispute_no),
-    FOREIGN KEY (account_id, period_start, dispute_no) REFERENCES bill_dispute
+    answered_by    text        NOT NULL CHECK (length(answered_by) BETWEEN 1 AND 100),
+    answered_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, question_no),
+    FOREIGN KEY (account_id, period_start, question_no) REFERENCES month_question
 );
 
-CREATE VIEW open_dispute AS
+CREATE VIEW open_question AS
 SELECT d.*
-FROM bill_dispute d
+FROM month_question d
 WHERE NOT EXISTS (
-    SELECT FROM bill_dispute_end e
+    SELECT FROM month_answer e
     WHERE e.account_id = d.account_id AND e.period_start = d.period_start
-      AND e.dispute_no = d.dispute_no
+      AND e.question_no = d.question_no
 );
 
 -- Local tables: on one node only ------------------------------------------------------------------
@@ -1370,6 +1429,21 @@ CREATE TABLE upload_row (
     PRIMARY KEY (upload_id, row_no)
 );
 
+-- Who took people's names out of the house, for which month and why; the names are not here. The row
+-- stands before the first name leaves.
+CREATE TABLE name_export (
+    export_id   uuid        PRIMARY KEY,
+    kind        text        NOT NULL CHECK (kind IN ('settlement')),
+    from_day    date        NOT NULL,
+    to_day      date        NOT NULL CHECK (to_day > from_day),
+    form        text        NOT NULL CHECK (form IN ('csv', 'json')),
+    rows        bigint      NOT NULL CHECK (rows >= 0),
+    purpose     text        NOT NULL CHECK (length(purpose) BETWEEN 1 AND 500),
+    exported_by text        NOT NULL CHECK (length(exported_by) BETWEEN 1 AND 100),
+    exported_at timestamptz NOT NULL
+);
+CREATE INDEX name_export_newest ON name_export (exported_at DESC, export_id DESC);
+
 -- Divide and round as a tariff says; the numerator is not negative.
 CREATE FUNCTION rounded(numerator numeric, denominator numeric, rounding text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1399,7 +1473,7 @@ GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
 REVOKE INSERT ON ledger_account, vat_rate, bucket, trusted_reading FROM aqkol_service;
 REVOKE INSERT ON held_reading, held_period, usage_now, estimate_sighting FROM aqkol_service;
-REVOKE INSERT ON open_dispute FROM aqkol_service;
+REVOKE INSERT ON open_question FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;
 GRANT UPDATE (version) ON bucket TO aqkol_service;
 GRANT UPDATE (until), DELETE ON ingest_worker TO aqkol_service;

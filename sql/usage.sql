@@ -5,11 +5,12 @@
 -- or an account's terms change inside the month and no register is known, the stretch stays whole.
 
 -- name: plan_for_a_run()!
--- Let every join of a chunk be a probe of an index, planned anew each time, until the commit.
--- A run fills empty tables: a plan that looks cheap on an empty table reads all of a full one.
+-- Let every join of a chunk be a probe of an index, by a plan that serves every chunk, until the commit.
+-- A run fills empty tables: a plan that looks cheap on an empty table reads all of a full one. Planned
+-- anew each time, the look-ups of foreign keys would be too, row by row.
 SELECT set_config(setting, value, true)
 FROM (VALUES
-    ('jit', 'off'), ('plan_cache_mode', 'force_custom_plan'), ('enable_seqscan', 'off'),
+    ('jit', 'off'), ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'),
     ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'),
     ('enable_material', 'off')
 ) AS chosen (setting, value);
@@ -35,25 +36,58 @@ SELECT array_agg(meter_id ORDER BY meter_id, installed_at) AS meter_ids,
        array_agg(installed_at ORDER BY meter_id, installed_at) AS installed_ats
 FROM claimed;
 
+-- name: claim_stays(account_id, start_at, end_at)^
+-- Lock, in order of key, the stays at one account that have not been measured in a period.
+WITH claimed AS (
+    SELECT i.meter_id, i.installed_at
+    FROM installation i
+    WHERE i.account_id = :account_id AND i.installed_at < :end_at::timestamptz
+      AND (i.removed_at IS NULL OR i.removed_at > :start_at::timestamptz)
+      AND NOT EXISTS (
+          SELECT FROM usage u
+          WHERE u.meter_id = i.meter_id
+            AND u.from_at = greatest(i.installed_at, :start_at::timestamptz)
+      )
+    ORDER BY i.meter_id, i.installed_at
+    FOR NO KEY UPDATE OF i
+)
+SELECT array_agg(meter_id ORDER BY meter_id, installed_at) AS meter_ids,
+       array_agg(installed_at ORDER BY meter_id, installed_at) AS installed_ats
+FROM claimed;
+
 -- name: measure(meter_ids, installed_ats, period_start, start_at, end_at, end_day, cut_codes, cut_ats, days, day_ats, at)^
--- Write the usage of locked installations, or note which register is missing or what waits.
+-- Write the usage of locked installations, or note which register is missing or what waits. "OFFSET 0"
+-- asks for each row, never for a whole table once; "spoken" says that a person spoke about a register.
 WITH chosen AS MATERIALIZED (
     SELECT i.*, EXISTS (
                SELECT FROM held_period h
                WHERE h.meter_id = i.meter_id AND h.installed_at = i.installed_at
                  AND h.period_start = :period_start::date
+               OFFSET 0
            ) OR EXISTS (
                SELECT FROM held_reading h
                WHERE h.meter_id = i.meter_id AND h.read_at >= i.begins_at AND h.read_at < i.ends_at
-           ) AS waits
+               OFFSET 0
+           ) AS waits, EXISTS (
+               SELECT FROM reading_decision d
+               WHERE d.meter_id = i.meter_id
+                 AND d.read_at > :start_at::timestamptz - interval '24 hours'
+                 AND d.read_at <= :end_at::timestamptz
+               OFFSET 0
+           ) OR EXISTS (
+               SELECT FROM reading_correction c
+               WHERE c.meter_id = i.meter_id
+                 AND c.read_at > :start_at::timestamptz - interval '24 hours'
+                 AND c.read_at <= :end_at::timestamptz
+               OFFSET 0
+           ) AS spoken
     FROM unnest(:meter_ids::text[], :installed_ats::timestamptz[]) AS k (meter_id, installed_at)
     CROSS JOIN LATERAL (
-        SELECT i.*, m.dial_dm3, a.tariff_code,
+        SELECT i.*, m.dial_dm3,
                greatest(i.installed_at, :start_at::timestamptz) AS begins_at,
                least(i.removed_at, :end_at::timestamptz) AS ends_at
         FROM installation i
         JOIN meter m USING (meter_id)
-        LEFT JOIN account a USING (account_id)
         WHERE i.meter_id = k.meter_id AND i.installed_at = k.installed_at
           AND NOT EXISTS (
               SELECT FROM usage u
@@ -73,7 +107,10 @@ boundary AS (
     CROSS JOIN LATERAL (
         SELECT cut.at
         FROM unnest(:cut_codes::text[], :cut_ats::timestamptz[]) AS cut (tariff_code, at)
-        WHERE cut.tariff_code IS NULL OR cut.tariff_code = c.tariff_code
+        WHERE cut.tariff_code IS NULL
+           OR cut.tariff_code = (
+               SELECT a.tariff_code FROM account a WHERE a.account_id = c.account_id
+           )
            OR cut.tariff_code IN (
                SELECT t.tariff_code FROM account_terms t
                WHERE t.account_id = c.account_id AND t.valid_from < :end_day::date
@@ -88,26 +125,29 @@ boundary AS (
 ),
 chained AS (
     SELECT b.*, chain.register_dm3 AS chain_register_dm3, chain.turns AS chain_turns,
-           chain.read_at AS chain_read_at
+           chain.read_at AS chain_read_at, chain.quality AS chain_quality
     FROM boundary b
     LEFT JOIN LATERAL (
-        SELECT b.opening_dm3 AS register_dm3, 0 AS turns, b.installed_at AS read_at
+        SELECT b.opening_dm3 AS register_dm3, 0 AS turns, b.installed_at AS read_at,
+               'read' AS quality
         WHERE b.boundary_at = b.installed_at
         UNION ALL
-        SELECT b.closing_dm3, b.closing_turns, b.removed_at
+        SELECT b.closing_dm3, b.closing_turns, b.removed_at, 'read'
         WHERE b.boundary_at = b.removed_at
         UNION ALL
         SELECT coalesce(anew.closing_register_dm3, earlier.closing_register_dm3),
                coalesce(anew.closing_turns, earlier.closing_turns),
-               coalesce(anew.closing_read_at, earlier.closing_read_at)
+               coalesce(anew.closing_read_at, earlier.closing_read_at),
+               coalesce(anew.closing_quality, earlier.closing_quality)
         FROM (
             SELECT u.* FROM usage u
-            WHERE u.meter_id = b.meter_id AND u.from_at < b.boundary_at
+            WHERE b.boundary_at = b.begins_at
+              AND u.meter_id = b.meter_id AND u.from_at < b.boundary_at
             ORDER BY u.from_at DESC
             LIMIT 1
         ) AS earlier
         LEFT JOIN LATERAL (
-            SELECT r.closing_register_dm3, r.closing_turns, r.closing_read_at
+            SELECT r.closing_register_dm3, r.closing_turns, r.closing_read_at, r.closing_quality
             FROM usage_revision r
             WHERE r.meter_id = earlier.meter_id AND r.from_at = earlier.from_at
             ORDER BY r.revision DESC
@@ -116,9 +156,11 @@ chained AS (
         WHERE earlier.to_at = b.boundary_at AND earlier.installed_at = b.installed_at
           AND b.boundary_at > b.installed_at AND b.boundary_at IS DISTINCT FROM b.removed_at
         UNION ALL
-        SELECT later.opening_register_dm3, later.opening_turns, later.opening_read_at
+        SELECT later.opening_register_dm3, later.opening_turns, later.opening_read_at,
+               later.opening_quality
         FROM usage_now later
-        WHERE later.meter_id = b.meter_id AND later.from_at = b.boundary_at
+        WHERE b.boundary_at = b.ends_at
+          AND later.meter_id = b.meter_id AND later.from_at = b.boundary_at
           AND later.installed_at = b.installed_at
           AND b.boundary_at > b.installed_at AND b.boundary_at IS DISTINCT FROM b.removed_at
         LIMIT 1
@@ -128,31 +170,49 @@ point AS (
     SELECT c.*,
            coalesce(c.chain_register_dm3, r.register_dm3) AS register_dm3,
            coalesce(c.chain_turns, r.turns) AS turns,
-           coalesce(c.chain_read_at, r.read_at) AS read_at
+           coalesce(c.chain_read_at, r.read_at) AS read_at,
+           coalesce(c.chain_quality, 'read') AS quality
     FROM chained c
     LEFT JOIN LATERAL (
-        SELECT reading.register_dm3, reading.turns, reading.read_at
-        FROM trusted_reading AS reading
-        WHERE c.chain_read_at IS NULL
-          AND reading.meter_id = c.meter_id
-          AND reading.read_at > c.boundary_at - interval '24 hours'
-          AND reading.read_at >= c.installed_at
-          AND reading.read_at <= c.boundary_at
-          AND reading.read_at > :start_at::timestamptz - interval '24 hours'
-          AND reading.read_at <= :end_at::timestamptz
-        ORDER BY reading.read_at DESC
-        LIMIT 1
+        (
+            SELECT r.register_dm3, r.turns, r.read_at
+            FROM reading r
+            WHERE c.chain_read_at IS NULL AND NOT c.spoken
+              AND r.meter_id = c.meter_id AND r.verdict = 'billable'
+              AND r.read_at > c.boundary_at - interval '24 hours'
+              AND r.read_at >= c.installed_at
+              AND r.read_at <= c.boundary_at
+              AND r.read_at > :start_at::timestamptz - interval '24 hours'
+              AND r.read_at <= :end_at::timestamptz
+            ORDER BY r.read_at DESC
+            LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT r.register_dm3, r.turns, r.read_at
+            FROM trusted_reading r
+            WHERE c.chain_read_at IS NULL AND c.spoken
+              AND r.meter_id = c.meter_id
+              AND r.read_at > c.boundary_at - interval '24 hours'
+              AND r.read_at >= c.installed_at
+              AND r.read_at <= c.boundary_at
+              AND r.read_at > :start_at::timestamptz - interval '24 hours'
+              AND r.read_at <= :end_at::timestamptz
+            ORDER BY r.read_at DESC
+            LIMIT 1
+        )
     ) AS r ON true
 ),
 part AS MATERIALIZED (
     SELECT p.meter_id, p.installed_at, p.account_id, p.supply_point_id, p.dial_dm3, p.waits,
            p.boundary_at AS from_at, p.begins_at, p.ends_at,
            p.register_dm3 AS opening_register_dm3, p.turns AS opening_turns,
-           p.read_at AS opening_read_at,
+           p.read_at AS opening_read_at, p.quality AS opening_quality,
            lead(p.boundary_at) OVER line AS to_at,
            lead(p.register_dm3) OVER line AS closing_register_dm3,
            lead(p.turns) OVER line AS closing_turns,
-           lead(p.read_at) OVER line AS closing_read_at
+           lead(p.read_at) OVER line AS closing_read_at,
+           lead(p.quality) OVER line AS closing_quality
     FROM point p
     WHERE p.register_dm3 IS NOT NULL OR p.boundary_at IN (p.begins_at, p.ends_at)
     WINDOW line AS (PARTITION BY p.meter_id, p.installed_at ORDER BY p.boundary_at)
@@ -186,13 +246,14 @@ written AS (
     INSERT INTO usage (
         meter_id, from_at, to_at, period_start, installed_at, account_id, supply_point_id,
         opening_register_dm3, opening_turns, opening_read_at,
-        closing_register_dm3, closing_turns, closing_read_at, volume_dm3
+        closing_register_dm3, closing_turns, closing_read_at, volume_dm3, opening_quality,
+        closing_quality
     )
     SELECT meter_id, from_at, to_at, :period_start::date, installed_at, account_id,
            supply_point_id, opening_register_dm3, opening_turns, opening_read_at,
            closing_register_dm3, closing_turns, closing_read_at,
            (closing_turns - opening_turns) * dial_dm3
-               + closing_register_dm3 - opening_register_dm3
+               + closing_register_dm3 - opening_register_dm3, opening_quality, closing_quality
     FROM judged
     WHERE any_reason IS NULL
     ORDER BY meter_id, from_at

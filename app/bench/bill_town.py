@@ -8,12 +8,10 @@ from typing import Final
 import asyncpg
 
 import sql
-from app.bench.month import BOUNDS
+from app.bench.month import BOUNDS, SESSIONS
 
 _Q: Final = sql.queries("owner/bench_billing")
 
-# As many at once as a small machine has cores.
-SESSIONS: Final = 2
 # Accounts per statement, so that building needs little memory.
 _STEP: Final = 50_000
 

@@ -21,8 +21,9 @@ import asyncpg
 import sql
 from app.bench import children
 from app.bench.bill_loop import bill_one
-from app.bench.bill_town import SESSIONS, BillTown, account_id, meter_id
+from app.bench.bill_town import BillTown, account_id, meter_id
 from app.bench.measure import middle, ratio
+from app.bench.month import SESSIONS
 from app.bench.stage import database
 
 _Q: Final = sql.queries("owner/bench_billing")
@@ -73,7 +74,7 @@ def report(rounds: Sequence[Round], *, accounts: int) -> dict[str, Any]:
     return {
         "accounts": accounts,
         "sessions": SESSIONS,
-        "seconds": middle([found.seconds for found in rounds]),
+        "seconds": round(median(found.seconds for found in rounds), 3),
         "bills_per_s": middle(rates),
         "ceiling_bills_per_s": middle(ceilings),
         "ratio_to_ceiling": against(ceilings),

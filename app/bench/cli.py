@@ -11,6 +11,8 @@ from app import logs
 from app.bench.billing import bench_billing
 from app.bench.billing import shown as shown_billing
 from app.bench.children import BenchError
+from app.bench.documents import bench_documents
+from app.bench.documents import shown as shown_documents
 from app.bench.drain import bench_drain, shown_drain
 from app.bench.ingest import KINDS, bench_ingest, shown
 from app.bench.outage import Drill, bench_outage
@@ -91,3 +93,14 @@ def billing_command(
     sys.stdout.write((json.dumps(found) if as_json else "\n".join(shown_billing(found))) + "\n")
     if found["wrong"] or found["rerun_inserted"]:
         raise typer.Exit(1)
+
+
+@bench.command("documents")
+def documents_command(
+    bills: Annotated[int, typer.Option(min=10, max=100_000, help="in each language")] = 200,
+    as_json: Annotated[bool, typer.Option("--json")] = False,  # noqa: FBT002 - an option
+) -> None:
+    """Measure how many bills one core prints as PDF, in each language."""
+    logs.configure("json")
+    found = bench_documents(bills=bills)
+    sys.stdout.write((json.dumps(found) if as_json else "\n".join(shown_documents(found))) + "\n")

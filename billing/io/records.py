@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 import asyncpg
@@ -82,7 +82,7 @@ class Records:
                 known_at=bill.issued_at,
             ),
             prices=prices,
-            stretches=read.stretches[bill.account_id, bill.period_start],
+            stretches=read.stretches[bill.account_id, bill.period_start, bill.issued_at],
         )
 
 
@@ -94,7 +94,7 @@ class _Read:
     lines: defaultdict[Key, list[Line]]
     charges: defaultdict[Key, list[Charge]]
     terms: defaultdict[str, list[Terms]]
-    stretches: defaultdict[tuple[str, date], list[Stretch]]
+    stretches: defaultdict[tuple[str, date, datetime], list[Stretch]]
 
 
 async def _read(conn: asyncpg.Connection, keys: Sequence[Key]) -> _Read:
@@ -121,12 +121,16 @@ async def _read(conn: asyncpg.Connection, keys: Sequence[Key]) -> _Read:
         conn,
         account_ids=[row["account_id"] for row in found.bills],
         period_starts=[row["period_start"] for row in found.bills],
+        known_ats=[row["issued_at"] for row in found.bills],
     ):
-        found.stretches[row["account_id"], row["period_start"]].append(_stretch(dict(row)))
+        place = (row["account_id"], row["period_start"], row["known_at"])
+        found.stretches[place].append(_stretch(dict(row)))
     return found
 
 
 def _stretch(row: Row) -> Stretch:
-    values = {name: value for name, value in row.items() if name != "period_start"}
+    values = {
+        name: value for name, value in row.items() if name not in {"period_start", "known_at"}
+    }
     dial_dm3, standard_dm3 = values.pop("dial_dm3"), values.pop("standard_dm3")
     return Stretch(usage=usage_of(values), dial_dm3=dial_dm3, standard_dm3=standard_dm3)

@@ -1,7 +1,7 @@
 """What accounts, tariffs and bills look like on the wire of the API."""
 
 from datetime import date
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -290,6 +290,15 @@ class BillPath(AccountPath):
     """One bill of one account."""
 
     bill_no: BillNo
+
+
+class DocumentQuery(Wire):
+    """In which language and form a bill is wanted."""
+
+    language: Annotated[
+        Literal["kk", "ru", "en"], Field(description="Kazakh, Russian, English")
+    ] = "kk"
+    form: Literal["pdf", "html"] = "html"
 
 
 class TariffPath(Wire):

@@ -55,6 +55,10 @@ class Spool:
 
     def __exit__(self, *_error: object) -> None:
         """Close the file, which ends it."""
+        self.close()
+
+    def close(self) -> None:
+        """End the file, for those who hand it on and cannot use a ``with``."""
         self._file.close()
 
     def add(self, piece: bytes) -> None:

@@ -22,7 +22,7 @@ from pydantic import (
     Field,
 )
 
-from metering.io.blob import Blob
+from metering.io.blob import Blob, Spool
 
 # Nothing this system bills lies outside; the database has no partition there either.
 YEAR_FIRST: Final = 2000
@@ -172,6 +172,15 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """An answer that is a file, whole before its first byte is sent; the shell closes it."""
+
+    spool: Spool
+    media_type: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
     """What a route takes instead of JSON: a file, which is spooled and not held in memory.
 
@@ -307,7 +316,7 @@ def route(  # noqa: PLR0913 - a route is a row of a table; these are its columns
 
 
 def _answered(name: str, hint: object, repeat_status: int | None) -> type[BaseModel] | None:
-    if hint is Page:
+    if hint in {Page, Download}:
         return None
     if (get_origin(hint) is Answer) != (repeat_status is not None):
         raise RouteError(f"{name}: an Answer and a repeat_status belong together")

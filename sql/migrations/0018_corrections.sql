@@ -226,7 +226,7 @@ INSERT INTO ledger_account (code, side) VALUES
     ('refund_due', 'credit');
 CREATE INDEX transfer_credit ON transfer (account_id)
     WHERE credit_code = 'resident_credit' OR debit_code = 'resident_credit';
-CREATE INDEX transfer_refund ON transfer (posted_at, account_id)
+CREATE INDEX transfer_refund ON transfer (account_id)
     WHERE credit_code = 'refund_due' OR debit_code = 'refund_due';
 
 -- Where a bill was corrected, by the number of the bill it corrects.
@@ -254,6 +254,7 @@ CREATE TABLE bill_correction (
     FOREIGN KEY (account_id, rebill_no) REFERENCES bill,
     CONSTRAINT rebill_is_named CHECK ((outcome = 'rebill') = (rebill_no IS NOT NULL))
 );
+CREATE INDEX bill_correction_period ON bill_correction (period_start, account_id);
 
 -- What the next bill of an account carries for an earlier one, for each VAT rate apart. Taken onto a
 -- bill once (charge "adjustment"), or withdrawn when a new bill takes the place of the earlier one.

@@ -71,6 +71,10 @@ CREATE TABLE bench_usage AS SELECT * FROM usage ORDER BY meter_id, from_at;
 CREATE TABLE bench_bill AS SELECT * FROM bill ORDER BY account_id, bill_no;
 CREATE TABLE bench_bill_line AS SELECT * FROM bill_line ORDER BY account_id, bill_no, line_no;
 CREATE TABLE bench_transfer AS SELECT * FROM transfer ORDER BY account_id, transfer_id;
+CREATE INDEX ON bench_usage (meter_id);
+CREATE INDEX ON bench_bill (account_id);
+CREATE INDEX ON bench_bill_line (account_id);
+CREATE INDEX ON bench_transfer (account_id);
 ANALYZE bench_usage, bench_bill, bench_bill_line, bench_transfer;
 
 -- name: plain_usage(first, last)!

@@ -108,7 +108,7 @@ class TestBenchBilling:
         assert done.returncode == 0, done.stderr[-2000:]
         found = json.loads(done.stdout)
         assert (found["accounts"], found["rerun_inserted"], found["wrong"]) == (300, 0, 0)
-        assert found["bills_per_s"] == pytest.approx(300 / found["seconds"], rel=0.1)
+        assert found["bills_per_s"] == pytest.approx(300 / found["seconds"], rel=0.01)
         assert min(found["ratio_to_ceiling"], found["ratio_to_loop"]) > 0
         assert found["copy_1m_rows_s"] > 0
         assert 0 < found["rss_mb"] < 200

@@ -27,9 +27,15 @@ MAR_1 = "2026-03-01T00:00:00+05:00"
 
 
 async def run(
-    pool: asyncpg.Pool, period: Period = JANUARY, *, at: datetime = AT, chunk: int = 5000
+    pool: asyncpg.Pool,
+    period: Period = JANUARY,
+    *,
+    at: datetime = AT,
+    chunk: int = 5000,
+    sessions: int = 1,
 ) -> ReconcileCounts:
-    return await reconcile(store=BillingStore(pool), period=period, at=at, zone=ZONE, chunk=chunk)
+    store = BillingStore(pool, sessions=sessions)
+    return await reconcile(store=store, period=period, at=at, zone=ZONE, chunk=chunk)
 
 
 async def street(town: Town, homes: int) -> None:
@@ -144,6 +150,72 @@ class TestReconcile:
         assert [bill[3] for bill in bills] == nets
         assert [bill[4] for bill in bills] == [7_970, 15_941, 31_882, 39_852, 55_793, 63_764]
 
+    async def test_does_not_depend_on_the_sessions(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """Three hands on one pile: everything once, and the same as by one hand."""
+        town = Town(owner)
+        await street(town, 20)
+        alone = await run(pool)
+        books = await town.books()
+        await owner.execute("TRUNCATE usage, bill, bill_hold, usage_gap CASCADE")
+
+        counts = await run(pool, chunk=2, sessions=3)
+
+        assert counts == alone
+        assert await town.books() == books
+
+    async def test_works_on_chunks_side_by_side(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """While one session writes its chunk, the other has claimed the next and writes too."""
+        town = Town(owner)
+        await street(town, 4)
+        together = asyncio.Barrier(2)
+
+        class Meeting(BillingStore):
+            """Ends its first chunks only when both sessions have one."""
+
+            async def issue(self, run, claims):  # noqa: ANN001, ANN202
+                part = await super().issue(run, claims)
+                if part.last in {"AC-001", "AC-002"}:
+                    await together.wait()
+                return part
+
+        store = Meeting(pool, sessions=2)
+        counts = await reconcile(store=store, period=JANUARY, at=AT, zone=ZONE, chunk=1)
+
+        assert (counts.billed, counts.held) == (3, 1)
+
+    async def test_ends_all_its_sessions_when_one_fails(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """A session that went on alone would write after the run was reported as failed."""
+        town = Town(owner)
+        await street(town, 9)
+        begun, ended = asyncio.Event(), []
+
+        class Failing(BillingStore):
+            """One session fails while the other is in the middle of its chunk."""
+
+            async def issue(self, run, claims):  # noqa: ANN001, ANN202
+                if begun.is_set():
+                    raise ConnectionResetError
+                begun.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.append(True)
+                return await super().issue(run, claims)
+
+        with pytest.raises(ConnectionResetError):
+            await reconcile(
+                store=Failing(pool, sessions=2), period=JANUARY, at=AT, zone=ZONE, chunk=2
+            )
+
+        assert ended == [True]
+        assert (await town.books())["bill"] == []
+
     async def test_is_harmless_twice_at_the_same_time(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
     ) -> None:
@@ -151,7 +223,9 @@ class TestReconcile:
         town = Town(owner)
         await street(town, 40)
 
-        counts = await asyncio.gather(*(run(pool, chunk=size) for size in (3, 5, 7)))
+        counts = await asyncio.gather(
+            run(pool, chunk=3), run(pool, chunk=5, sessions=2), run(pool, chunk=7, sessions=2)
+        )
 
         assert sum(one.billed for one in counts) == 27
         assert sum(one.measured for one in counts) == 27
@@ -171,10 +245,10 @@ class TestReconcile:
         class Killed(BillingStore):
             """Dies in the middle of the second chunk of accounts."""
 
-            async def issue(self, run, *, after):  # noqa: ANN001, ANN202
-                if after:
+            async def issue(self, run, claims):  # noqa: ANN001, ANN202
+                if claims.last is not None:
                     raise ConnectionResetError
-                return await super().issue(run, after=after)
+                return await super().issue(run, claims)
 
         with pytest.raises(ConnectionResetError):
             await reconcile(store=Killed(pool), period=JANUARY, at=AT, zone=ZONE, chunk=2)

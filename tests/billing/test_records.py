@@ -7,6 +7,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
+from billing.bill import revision_of
 from billing.io.records import BillUnknownError, Records
 from billing.io.store import BillingStore
 from billing.period import Period
@@ -176,6 +177,35 @@ class TestRecord:
 
         assert await Records(pool=pool, zone=ZONE).record("AC-1", "2026-01") == JANUARY
 
+    async def test_says_the_gas_as_it_was_measured_by_then(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """Measured anew after the bill: its record stays, that of a later bill has the new."""
+        await settle(pool, owner, "1")
+        await owner.execute(
+            "INSERT INTO usage_revision"
+            " SELECT meter_id, from_at, 2, to_at, period_start, installed_at, account_id,"
+            " supply_point_id, opening_register_dm3, 0, opening_read_at, 70000, 0, closing_read_at,"
+            " 69000, 'read', 'estimated', NULL, 'reading', $1 FROM usage"
+            " WHERE period_start = '2026-01-01'",
+            datetime(2026, 2, 3, tzinfo=UTC),
+        )
+        await owner.execute(
+            "INSERT INTO bill VALUES ('AC-1', '2026-01-3', '2026-01-01', '2026-02-01', 3,"
+            " 0, 0, 0, 0, 'KZT', '2026-02-04Z', '2026-02-25', 'rebill', '2026-01')"
+        )
+        records = Records(pool=pool, zone=ZONE)
+
+        assert await records.record("AC-1", "2026-01") == JANUARY
+        (usage,) = (await records.record("AC-1", "2026-01-3"))["usages"]
+        assert usage["closing"] == {
+            "read_at": "2026-01-31T19:00:00+00:00",
+            "register_dm3": 70_000,
+            "turns": 0,
+            "quality": "estimated",
+        }
+        assert usage["volume_dm3"] == 69_000
+
     async def test_names_terms_prices_and_bands_of_the_period(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
     ) -> None:
@@ -273,3 +303,14 @@ class TestCanonical:
         """0.1 has no exact value in most programs; a whole number has in all."""
         with pytest.raises(ValueError, match="whole numbers"):
             canonical({"x": value})
+
+
+class TestRevision:
+    """The number of a bill ..."""
+
+    @pytest.mark.parametrize(
+        ("number", "revision"), [("2026-01", 1), ("2026-01-2", 2), ("2026-12-117", 117)]
+    )
+    def test_names_the_revision_of_its_month(self, number: str, revision: int) -> None:
+        """Nothing after the month is the first."""
+        assert revision_of(number) == revision

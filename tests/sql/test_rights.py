@@ -37,10 +37,15 @@ FACTS = [
     "stay_place",
     "voucher",
     "voucher_revocation",
-    "outsorting",
-    "bill_release",
+    "base_rate",
+    "moratorium",
     "bill_dispute",
     "bill_dispute_end",
+    "account_closing",
+    "outsorting",
+    "bill_release",
+    "month_question",
+    "month_answer",
 ]
 
 
@@ -97,6 +102,11 @@ class TestRights:
             ("stay_place", "place"),
             ("voucher", "amount_minor"),
             ("voucher_revocation", "because"),
+            ("base_rate", "rate_bp"),
+            ("moratorium", "active"),
+            ("bill_dispute", "from_day"),
+            ("bill_dispute_end", "to_day"),
+            ("account_closing", "last_day"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

@@ -18,6 +18,8 @@ REFERENCE = {
     "coefficient_table",
     "zone_figures",
     "calorific_value",
+    "base_rate",
+    "moratorium",
     "outsorting",
 }
 LOCAL = {
@@ -30,6 +32,7 @@ LOCAL = {
     "schema_migrations",
     "upload",
     "upload_row",
+    "name_export",
 }
 GROUPS = {
     "meter_id": {
@@ -69,8 +72,8 @@ GROUPS = {
         "bill_charge",
         "bill_hold",
         "bill_release",
-        "bill_dispute",
-        "bill_dispute_end",
+        "month_question",
+        "month_answer",
         "mandate",
         "debit",
         "debit_step",
@@ -81,6 +84,9 @@ GROUPS = {
         "adjustment_taken",
         "voucher",
         "voucher_revocation",
+        "bill_dispute",
+        "bill_dispute_end",
+        "account_closing",
     },
     "sender": {"refused_telegram"},
 }
