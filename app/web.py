@@ -171,9 +171,16 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         ),
         PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
-        CorrectionApi(pool=deps.pool),
         HoldApi(holds=Holds(pool=deps.pool)),
-        *_of_meters(deps, accounts, gaps),
+        CorrectionApi(pool=deps.pool),
+        MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
+        DeviceApi(devices=Devices(pool=deps.pool)),
+        SourceApi(book=SourceBook(pool=deps.pool)),
+        CustodyApi(custody=Custody(pool=deps.pool)),
+        FirmwareApi(firmwares=Firmwares(pool=deps.pool)),
+        DeskApi(desk=Desk(pool=deps.pool, gaps=gaps), later_words=LaterWords(pool=deps.pool)),
+        GapApi(gaps=gaps),
+        UploadApi(uploads=Uploads(pool=deps.pool)),
         RuleApi(rules=Rules(deps.pool), findings=FindingDesk(pool=deps.pool), calendar=calendar),
         UseApi(
             uses=Uses(pool=deps.pool, midnight=calendar.midnight),
@@ -192,20 +199,6 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
     bounds = tuple(bound for api in apis for bound in routes_of(api))
     document.update(openapi.document(bounds, ERRORS, _version()))
     return bounds
-
-
-def _of_meters(deps: WebDeps, accounts: AccountStore, gaps: Gaps) -> tuple[object, ...]:
-    """Return the routes of meters, of what they say, and of the desk that looks after them."""
-    return (
-        MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
-        DeviceApi(devices=Devices(pool=deps.pool)),
-        SourceApi(book=SourceBook(pool=deps.pool)),
-        CustodyApi(custody=Custody(pool=deps.pool)),
-        FirmwareApi(firmwares=Firmwares(pool=deps.pool)),
-        DeskApi(desk=Desk(pool=deps.pool, gaps=gaps), later_words=LaterWords(pool=deps.pool)),
-        GapApi(gaps=gaps),
-        UploadApi(uploads=Uploads(pool=deps.pool)),
-    )
 
 
 def build_app(deps: WebDeps) -> web.Application:

@@ -44,8 +44,8 @@ FACTS = [
     "account_closing",
     "outsorting",
     "bill_release",
-    "month_dispute",
-    "month_dispute_end",
+    "month_question",
+    "month_answer",
 ]
 
 
