@@ -20,6 +20,8 @@ REFERENCE = {
     "calorific_value",
     "base_rate",
     "moratorium",
+    "price_proposal",
+    "price_decision",
     "outsorting",
 }
 LOCAL = {
