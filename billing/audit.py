@@ -21,11 +21,15 @@ import structlog
 
 from billing.bank import Payment
 from billing.debit import Debit, account_of
+from billing.penalty import PenaltyBook
 from billing.period import Period
 from billing.proof import Facts, Finding, Kind, Priced, check_usage
 from billing.proof_bill import check_bill_transfers, check_bills, check_months
+from billing.proof_carry import check_carried
 from billing.proof_correction import check_corrections
 from billing.proof_debit import TAKEN_BY_BANK, check_debits, check_payment, collected_minor
+from billing.proof_move import check_closing
+from billing.proof_penalty import check_penalties
 from billing.proof_voucher import check_vouchers
 from billing.tariff import Tariff, VatRate, price_intervals
 
@@ -73,6 +77,9 @@ class AuditStore(Protocol):
 
     async def vat_rates(self) -> tuple[VatRate, ...]:
         """Return the VAT rates."""
+
+    async def penalty_book(self) -> PenaltyBook:
+        """Return all that was ever entered about penalties."""
 
     async def facts(self, *, after: str, limit: int) -> FactsPage:
         """Return the next accounts after one, with all that is stored about them."""
@@ -173,6 +180,7 @@ async def audit(
 
 async def _check_accounts(store: AuditStore, notes: _Notes, *, at: datetime, zone: str) -> None:
     tariffs, vat_rates = await store.tariffs(), await store.vat_rates()
+    book = await store.penalty_book()
     priced: dict[date, Priced] = {}
     after = ""
     while True:
@@ -186,7 +194,7 @@ async def _check_accounts(store: AuditStore, notes: _Notes, *, at: datetime, zon
                         zone=zone,
                         prices=price_intervals(tariffs, vat_rates, period, zone),
                     )
-            notes.add(_check_account(facts, priced, at=at, zone=zone))
+            notes.add(_check_account(facts, priced, book, at=at, zone=zone))
             notes.ours_minor.update(collected_minor(facts))
             _count(notes.seen, facts)
         if page.last is None:
@@ -195,7 +203,12 @@ async def _check_accounts(store: AuditStore, notes: _Notes, *, at: datetime, zon
 
 
 def _check_account(
-    facts: Facts, priced: Mapping[date, Priced], *, at: datetime, zone: str
+    facts: Facts,
+    priced: Mapping[date, Priced],
+    book: PenaltyBook,
+    *,
+    at: datetime,
+    zone: str,
 ) -> Iterator[Finding]:
     yield from check_usage(facts)
     yield from check_bills(facts, priced, zone=zone)
@@ -204,6 +217,9 @@ def _check_account(
     yield from check_bill_transfers(facts)
     yield from check_debits(facts, zone=zone)
     yield from check_vouchers(facts, zone=zone)
+    yield from check_carried(facts)
+    yield from check_closing(facts, zone=zone)
+    yield from check_penalties(facts, book, zone=zone)
 
 
 def _count(seen: Counter[str], facts: Facts) -> None:

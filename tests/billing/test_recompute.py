@@ -14,9 +14,8 @@ social, until the 15th, three from the 16th on; VAT of 12 % until the 20th, then
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
-from datetime import date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,10 @@ from hypothesis import strategies as st
 
 from billing.recompute import Answer, RecordError, check, loads, read
 from billing.recompute.derive import rounded
+from tests.billing.claims import Json, Place, claims, leaves, put
 
 FOLDER = Path(__file__).parents[1] / "vectors" / "records"
 EVERYTHING = json.loads((FOLDER / "everything_at_once.json").read_text())
-
-Json = dict[str, Any]
-Place = tuple[str | int, ...]
 
 
 def everything() -> Json:
@@ -47,46 +44,7 @@ def sentences(record: Json) -> list[str]:
     return [difference.sentence() for difference in answer(record).differences]
 
 
-def leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
-    if isinstance(value, dict):
-        for name, part in value.items():
-            yield from leaves(part, (*place, name))
-    elif isinstance(value, list):
-        for number, part in enumerate(value):
-            yield from leaves(part, (*place, number))
-    else:
-        yield place, value
-
-
-def put(record: Json, place: Place, value: Any) -> Json:
-    changed: Any = record
-    for step in place[:-1]:
-        changed = changed[step]
-    changed[place[-1]] = value
-    return record
-
-
-def moved(value: Any) -> list[Any]:
-    """Return values that are off by as little as possible."""
-    if isinstance(value, bool):
-        return [not value]
-    if isinstance(value, int):
-        return [value + 1, value - 1]
-    if value is None:
-        return [1]
-    if "T" in value:
-        return [(datetime.fromisoformat(value) + timedelta(seconds=1)).isoformat()]
-    if value[:2] == "20":
-        return [(date.fromisoformat(value) + timedelta(days=1)).isoformat()]
-    return [{"read": "estimated", "estimated": "read"}.get(value, value + "1")]
-
-
-CLAIMS = [
-    (place, wrong)
-    for name in ("lines", "charges", "totals")
-    for place, value in leaves(EVERYTHING[name], (name,))
-    for wrong in moved(value)
-]
+CLAIMS = claims(EVERYTHING)
 
 
 class TestBill:
@@ -244,12 +202,7 @@ def cancellation() -> Json:
     return record
 
 
-TURNED_CLAIMS = [
-    (place, wrong)
-    for name in ("lines", "charges", "totals")
-    for place, value in leaves(cancellation()[name], (name,))
-    for wrong in moved(value)
-]
+TURNED_CLAIMS = claims(cancellation())
 
 
 class TestCancellation:
