@@ -223,7 +223,7 @@ problem AS MATERIALIZED (
         SELECT p.account_id, p.meter_id, p.stretch_from_at, 'disputed'
         FROM part p
         WHERE EXISTS (
-            SELECT FROM open_dispute d
+            SELECT FROM open_question d
             WHERE d.account_id = p.account_id AND d.period_start = :period_start::date
         )
     ) AS p

@@ -42,10 +42,12 @@ FACTS = [
     "bill_dispute",
     "bill_dispute_end",
     "account_closing",
+    "price_proposal",
+    "price_decision",
     "outsorting",
     "bill_release",
-    "month_dispute",
-    "month_dispute_end",
+    "month_question",
+    "month_answer",
 ]
 
 
@@ -107,6 +109,8 @@ class TestRights:
             ("bill_dispute", "from_day"),
             ("bill_dispute_end", "to_day"),
             ("account_closing", "last_day"),
+            ("price_proposal", "content"),
+            ("price_decision", "outcome"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

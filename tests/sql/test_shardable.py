@@ -20,6 +20,8 @@ REFERENCE = {
     "calorific_value",
     "base_rate",
     "moratorium",
+    "price_proposal",
+    "price_decision",
     "outsorting",
 }
 LOCAL = {
@@ -72,8 +74,8 @@ GROUPS = {
         "bill_charge",
         "bill_hold",
         "bill_release",
-        "bill_dispute",
-        "bill_dispute_end",
+        "month_question",
+        "month_answer",
         "mandate",
         "debit",
         "debit_step",
@@ -84,8 +86,6 @@ GROUPS = {
         "adjustment_taken",
         "voucher",
         "voucher_revocation",
-        "month_dispute",
-        "month_dispute_end",
         "account_closing",
     },
     "sender": {"refused_telegram"},
