@@ -26,7 +26,9 @@ from billing.proof import Facts, Finding, Kind, Priced, check_usage
 from billing.proof_bill import check_bill_transfers, check_bills, check_months
 from billing.proof_correction import check_corrections
 from billing.proof_debit import TAKEN_BY_BANK, check_debits, check_payment, collected_minor
+from billing.proof_record import check_records
 from billing.proof_voucher import check_vouchers
+from billing.record import Prices
 from billing.tariff import Tariff, VatRate, price_intervals
 
 # Ten years of monthly bills of so many accounts are read at once: some 30 000 lines.
@@ -173,6 +175,7 @@ async def audit(
 
 async def _check_accounts(store: AuditStore, notes: _Notes, *, at: datetime, zone: str) -> None:
     tariffs, vat_rates = await store.tariffs(), await store.vat_rates()
+    prices = Prices(tariffs=tariffs, vat_rates=vat_rates, proposers={})
     priced: dict[date, Priced] = {}
     after = ""
     while True:
@@ -186,7 +189,7 @@ async def _check_accounts(store: AuditStore, notes: _Notes, *, at: datetime, zon
                         zone=zone,
                         prices=price_intervals(tariffs, vat_rates, period, zone),
                     )
-            notes.add(_check_account(facts, priced, at=at, zone=zone))
+            notes.add(_check_account(facts, priced, prices, at=at, zone=zone))
             notes.ours_minor.update(collected_minor(facts))
             _count(notes.seen, facts)
         if page.last is None:
@@ -195,11 +198,15 @@ async def _check_accounts(store: AuditStore, notes: _Notes, *, at: datetime, zon
 
 
 def _check_account(
-    facts: Facts, priced: Mapping[date, Priced], *, at: datetime, zone: str
+    facts: Facts, priced: Mapping[date, Priced], prices: Prices, *, at: datetime, zone: str
 ) -> Iterator[Finding]:
-    yield from check_usage(facts)
-    yield from check_bills(facts, priced, zone=zone)
-    yield from check_corrections(facts, priced)
+    found = [
+        *check_usage(facts),
+        *check_bills(facts, priced, zone=zone),
+        *check_corrections(facts, priced),
+    ]
+    # What has been found already would be found again, in other words.
+    yield from found or check_records(facts, prices, zone=zone)
     yield from check_months(facts, zone=zone, at=at)
     yield from check_bill_transfers(facts)
     yield from check_debits(facts, zone=zone)
