@@ -23,10 +23,12 @@ from app import (
     logs,
     meter_cli,
     month_cli,
+    penalty_cli,
     recompute_cli,
     rules_cli,
     source_cli,
     standard_cli,
+    tariff_cli,
     tokens,
     upload_cli,
     verbs,
@@ -68,11 +70,14 @@ GROUPS: Final = {
     "meter": meter_cli.meter,
     "source": source_cli.source,
     "upload": upload_cli.upload,
+    "tariff": tariff_cli.tariff,
     "rules": rules_cli.rules,
     "standard": standard_cli.standard,
     "bill": bill_cli.bill,
     "account": account_cli.account,
     "export": export_cli.export,
+    "penalty": penalty_cli.penalty,
+    "month": month_cli.month,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

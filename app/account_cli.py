@@ -10,8 +10,21 @@ import typer
 from app import command
 from app.command import Json, State
 from app.meter_work import NAME_MAX, REASON_MAX, Because, By, written
-from app.wiring import House
+from app.wiring import House, billing_store
 from billing.io.accounts import AccountUnknownError
+from billing.io.final import AccountOpenError, FinalBills
+from billing.io.moves import (
+    ClosingDiffersError,
+    DialTurnedError,
+    GasUnclaimedError,
+    MoveDayError,
+    MoveIn,
+    MoveOut,
+    Moves,
+    NoRegisterError,
+    NotAtAccountError,
+    StillOccupiedError,
+)
 from billing.io.vouchers import (
     Grant,
     NewVoucher,
@@ -24,12 +37,33 @@ from billing.io.vouchers import (
 )
 from billing.io.wire_vouchers import NewVoucherSaid
 from billing.period import Calendar
+from metering.io.api import AccountClosedError, SupplyPointUnknownError
+from metering.io.registry import (
+    AlreadyMeasuredError,
+    ClosingImplausibleError,
+    NotInstalledError,
+    RemovalOutOfOrderError,
+)
 
 AccountName = Annotated[str, typer.Argument(help="The account's id, such as A-000123.")]
 
 # What was asked wrongly, and is the asker's to mend.
 _MISTAKES: Final = (
+    AccountClosedError,
+    AccountOpenError,
     AccountUnknownError,
+    AlreadyMeasuredError,
+    ClosingDiffersError,
+    ClosingImplausibleError,
+    DialTurnedError,
+    GasUnclaimedError,
+    MoveDayError,
+    NoRegisterError,
+    NotAtAccountError,
+    NotInstalledError,
+    RemovalOutOfOrderError,
+    StillOccupiedError,
+    SupplyPointUnknownError,
     VoucherDiffersError,
     VoucherRevokedError,
     VoucherSpentError,
@@ -122,6 +156,119 @@ def revoke_voucher(  # noqa: PLR0913 - options
         return {"voucher_no": voucher_no, **_shown(grant), "new": fresh}
 
     do(work, state=state, as_json=as_json)
+
+
+@account.command("move-out")
+def move_out(  # noqa: PLR0913 - options
+    account_id: AccountName,
+    *,
+    last_day: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="The last local day of supply.")
+    ],
+    register: Annotated[
+        list[str] | None,
+        typer.Option(help="What a meter showed where nobody trusts a reading: AQ-000123=12345."),
+    ] = None,
+    because: Because,
+    by: By,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """End an account with a day that is over; its meters can go on for the next one."""
+
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        closing, fresh = await _moves(house).move_out(
+            MoveOut(
+                account_id=account_id,
+                last_day=last_day.date(),
+                registers_dm3=dict(_register(one) for one in register or ()),
+                because=written(because, REASON_MAX),
+            ),
+            said_by=written(by, NAME_MAX),
+            at=house.clock.now(),
+        )
+        return {
+            "last_day": closing.last_day.isoformat(),
+            "registers_dm3": {one.meter_id: one.register_dm3 for one in closing.registers},
+            "new": fresh,
+        }
+
+    do(work, state=state, as_json=as_json)
+
+
+@account.command("move-in")
+def move_in(  # noqa: PLR0913 - options
+    account_id: AccountName,
+    *,
+    meter_id: Annotated[str, typer.Option("--meter", help="The meter that goes on.")],
+    supply_point_id: Annotated[str, typer.Option("--supply-point", help="Where it hangs.")],
+    from_day: Annotated[
+        datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day of supply.")
+    ],
+    register_dm3: Annotated[
+        int | None, typer.Option(help="What it shows on that day, if somebody looked.")
+    ] = None,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Let a meter go on for an account, from the register with which the last one ended."""
+
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        stay, fresh = await _moves(house).move_in(
+            MoveIn(
+                account_id=account_id,
+                supply_point_id=supply_point_id,
+                meter_id=meter_id,
+                from_day=from_day.date(),
+                register_dm3=register_dm3,
+            ),
+            at=house.clock.now(),
+        )
+        return {
+            "installed_at": stay.installed_at.isoformat(),
+            "opening_dm3": stay.opening_dm3,
+            "new": fresh,
+        }
+
+    do(work, state=state, as_json=as_json)
+
+
+@account.command("final-bill")
+def final_bill(account_id: AccountName, *, state: State = None, as_json: Json = False) -> None:
+    """Bill the month in which an account ended, without waiting for the month's end."""
+
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        finals = FinalBills(
+            pool=house.pool,
+            store=billing_store(house.pool, house.settings),
+            zone=house.settings.zone,
+        )
+        final = await finals.issue(account_id, at=house.clock.now())
+        return {
+            "bill_no": final.bill_no,
+            "state": final.state.value,
+            "total_minor": final.bill.total_minor if final.bill else None,
+            "reason": final.reason.value if final.reason else None,
+            "meter_id": final.meter_id,
+        }
+
+    do(work, state=state, as_json=as_json)
+
+
+def _register(text: str) -> tuple[str, int]:
+    """Read what a meter showed.
+
+    Raises:
+        ValueError: it is not written like AQ-000123=12345.
+    """
+    meter_id, sign, register_dm3 = text.partition("=")
+    if not (meter_id and sign and register_dm3.isdecimal() and register_dm3.isascii()):
+        raise ValueError("a register is written like AQ-000123=12345")
+    return meter_id, int(register_dm3)
+
+
+def _moves(house: House) -> Moves:
+    return Moves(pool=house.pool, calendar=Calendar(zone=house.settings.zone))
 
 
 def _vouchers(house: House) -> Vouchers:

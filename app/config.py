@@ -10,6 +10,7 @@ import os
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -18,10 +19,14 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from billing.chart import Chart
+from billing.money import BASIS_POINTS
 from billing.payee import Payee, PayeeError, compact
+from billing.policy import BillPolicy
 
 PREFIX: Final = "AQKOL_"
 MASK: Final = "****"
+
+MINIMUM_BILL: Final = r"^([A-Z]{3}:[0-9]{1,12}(,[A-Z]{3}:[0-9]{1,12})*)?$"
 
 BankScheme = Literal["kz_direct", "sepa_core"]
 LogFormat = Literal["auto", "json", "console"]
@@ -79,6 +84,12 @@ class Settings(BaseSettings):
     back_billing_months: int = Field(default=0, ge=0, le=36)
     # What becomes of money paid beyond all bills: used on the next ones, or to be sent back.
     credit: Literal["carry", "refund"] = "carry"
+    # What paying late costs: K of the published formula; unset: nothing.
+    penalty_factor: Decimal | None = Field(default=None, gt=0, le=10, decimal_places=4)
+    # From which amount on, in minor units by currency, a bill is asked for ("KZT:50000").
+    minimum_bill: str = Field(
+        default="", pattern=r"^([A-Z]{3}:[0-9]{1,12}(,[A-Z]{3}:[0-9]{1,12})*)?$"
+    )
     # The folder of the embedded servers.
     state: Path = Path(".aqkol")
     log_format: LogFormat = "auto"
@@ -180,6 +191,17 @@ class Settings(BaseSettings):
                 f"{value!r} is not the name of a time zone, such as Asia/Almaty"
             ) from error
         return value
+
+    @property
+    def bill_policy(self) -> BillPolicy:
+        """What the town decides about its bills besides prices."""
+        pairs = [pair.split(":") for pair in self.minimum_bill.split(",") if pair]
+        return BillPolicy(
+            penalty_factor_bp=None
+            if self.penalty_factor is None
+            else int(self.penalty_factor * BASIS_POINTS),
+            minimums_minor={currency: int(minor) for currency, minor in pairs},
+        )
 
     @property
     def brokers(self) -> tuple[str, ...]:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from app import problems
+from app.account_errors import ACCOUNT_ERRORS
 from app.problems import ProblemType, problem_type
 from app.public import NotReadyError
+from app.run_errors import RUN_ERRORS
 from billing.bank import BankError, BankSilentError
 from billing.enrol import MandateEndedError, NoSuchMandateError
 from billing.export import BadDaysError, BadInstantError
@@ -16,15 +18,17 @@ from billing.io.accounts import (
 )
 from billing.io.api_debits import NoBankError
 from billing.io.api_exports import ExportTooLargeError
-from billing.io.records import BillUnknownError
-from billing.io.vouchers import (
-    VoucherDiffersError,
-    VoucherRevokedError,
-    VoucherSpentError,
-    VoucherUnknownError,
-    VoucherUnusableError,
-)
 from billing.link import MandateExistsError, NoSuchAccountError
+from billing.proposal import (
+    PriceDayPastError,
+    PriceDecidedError,
+    PriceProposalUnknownError,
+    SecondPersonError,
+    TariffCurrencyError,
+    TariffGapError,
+    VatBilledError,
+    VatKnownError,
+)
 from billing.reconcile import PeriodNotOverError
 from billing.settlement import NotReconciledError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
@@ -91,7 +95,6 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     AccountUnknownError: problems.NOT_FOUND,
     NoSuchAccountError: problems.NOT_FOUND,
     NoSuchMandateError: problems.NOT_FOUND,
-    BillUnknownError: problems.NOT_FOUND,
     MeterDiffersError: problem_type(409, "meter-differs", "This meter is registered differently"),
     MeterKnownError: problem_type(409, "meter-known", "A meter with this id is registered"),
     KeyKnownError: problem_type(409, "key-known", "A meter has, or had, this key"),
@@ -190,6 +193,26 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     TariffBilledError: problem_type(
         409, "tariff-billed", "Days after that one have been billed with this price"
     ),
+    TariffGapError: problem_type(
+        409, "tariff-gap", "Days between two prices of the tariff would have none"
+    ),
+    TariffCurrencyError: problem_type(
+        409, "tariff-currency", "The tariff has prices in another currency"
+    ),
+    PriceDayPastError: problem_type(
+        422, "price-day-past", "A price changes on a local day after today"
+    ),
+    VatKnownError: problem_type(409, "vat-known", "A rate of VAT begins on that day already"),
+    VatBilledError: problem_type(
+        409, "vat-billed", "Days after that one have been billed with the VAT before"
+    ),
+    PriceProposalUnknownError: problems.NOT_FOUND,
+    PriceDecidedError: problem_type(
+        409, "proposal-decided", "The proposal was decided already, otherwise or by somebody else"
+    ),
+    SecondPersonError: problem_type(
+        409, "second-person", "Who proposes a price does not approve it"
+    ),
     PeriodNotOverError: problem_type(409, "period-not-over", "The month is not over yet"),
     WindowNotOverError: problem_type(409, "period-not-over", "The month is not over yet"),
     MandateExistsError: problem_type(
@@ -211,17 +234,7 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NoSuchTariffError: problem_type(
         422, "tariff-unknown", "No price of this tariff exists in this currency"
     ),
-    VoucherUnknownError: problems.NOT_FOUND,
-    VoucherDiffersError: problem_type(
-        409, "voucher-differs", "This document was entered already, with other words"
-    ),
-    VoucherRevokedError: problem_type(
-        409, "voucher-revoked", "The voucher was revoked already, for another reason"
-    ),
-    VoucherSpentError: problem_type(409, "voucher-spent", "Nothing of the voucher is left"),
-    VoucherUnusableError: problem_type(
-        422, "voucher-unusable", "The voucher has expired or is in another currency"
-    ),
+    **ACCOUNT_ERRORS,
     UploadUnknownError: problems.NOT_FOUND,
     UploadOvertakenError: problem_type(
         409, "upload-overtaken", "Somebody else is sending the same file"
@@ -246,4 +259,5 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     BankError: problem_type(502, "bank-trouble", "The bank does not do what we asked for"),
     NoBankError: problem_type(503, "no-bank", "This installation talks to no bank"),
     NotReadyError: problems.UNAVAILABLE,
+    **RUN_ERRORS,
 }

@@ -144,7 +144,7 @@ async def validate_due(house: House, at: datetime) -> dict[str, Any]:
 async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str, Any]:
     """Do one round of collecting and return its counts."""
     counts = await collect(
-        store=Debits(house.pool),
+        store=Debits(house.pool, house.settings.bill_policy),
         bank=client,
         at=at,
         zone=house.settings.zone,

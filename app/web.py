@@ -30,10 +30,19 @@ from billing.io.api_bills import DocumentApi
 from billing.io.api_corrections import CorrectionApi
 from billing.io.api_debits import DebitApi
 from billing.io.api_exports import ExportApi
+from billing.io.api_holds import HoldApi
+from billing.io.api_moves import MoveApi
+from billing.io.api_penalties import PenaltyApi
+from billing.io.api_prices import PriceApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
 from billing.io.exports import Exports
+from billing.io.final import FinalBills
+from billing.io.holds import Holds
+from billing.io.moves import Moves
 from billing.io.papers import Papers
+from billing.io.penalty_desk import PenaltyDesk
+from billing.io.proposals import PriceDesk
 from billing.io.records import Records
 from billing.io.store import BillingStore
 from billing.io.views import Views
@@ -43,6 +52,7 @@ from billing.io.vouchers import (
 from billing.link import LinkBank
 from billing.payee import Payee
 from billing.period import Calendar, Period
+from billing.policy import NO_POLICY, BillPolicy
 from metering.io.api import MeteringApi
 from metering.io.api_custody import CustodyApi
 from metering.io.api_desk import DeskApi
@@ -87,8 +97,8 @@ class WebDeps:
 
     ``checks`` say whether what we depend on is there (/readyz); ``bank`` is None where no debits
     are sent; ``public_url`` is how the world calls this server, without a slash at its end;
-    ``wanted`` is what the town wants to know of a volume; ``payee`` is whom bills are paid to;
-    ``chart`` is how the accountants call our accounts.
+    ``wanted`` is what the town wants to know of a volume, ``policy`` what it decides about bills;
+    ``payee`` is whom bills are paid to; ``chart`` is how the accountants call our accounts.
     """
 
     pool: asyncpg.Pool
@@ -100,6 +110,7 @@ class WebDeps:
     checks: Mapping[str, Check]
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     wanted: Wanted = field(default_factory=Wanted)
+    policy: BillPolicy = NO_POLICY
     payee: Payee | None = None
     chart: Chart = field(default_factory=Chart.own)
 
@@ -127,15 +138,11 @@ class _TokenDesk:
         return await revoke_account_tokens(self.pool, account_id, at)
 
 
-def routes(deps: WebDeps) -> tuple[Bound, ...]:
-    """Return every route of the service, bound to what it works with."""
-    accounts = AccountStore(pool=deps.pool)
-    calendar = Calendar(zone=deps.zone)
-    conversions = Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted)
-    store = BillingStore(deps.pool, conversions=conversions)
-    gaps = Gaps(pool=deps.pool, calendar=calendar)
-    document: dict[str, Any] = {}
-    apis = (
+def _billing(
+    deps: WebDeps, *, accounts: AccountStore, store: BillingStore, calendar: Calendar
+) -> tuple[object, ...]:
+    """Return what answers about money."""
+    return (
         AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
         DocumentApi(
             records=Records(pool=deps.pool, zone=deps.zone),
@@ -156,8 +163,28 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         ExportApi(
             exports=Exports(pool=deps.pool), zone=deps.zone, payee=deps.payee, chart=deps.chart
         ),
+        MoveApi(
+            moves=Moves(pool=deps.pool, calendar=calendar),
+            finals=FinalBills(pool=deps.pool, store=store, zone=deps.zone),
+        ),
+        PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
+        PriceApi(store=store, desk=PriceDesk(pool=deps.pool, calendar=calendar)),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
+        HoldApi(holds=Holds(pool=deps.pool)),
         CorrectionApi(pool=deps.pool),
+    )
+
+
+def routes(deps: WebDeps) -> tuple[Bound, ...]:
+    """Return every route of the service, bound to what it works with."""
+    accounts = AccountStore(pool=deps.pool)
+    calendar = Calendar(zone=deps.zone)
+    conversions = Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted)
+    store = BillingStore(deps.pool, deps.policy, conversions=conversions)
+    gaps = Gaps(pool=deps.pool, calendar=calendar)
+    document: dict[str, Any] = {}
+    apis = (
+        *_billing(deps, accounts=accounts, store=store, calendar=calendar),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         SourceApi(book=SourceBook(pool=deps.pool)),

@@ -234,6 +234,7 @@ async def served(house: House, client: BankClient | None) -> AsyncIterator[str]:
         bank_scheme=settings.bank_scheme,
         checks=house.checks,
         wanted=wanted(settings),
+        policy=settings.bill_policy,
         payee=settings.payee,
         chart=settings.chart_of_accounts,
     )
@@ -253,7 +254,9 @@ def billing_store(pool: asyncpg.Pool, settings: Settings) -> BillingStore:
     conversions = Conversions(
         pool=pool, calendar=Calendar(zone=settings.zone), wanted=wanted(settings)
     )
-    return BillingStore(pool, conversions=conversions, sessions=settings.billing_sessions)
+    return BillingStore(
+        pool, settings.bill_policy, conversions=conversions, sessions=settings.billing_sessions
+    )
 
 
 def wanted(settings: Settings) -> Wanted:

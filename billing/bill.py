@@ -6,7 +6,7 @@ printed adds up.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -23,17 +23,24 @@ class HoldReason(StrEnum):
     NO_ENERGY = "no_energy"
     NOT_MEASURED = "not_measured"
     HELD_FINDING = "held_finding"
+    ANOMALOUS = "anomalous"
+    DISPUTED = "disputed"
+    ESTIMATED_BEYOND_CAP = "estimated_beyond_cap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A bill that could not be issued, the meter that is to blame, and since when we know."""
+    """A bill that could not be issued, the meter that is to blame, and since when we know.
+
+    ``detail`` are the figures a person must see to decide, by name.
+    """
 
     account_id: str
     period_start: date
     reason: HoldReason
     meter_id: str
     noted_at: datetime
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Quality(StrEnum):
@@ -57,6 +64,7 @@ class ChargeKind(StrEnum):
     STANDING = "standing"
     DISCOUNT = "discount"
     ADJUSTMENT = "adjustment"
+    PENALTY = "penalty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +105,8 @@ class Line:
 class Charge:
     """What a bill asks for besides gas on the days [from_day, to_day); a discount is negative.
 
-    ``quantity`` counts days of a standing charge, or the dm3 (Wh) of line ``line_no`` that a
-    discount is for. ``detail`` says what a kind needs besides.
+    ``quantity`` counts days of a standing charge or of a penalty, or the dm3 (Wh) of line
+    ``line_no`` that a discount is for. ``detail`` says what a kind needs besides.
     """
 
     charge_no: int
@@ -135,6 +143,11 @@ class Bill:
     charges: tuple[Charge, ...] = ()
     kind: BillKind = BillKind.BILL
     corrects_bill_no: str | None = None
+
+    @property
+    def penalty_minor(self) -> int:
+        """Return what it asks for because earlier bills were paid late, in minor units."""
+        return sum(one.net_minor for one in self.charges if one.kind is ChargeKind.PENALTY)
 
 
 def bill_no(period: Period, revision: int) -> str:

@@ -4,6 +4,7 @@
     record    the day has come: ask every guard again, freeze the order, book it as pending
     send      give the frozen order to the bank, under its key      (billing/send.py)
     follow    read what the bank says has happened                  (billing/follow.py)
+    retire    end the mandates of accounts that have ended and owe nothing   (billing/retire.py)
     withdraw  tell the bank what residents have paused or cancelled  (billing/withdraw.py)
     reread    look again at what has been silent for a day          (billing/follow.py)
 
@@ -29,6 +30,7 @@ from billing.debit import (
     frozen_body,
     moved,
 )
+from billing.enrol import EnrolDesk
 from billing.follow import FollowCounts, follow, reread
 from billing.mandate import Allowed, Held, Mandate, Permission, Refused, may_debit
 from billing.news import NewsDesk
@@ -42,6 +44,7 @@ from billing.notice import (
     may_try_again,
 )
 from billing.period import Period, local_day
+from billing.retire import RetireStore, retire
 from billing.send import SendBank, SendCounts, SendDesk, SendStore, send
 from billing.withdraw import WithdrawBank, WithdrawStore, withdraw
 
@@ -62,6 +65,9 @@ class CollectDesk(Protocol):
 
     async def owed_minor(self, account_id: str, bill_no: str) -> int:
         """Return what a bill still owes."""
+
+    async def disputed(self, account_id: str, bill_no: str) -> bool:
+        """Say whether a bill is in dispute."""
 
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: frozenset[State], start: date, end: date
@@ -100,11 +106,11 @@ class BatchStore(Protocol):
         """Return noticed debits whose day to be recorded has come."""
 
 
-class WholeDesk(CollectDesk, SendDesk, NewsDesk, Protocol):
+class WholeDesk(CollectDesk, SendDesk, NewsDesk, EnrolDesk, Protocol):
     """What all steps together need inside one transaction."""
 
 
-class CollectStore(BatchStore, SendStore, WithdrawStore, Protocol):
+class CollectStore(BatchStore, SendStore, RetireStore, WithdrawStore, Protocol):
     """Everything that collecting keeps."""
 
     def begin(self) -> AbstractAsyncContextManager[WholeDesk]:
@@ -142,6 +148,7 @@ class CollectCounts:
     follow: FollowCounts
     withdraw: FollowCounts
     reread: FollowCounts
+    retired: int
 
 
 async def collect(
@@ -149,6 +156,7 @@ async def collect(
 ) -> CollectCounts:
     """Do one batch of every step, in their order; a silent bank is counted, not raised."""
     return CollectCounts(
+        retired=await retire(store=store, at=at, limit=limit),
         notice=await notice(store=store, at=at, zone=zone, limit=limit),
         record=await record(store=store, at=at, zone=zone, limit=limit),
         send=await send(store=store, bank=bank, at=at, limit=limit),
@@ -185,7 +193,8 @@ async def _announce(store: BatchStore, bill: DueBill, *, at: datetime, zone: str
             return None
         past = await desk.attempts(bill.account_id, bill.bill_no)
         owed_minor = await desk.owed_minor(bill.account_id, bill.bill_no)
-        if owed_minor <= 0 or not may_try_again(past):
+        disputed = await desk.disputed(bill.account_id, bill.bill_no)
+        if owed_minor <= 0 or disputed or not may_try_again(past):
             return None
         debit = Debit(
             account_id=bill.account_id,
@@ -318,6 +327,8 @@ async def _obstacle(desk: CollectDesk, mandate: Mandate, debit: Debit, zone: str
     )
     if broken is not None:
         return broken
+    if await desk.disputed(debit.account_id, debit.bill_no):
+        return "disputed"
     permission = await _permission(desk, mandate, debit)
     match permission:
         case Allowed():

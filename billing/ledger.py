@@ -2,6 +2,7 @@
 
     bill issued               receivable             <- revenue      bill/<bill>/net
                               receivable             <- vat          bill/<bill>/vat
+                              receivable             <- penalty      bill/<bill>/penalty
     debit recorded (pending)  collections_in_transit <- receivable   debit/<bill>/<n>/pending
     debit given up (void)     collections_in_transit <- receivable   debit/<bill>/<n>/void
     debit confirmed           collections_in_transit <- receivable   debit/<bill>/<n>/posted
@@ -12,6 +13,8 @@
     credit used on a bill     resident_credit        <- receivable              credit/<bill>/<n>
     credit to be sent back    resident_credit        <- refund_due              refund/<bill>/<n>
     paid by a voucher         voucher                <- receivable   voucher/<voucher>/<bill>
+    too small to be asked for carried                <- receivable   carry/<bill>/<next>/out
+    asked for with the next   receivable             <- carried      carry/<bill>/<next>/in
 
 A bill that asks less than nothing, as a cancellation does, moves it the other way. Left of the
 arrow stands the debited account, right of it the credited one. Only "posted" rows count in a
@@ -87,13 +90,14 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillAmount:
-    """What a bill asks for, in minor units."""
+    """What a bill asks for, in minor units; ``penalty_minor`` is a part of the net sum."""
 
     account_id: str
     bill_no: str
     net_minor: int
     vat_minor: int
     currency: str
+    penalty_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +163,15 @@ _DEBIT_SHAPES: Final[Mapping[DebitMove, _Shape]] = MappingProxyType(
 
 
 def bill_transfers(bill: BillAmount, *, at: datetime) -> tuple[Transfer, ...]:
-    """Return what a bill moves when it is issued: its net sum and its VAT, without empty rows.
+    """Return what a bill moves when it is issued: net, VAT and penalty, without empty rows.
 
     A negative sum moves the other way.
     """
-    parts = (("net", Account.REVENUE, bill.net_minor), ("vat", Account.VAT, bill.vat_minor))
+    parts = (
+        ("net", Account.REVENUE, bill.net_minor - bill.penalty_minor),
+        ("vat", Account.VAT, bill.vat_minor),
+        ("penalty", Account.PENALTY, bill.penalty_minor),
+    )
     return tuple(
         Transfer(
             account_id=bill.account_id,

@@ -45,6 +45,7 @@ REPEATABLE_CANCELS: Final = frozenset(
     {
         "amount_changed",
         "cancelled_by_resident",
+        "disputed",
         "mandate_ended",
         "mandate_pending",
         "no_notice",

@@ -125,3 +125,7 @@ class Calendar:
     def day_of(self, at: datetime) -> date:
         """Return the local day that an instant falls into."""
         return local_day(at, self.zone)
+
+    def next_day(self, day: date) -> date:
+        """Return the day that follows."""
+        return day + timedelta(days=1)

@@ -15,7 +15,9 @@ from billing.bill import Bill, Charge, Line, Quality
 from billing.correction import Adjustment, Outcome, Sum
 from billing.debit import Debit
 from billing.ledger import Transfer
+from billing.move import Closing
 from billing.notice import Notice
+from billing.penalty import Dispute
 from billing.period import Period
 from billing.rating import Usage
 from billing.tariff import PriceInterval
@@ -59,6 +61,7 @@ class Kind(StrEnum):
     DEBIT_KEY_WRONG = "debit_key_wrong"
     DEBIT_BODY_WRONG = "debit_body_wrong"
     DEBIT_WITHOUT_PAYMENT = "debit_without_payment"
+    CLOSING_WRONG = "closing_wrong"
     NOTICE_MISSING = "notice_missing"
     NOTICE_WRONG = "notice_wrong"
     NOTICE_LATE = "notice_late"
@@ -138,6 +141,8 @@ class Facts:
     corrections: Sequence[Corrected] = ()
     adjustments: Sequence[Adjusted] = ()
     vouchers: Sequence[Voucher] = ()
+    disputes: Sequence[Dispute] = ()
+    closing: Closing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

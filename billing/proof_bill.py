@@ -188,6 +188,7 @@ def check_bill_transfers(facts: Facts) -> Iterator[Finding]:
             net_minor=bill.net_minor,
             vat_minor=bill.vat_minor,
             currency=bill.currency,
+            penalty_minor=bill.penalty_minor,
         )
         expected = {one.transfer_id: one for one in bill_transfers(amount, at=bill.issued_at)}
         found = {

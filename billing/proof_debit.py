@@ -19,6 +19,7 @@ from billing.ledger import (
 )
 from billing.period import local_day
 from billing.proof import Facts, Finding, Kind, compare_transfers
+from billing.proof_carry import CARRIED, is_carried_to
 from billing.voucher import PREFIX as VOUCHERS
 
 # The bank has the resident's money, or has handed it to us.
@@ -80,7 +81,7 @@ def check_debits(facts: Facts, *, zone: str) -> Iterator[Finding]:
         and not (
             one.transfer_id.startswith(("bill/", "credit/", "refund/")) and one.bill_no in bills
         )
-        and not one.transfer_id.startswith(VOUCHERS)
+        and not one.transfer_id.startswith((VOUCHERS, CARRIED))
     }
     yield from compare_transfers({}, orphans)
 
@@ -96,11 +97,12 @@ def _before(one: Debit, two: Debit) -> bool:
 def _check_amount(
     debit: Debit, bill: Bill, earlier: Sequence[Debit], transfers: Sequence[Transfer]
 ) -> Iterator[Finding]:
-    """A debit asks for what vouchers left when the earlier attempts had come to their end."""
+    """A debit asks for bill and carried sums, less vouchers and what earlier attempts took."""
     granted = [
         one
         for one in transfers
-        if one.bill_no == bill.bill_no and one.transfer_id.startswith(VOUCHERS)
+        if one.bill_no == bill.bill_no
+        and (one.transfer_id.startswith(VOUCHERS) or is_carried_to(one, bill.bill_no))
     ]
     paid_minor = -balance_minor(Account.RECEIVABLE, granted) - sum(
         balance_minor(Account.RECEIVABLE, _of_debit(one, transfers).values()) for one in earlier

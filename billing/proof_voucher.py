@@ -7,6 +7,7 @@ from billing.bill import Bill
 from billing.ledger import Account, Transfer, balance_minor
 from billing.period import local_day
 from billing.proof import Facts, Finding, compare_transfers
+from billing.proof_carry import is_carried_to
 from billing.voucher import PREFIX, shares, voucher_transfer
 
 
@@ -47,6 +48,7 @@ def asked_minor(bill: Bill, facts: Facts) -> int:
         [
             one
             for one in facts.transfers
-            if one.bill_no == bill.bill_no and one.transfer_id.startswith("bill/")
+            if one.bill_no == bill.bill_no
+            and (one.transfer_id.startswith("bill/") or is_carried_to(one, bill.bill_no))
         ],
     )

@@ -62,3 +62,7 @@ WHERE p.account_id = :account_id AND p.bill_no = ANY (:bill_nos::text[]) AND p.p
             regexp_replace(p.transfer_id, '/pending$', '/void')
         )
     );
+
+-- name: has_ended(account_id)$
+-- Say whether the resident of an account has moved out.
+SELECT EXISTS (SELECT FROM account_closing WHERE account_id = :account_id);

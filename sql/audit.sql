@@ -161,6 +161,19 @@ LEFT JOIN voucher_revocation r USING (account_id, voucher_no)
 WHERE v.account_id = ANY (:account_ids::text[])
 ORDER BY v.account_id, v.voucher_no;
 
+-- name: audited_disputes(account_ids)
+-- Read which bills were in dispute.
+SELECT d.account_id, d.bill_no, d.from_day, e.to_day, d.said_at, e.ended_at
+FROM bill_dispute d
+LEFT JOIN bill_dispute_end e USING (account_id, bill_no, from_day)
+WHERE d.account_id = ANY (:account_ids::text[]);
+
+-- name: audited_closings(account_ids)
+-- Read how accounts have ended.
+SELECT account_id, last_day, registers, because, closed_by, closed_at
+FROM account_closing
+WHERE account_id = ANY (:account_ids::text[]);
+
 -- name: debits_by_key(account_ids, keys)
 -- Find the debits that some payments at the bank name as their orders.
 SELECT d.account_id, d.bill_no, d.attempt, d.mandate_id, d.state, d.reason, d.amount_minor,

@@ -32,10 +32,11 @@ WITH claimed AS (
 )
 SELECT array_agg(account_id ORDER BY account_id) FROM claimed;
 
--- name: issue_bills(account_ids, period_start, period_end, start_at, end_at, bill_no, due_on, at, days, day_ats, prices, bands)^
+-- name: issue_bills(account_ids, period_start, period_end, start_at, end_at, bill_no, due_on, at, days, day_ats, prices, bands, penalties, outsorting)^
 -- Issue, with lines, charges and transfers, the first bills of locked accounts, or note what holds them.
 -- "prices" and "bands" are the tariffs' versions in this month as JSON, "days" its local days and the
 -- first of the next month, "day_ats" when they begin. billing/rating.py says the same for one account.
+-- "penalties" are charges for paying earlier bills late, as JSON; billing/penalty.py worked them out.
 WITH day AS MATERIALIZED (
     SELECT * FROM unnest(:days::date[], :day_ats::timestamptz[]) AS d (day, day_at)
 ),
@@ -93,8 +94,13 @@ chosen AS MATERIALIZED (
                 AND g.period_start = :period_start::date
             WHERE i.account_id = a.account_id AND i.installed_at < :end_at::timestamptz
               AND (i.removed_at IS NULL OR i.removed_at > :start_at::timestamptz)
+              -- By the account, as its usage is read below: the same pages, and no others.
               AND (w.waits OR NOT EXISTS (
-                  SELECT FROM usage u
+                  SELECT FROM (
+                      SELECT u.meter_id, u.from_at FROM usage u
+                      WHERE u.account_id = i.account_id AND u.period_start = :period_start::date
+                      OFFSET 0
+                  ) AS u
                   WHERE u.meter_id = i.meter_id
                     AND u.from_at = greatest(i.installed_at, :start_at::timestamptz)
               ))
@@ -201,7 +207,7 @@ problem AS MATERIALIZED (
     SELECT c.account_id, c.lacking_meter_id AS meter_id, c.reason
     FROM chosen c
     WHERE c.reason IS NOT NULL
-    UNION ALL
+    UNION ALL (
     SELECT DISTINCT ON (p.account_id) p.account_id, p.meter_id, p.reason
     FROM (
         SELECT s.account_id, s.meter_id, s.stretch_from_at, CASE
@@ -213,9 +219,17 @@ problem AS MATERIALIZED (
         SELECT p.account_id, p.meter_id, p.stretch_from_at, 'no_price'
         FROM part p
         WHERE p.price_no IS NULL
+        UNION ALL
+        SELECT p.account_id, p.meter_id, p.stretch_from_at, 'disputed'
+        FROM part p
+        WHERE EXISTS (
+            SELECT FROM open_question d
+            WHERE d.account_id = p.account_id AND d.period_start = :period_start::date
+        )
     ) AS p
     WHERE p.reason IS NOT NULL
-    ORDER BY account_id, meter_id
+    ORDER BY p.account_id, p.reason = 'disputed', p.meter_id
+    )
 ),
 -- The share of a stretch by days, so that parts always add up to it.
 shared AS (
@@ -339,6 +353,14 @@ standing AS (
     ) AS d
     WHERE d.from_day < d.to_day
 ),
+fined AS MATERIALIZED (
+    SELECT p.*
+    FROM jsonb_to_recordset(:penalties::jsonb) AS p (
+        account_id text, place integer, from_day date, to_day date, quantity bigint, detail jsonb,
+        net_minor bigint
+    )
+    WHERE p.account_id IN (SELECT u.account_id FROM used u)
+),
 -- What earlier bills of the account should have asked for and no bill has taken up.
 adjusted AS MATERIALIZED (
     SELECT a.*
@@ -385,23 +407,74 @@ charge AS MATERIALIZED (
                'corrects_bill_no', a.corrects_bill_no, 'correction_no', a.correction_no
            ), a.net_minor, a.vat_minor, 2, a.correction_no
     FROM adjusted a
+    UNION ALL
+    SELECT 'penalty', f.account_id, NULL, f.from_day, f.to_day, NULL, NULL, 0, f.quantity, f.detail,
+           f.net_minor, 0, 3, f.place
+    FROM fined f
+),
+total AS MATERIALIZED (
+    SELECT i.account_id, min(i.meter_id) AS meter_id, sum(i.volume_dm3)::bigint AS volume_dm3,
+           sum(i.net_minor)::bigint AS net_minor, sum(i.vat_minor)::bigint AS vat_minor,
+           max(i.currency) AS currency
+    FROM (
+        SELECT account_id, meter_id, volume_dm3, net_minor, vat_minor, currency FROM line
+        UNION ALL
+        SELECT account_id, NULL, 0, net_minor, vat_minor, NULL FROM charge
+    ) AS i
+    GROUP BY i.account_id
+),
+-- Bills that a person looks at first: far above the account's habit, which is the same month last year
+-- or the mean of the last months, whichever is more. billing/outsorting.py explains the figures.
+unusual AS MATERIALIZED (
+    SELECT t.account_id, t.meter_id, jsonb_build_object(
+               'total_minor', t.net_minor + t.vat_minor, 'habit_minor', h.habit_minor
+           ) || :outsorting::jsonb AS detail
+    FROM total t
+    CROSS JOIN jsonb_to_record(:outsorting::jsonb) AS o (
+        high_percent numeric, floor_minor numeric, first_minor numeric, year_ago date,
+        recent_from date
+    )
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+                   max(b.total_minor) FILTER (WHERE b.period_start = o.year_ago),
+                   div(
+                       sum(b.total_minor) FILTER (WHERE b.period_start >= o.recent_from),
+                       nullif(count(*) FILTER (WHERE b.period_start >= o.recent_from), 0)
+                   ), CASE WHEN count(*) > 0 THEN 0 END
+               ) AS habit_minor
+        FROM (
+            SELECT DISTINCT ON (b.period_start) b.period_start, b.total_minor, b.kind
+            FROM bill b
+            WHERE b.account_id = t.account_id AND b.period_start >= o.year_ago
+              AND b.period_start < :period_start::date AND b.currency = t.currency
+              AND (b.period_start = o.year_ago OR b.period_start >= o.recent_from)
+            ORDER BY b.period_start, b.revision DESC
+        ) AS b
+        WHERE b.kind <> 'cancellation'
+    ) AS h
+    WHERE t.net_minor + t.vat_minor > least(o.floor_minor, o.first_minor)
+      AND CASE
+              WHEN h.habit_minor IS NULL THEN t.net_minor + t.vat_minor > o.first_minor
+              ELSE (t.net_minor + t.vat_minor) * 100 > h.habit_minor * o.high_percent
+                  AND t.net_minor + t.vat_minor - h.habit_minor > o.floor_minor
+          END
+      AND NOT EXISTS (
+          SELECT FROM bill_release r
+          WHERE r.account_id = t.account_id AND r.period_start = :period_start::date
+            AND r.total_minor >= t.net_minor + t.vat_minor
+      )
 ),
 issued AS (
     INSERT INTO bill (
         account_id, bill_no, period_start, period_end, revision, volume_dm3, net_minor, vat_minor,
         total_minor, currency, issued_at, due_on
     )
-    SELECT i.account_id, :bill_no::text, :period_start::date, :period_end::date, 1,
-           sum(i.volume_dm3)::bigint, sum(i.net_minor)::bigint, sum(i.vat_minor)::bigint,
-           (sum(i.net_minor) + sum(i.vat_minor))::bigint, max(i.currency), :at::timestamptz,
+    SELECT t.account_id, :bill_no::text, :period_start::date, :period_end::date, 1, t.volume_dm3,
+           t.net_minor, t.vat_minor, t.net_minor + t.vat_minor, t.currency, :at::timestamptz,
            :due_on::date
-    FROM (
-        SELECT account_id, volume_dm3, net_minor, vat_minor, currency FROM line
-        UNION ALL
-        SELECT account_id, 0, net_minor, vat_minor, NULL FROM charge
-    ) AS i
-    GROUP BY i.account_id
-    ORDER BY i.account_id
+    FROM total t
+    WHERE t.account_id NOT IN (SELECT u.account_id FROM unusual u)
+    ORDER BY t.account_id
     RETURNING account_id, volume_dm3, net_minor, vat_minor, currency
 ),
 lined AS (
@@ -420,6 +493,7 @@ lined AS (
            CASE WHEN l.per_energy THEN l.price_minor END, l.days, l.days_of, l.opening_quality,
            l.closing_quality
     FROM line l
+    WHERE l.account_id NOT IN (SELECT u.account_id FROM unusual u)
     RETURNING 1
 ),
 charged AS (
@@ -433,11 +507,13 @@ charged AS (
            ), c.kind, c.from_day, c.to_day, c.tariff_code, c.valid_from, c.line_no, c.quantity,
            c.detail, c.vat_rate_bp, c.net_minor, c.vat_minor
     FROM charge c
+    WHERE c.account_id NOT IN (SELECT u.account_id FROM unusual u)
 ),
 taken AS (
     INSERT INTO adjustment_taken (account_id, period_start, correction_no, vat_rate_bp, bill_no)
     SELECT a.account_id, a.period_start, a.correction_no, a.vat_rate_bp, :bill_no::text
     FROM adjusted a
+    WHERE a.account_id NOT IN (SELECT u.account_id FROM unusual u)
 ),
 moved AS (
     INSERT INTO transfer (
@@ -450,25 +526,96 @@ moved AS (
            abs(part.amount_minor), i.currency, :bill_no::text, :at::timestamptz
     FROM issued i
     CROSS JOIN LATERAL (
-        VALUES ('net', 'revenue', i.net_minor), ('vat', 'vat', i.vat_minor)
+        SELECT coalesce(sum(f.net_minor), 0)::bigint AS minor
+        FROM fined f
+        WHERE f.account_id = i.account_id
+    ) AS penalty
+    CROSS JOIN LATERAL (
+        VALUES ('net', 'revenue', i.net_minor - penalty.minor), ('vat', 'vat', i.vat_minor),
+               ('penalty', 'penalty', penalty.minor)
     ) AS part (name, code, amount_minor)
     WHERE part.amount_minor <> 0
 ),
 held AS (
-    INSERT INTO bill_hold (account_id, period_start, reason, meter_id, noted_at)
-    SELECT account_id, :period_start::date, reason, meter_id, :at::timestamptz
-    FROM problem
-    ORDER BY account_id
+    INSERT INTO bill_hold (account_id, period_start, reason, meter_id, noted_at, detail)
+    SELECT p.account_id, :period_start::date, p.reason, p.meter_id, :at::timestamptz, p.detail
+    FROM (
+        SELECT account_id, reason, meter_id, '{}'::jsonb AS detail FROM problem
+        UNION ALL
+        SELECT account_id, 'anomalous', meter_id, detail FROM unusual
+    ) AS p
+    ORDER BY p.account_id
     ON CONFLICT (account_id, period_start) DO UPDATE
-        SET reason = excluded.reason, noted_at = excluded.noted_at
-        WHERE bill_hold.meter_id = excluded.meter_id AND bill_hold.reason <> excluded.reason
+        SET reason = excluded.reason, meter_id = excluded.meter_id, detail = excluded.detail,
+            noted_at = excluded.noted_at
+        WHERE (bill_hold.reason, bill_hold.meter_id, bill_hold.detail)
+            IS DISTINCT FROM (excluded.reason, excluded.meter_id, excluded.detail)
 )
 SELECT count(*) AS billed,
        coalesce(sum(volume_dm3), 0)::bigint AS volume_dm3,
        coalesce(sum(net_minor + vat_minor), 0)::bigint AS total_minor,
        (SELECT count(*) FROM lined) AS lines,
-       (SELECT count(*) FROM problem) AS held
+       (SELECT count(*) FROM problem) + (SELECT count(*) FROM unusual) AS held
 FROM issued;
+
+-- name: carry_small_bills(account_ids, bill_no, at, currencies, minimums)$
+-- Move to the new bills of locked accounts what earlier bills owe below the smallest sum that is asked
+-- for, if nobody is asking for it or disputes it; say how much that was.
+WITH small AS MATERIALIZED (
+    SELECT n.account_id, b.bill_no, n.currency, owed.minor
+    FROM unnest(:account_ids::text[]) AS k (account_id)
+    JOIN bill n ON n.account_id = k.account_id AND n.bill_no = :bill_no::text
+    JOIN unnest(:currencies::text[], :minimums::bigint[]) AS m (currency, minimum_minor)
+        ON m.currency = n.currency
+    CROSS JOIN LATERAL (
+        SELECT b.bill_no
+        FROM bill b
+        WHERE b.account_id = n.account_id AND b.period_start < n.period_start
+          AND NOT EXISTS (
+              SELECT FROM debit d
+              WHERE d.account_id = b.account_id AND d.bill_no = b.bill_no
+                AND d.state NOT IN ('settled', 'failed', 'cancelled', 'charged_back')
+          )
+          AND NOT EXISTS (
+              SELECT FROM bill_dispute q
+              WHERE q.account_id = b.account_id AND q.bill_no = b.bill_no AND NOT EXISTS (
+                  SELECT FROM bill_dispute_end e
+                  WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no
+                    AND e.from_day = q.from_day
+              )
+          )
+          AND NOT EXISTS (
+              SELECT FROM transfer c
+              WHERE c.account_id = b.account_id
+                AND c.transfer_id = 'carry/' || b.bill_no || '/' || :bill_no::text || '/out'
+          )
+        OFFSET 0
+    ) AS b
+    CROSS JOIN LATERAL (
+        SELECT sum(
+            CASE WHEN t.debit_code = 'receivable' THEN t.amount_minor ELSE -t.amount_minor END
+        )::bigint AS minor
+        FROM transfer t
+        WHERE t.account_id = n.account_id AND t.bill_no = b.bill_no AND t.phase = 'posted'
+          AND 'receivable' IN (t.debit_code, t.credit_code)
+    ) AS owed
+    WHERE owed.minor > 0 AND owed.minor < m.minimum_minor
+),
+moved AS (
+    INSERT INTO transfer (
+        account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no,
+        posted_at
+    )
+    SELECT s.account_id, 'carry/' || s.bill_no || '/' || :bill_no::text || '/' || part.name, 'posted',
+           part.debit_code, part.credit_code, s.minor, s.currency, part.bill_no, :at::timestamptz
+    FROM small s
+    CROSS JOIN LATERAL (
+        VALUES ('out', 'carried', 'receivable', s.bill_no),
+               ('in', 'receivable', 'carried', :bill_no::text)
+    ) AS part (name, debit_code, credit_code, bill_no)
+    ORDER BY s.account_id, s.bill_no
+)
+SELECT coalesce(sum(minor), 0)::bigint FROM small;
 
 -- name: release_holds(account_ids, period_start)!
 -- Take away the holds of accounts that have their bill now.
@@ -636,7 +783,7 @@ ORDER BY bill_no, charge_no;
 
 -- name: list_holds(period_start, after, chunk)
 -- List what holds the bills of a period, in order of account.
-SELECT account_id, period_start, reason, meter_id, noted_at
+SELECT account_id, period_start, reason, meter_id, noted_at, detail::text AS detail
 FROM bill_hold
 WHERE period_start = :period_start::date AND account_id > :after::text
 ORDER BY account_id

@@ -1,8 +1,9 @@
 -- Debits and the mandates that allow them. A debit changes its state and writes its step in one
 -- statement, so there is never one without the other.
 
--- name: bills_to_notice(retryable_causes, repeatable_cancels, failures_max, attempts_max, batch)
--- Bills that still owe money, whose account has a usable mandate and no attempt that stands in the way.
+-- name: bills_to_notice(retryable_causes, repeatable_cancels, failures_max, attempts_max, currencies, minimums, batch)
+-- Bills that still owe money and are in no dispute, whose account has a usable mandate and no attempt
+-- that stands in the way. A sum that the town finds too small waits for the next bill, unless there is none.
 SELECT b.account_id, b.bill_no, b.due_on, b.currency, m.mandate_id
 FROM bill b
 JOIN mandate m ON m.account_id = b.account_id AND m.state = 'active' AND m.enrolment = 'active'
@@ -34,7 +35,22 @@ WHERE b.kind <> 'cancellation'
                 ELSE true
             END
     )
+    AND NOT EXISTS (
+        SELECT FROM bill_dispute q
+        WHERE q.account_id = b.account_id AND q.bill_no = b.bill_no AND NOT EXISTS (
+            SELECT FROM bill_dispute_end e
+            WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
+        )
+    )
     AND owed.minor > 0
+    AND (
+        owed.minor >= coalesce((
+            SELECT max(m.minimum_minor)
+            FROM unnest(:currencies::text[], :minimums::bigint[]) AS m (currency, minimum_minor)
+            WHERE m.currency = b.currency
+        ), 0)
+        OR EXISTS (SELECT FROM account_closing c WHERE c.account_id = b.account_id)
+    )
     AND past.failures < :failures_max::int
     AND past.last_attempt < :attempts_max::int
 ORDER BY b.due_on, b.account_id, b.bill_no
@@ -82,6 +98,33 @@ SELECT *
 FROM mandate
 WHERE enrolment = 'cancelled' AND state IN ('invited', 'pending', 'active')
 ORDER BY changed_at, account_id, mandate_id
+LIMIT :batch::int;
+
+-- name: mandates_to_retire(batch)
+-- List mandates of accounts that have ended, whose final bill is issued and who owe nothing any more.
+SELECT m.account_id, m.mandate_id
+FROM account_closing c
+JOIN mandate m ON m.account_id = c.account_id AND m.enrolment <> 'cancelled'
+    AND m.state IN ('invited', 'pending', 'active')
+WHERE EXISTS (
+        SELECT FROM bill b
+        WHERE b.account_id = c.account_id AND b.period_start <= c.last_day
+          AND b.period_end > c.last_day
+    )
+  AND NOT EXISTS (
+      SELECT FROM debit d
+      WHERE d.account_id = c.account_id
+        AND d.state NOT IN ('settled', 'failed', 'cancelled', 'charged_back')
+  )
+  AND (
+      SELECT coalesce(sum(
+          CASE WHEN t.debit_code = 'receivable' THEN t.amount_minor ELSE -t.amount_minor END
+      ), 0)
+      FROM transfer t
+      WHERE t.account_id = c.account_id AND t.phase = 'posted'
+        AND 'receivable' IN (t.debit_code, t.credit_code)
+  ) <= 0
+ORDER BY m.account_id, m.mandate_id
 LIMIT :batch::int;
 
 -- name: debits_to_reread(unchanged_since, batch)
@@ -194,6 +237,16 @@ SELECT coalesce(
 FROM transfer
 WHERE account_id = :account_id AND bill_no = :bill_no AND phase = 'posted'
     AND 'receivable' IN (debit_code, credit_code);
+
+-- name: disputed(account_id, bill_no)$
+-- Say whether a bill is in dispute.
+SELECT EXISTS (
+    SELECT FROM bill_dispute q
+    WHERE q.account_id = :account_id AND q.bill_no = :bill_no AND NOT EXISTS (
+        SELECT FROM bill_dispute_end e
+        WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
+    )
+);
 
 -- name: month_minor(account_id, bill_no, states, month_start, month_end)$
 -- What the debits for the account's other bills take, or have taken, with a charge day in a month.

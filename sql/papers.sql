@@ -35,7 +35,12 @@ LEFT JOIN LATERAL (
     FROM transfer t
     LEFT JOIN bill o ON o.account_id = t.account_id AND o.bill_no = t.bill_no
     WHERE t.account_id = b.account_id AND t.phase = 'posted' AND t.posted_at <= b.issued_at
-      AND t.transfer_id NOT IN ('bill/' || b.bill_no || '/net', 'bill/' || b.bill_no || '/vat')
+      AND t.transfer_id NOT IN (
+          'bill/' || b.bill_no || '/net', 'bill/' || b.bill_no || '/vat',
+          'bill/' || b.bill_no || '/penalty'
+      )
+      -- What was carried from bill to bill is owed before as after.
+      AND NOT starts_with(t.transfer_id, 'carry/')
       AND (
           t.posted_at < b.issued_at OR o.bill_no IS NULL
           OR (o.issued_at, o.period_start, o.revision) <= (b.issued_at, b.period_start, b.revision)

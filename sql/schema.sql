@@ -71,6 +71,38 @@ INSERT INTO vat_rate (valid_from, rate_bp, source) VALUES
     ('2009-01-01', 1200, 'Kazakhstan, rate in force until 2025-12-31'),
     ('2026-01-01', 1600, 'Kazakhstan, Tax Code No. 214-VIII of 2025-07-18');
 
+-- A change of a price, of its end or of the VAT, as one person proposes it; it counts from "first_day".
+CREATE TABLE price_proposal (
+    proposal_no integer     PRIMARY KEY CHECK (proposal_no > 0),
+    kind        text        NOT NULL CHECK (kind IN ('tariff', 'end', 'vat_rate')),
+    tariff_code text        CHECK (tariff_code ~ '^[a-z0-9-]{1,32}$'),
+    first_day   date        NOT NULL,
+    content     jsonb       NOT NULL CHECK (jsonb_typeof(content) = 'object'),
+    source      text        NOT NULL CHECK (length(source) BETWEEN 1 AND 200),
+    -- Entered with both names at once, on the machine itself, for days that had no price.
+    set_up      boolean     NOT NULL,
+    proposed_by text        NOT NULL CHECK (length(proposed_by) BETWEEN 1 AND 100),
+    proposed_at timestamptz NOT NULL,
+    UNIQUE (proposal_no, proposed_by),
+    CONSTRAINT vat_has_no_tariff CHECK ((kind = 'vat_rate') = (tariff_code IS NULL))
+);
+
+-- What became of a proposal, once. The first key lets one of two decisions through.
+CREATE TABLE price_decision (
+    proposal_no integer     PRIMARY KEY,
+    proposed_by text        NOT NULL CHECK (length(proposed_by) BETWEEN 1 AND 100),
+    outcome     text        NOT NULL CHECK (outcome IN ('approved', 'refused', 'withdrawn')),
+    because     text        CHECK (length(because) BETWEEN 1 AND 500),
+    decided_by  text        NOT NULL CHECK (length(decided_by) BETWEEN 1 AND 100),
+    decided_at  timestamptz NOT NULL,
+    FOREIGN KEY (proposal_no, proposed_by) REFERENCES price_proposal (proposal_no, proposed_by),
+    -- Nobody slips in a price alone.
+    CONSTRAINT second_person_approves CHECK (
+        outcome <> 'approved' OR lower(btrim(decided_by)) <> lower(btrim(proposed_by))
+    ),
+    CONSTRAINT refusal_has_a_reason CHECK ((outcome = 'approved') = (because IS NULL))
+);
+
 -- The chart of accounts. "side" is where a normal balance of the account stands.
 CREATE TABLE ledger_account (
     code text PRIMARY KEY CHECK (code ~ '^[a-z_]{1,40}$'),
@@ -197,6 +229,42 @@ CREATE TABLE calorific_value (
         (unit = 'mj_m3' AND hundred_thousandths BETWEEN 2500000 AND 5500000)
         OR (unit = 'kwh_m3' AND hundred_thousandths BETWEEN 690000 AND 1530000)
     )
+);
+
+-- The National Bank's base rate from a local day on, as somebody entered it; a later word is another row.
+CREATE TABLE base_rate (
+    valid_from date        NOT NULL,
+    revision   integer     NOT NULL CHECK (revision > 0),
+    rate_bp    integer     NOT NULL CHECK (rate_bp BETWEEN 0 AND 10000),
+    source     text        NOT NULL CHECK (length(source) BETWEEN 1 AND 200),
+    entered_by text        NOT NULL CHECK (length(entered_by) BETWEEN 1 AND 100),
+    entered_at timestamptz NOT NULL,
+    PRIMARY KEY (valid_from, revision)
+);
+
+-- From a local day on no penalty is charged, or it is again; a later word is another row.
+CREATE TABLE moratorium (
+    valid_from date        NOT NULL,
+    revision   integer     NOT NULL CHECK (revision > 0),
+    active     boolean     NOT NULL,
+    source     text        NOT NULL CHECK (length(source) BETWEEN 1 AND 200),
+    entered_by text        NOT NULL CHECK (length(entered_by) BETWEEN 1 AND 100),
+    entered_at timestamptz NOT NULL,
+    PRIMARY KEY (valid_from, revision)
+);
+
+-- From which bill on a person looks at it before it is issued, for bills of months from a day on. A later
+-- word on the same day is another revision. Figures are minor units, percent and months.
+CREATE TABLE outsorting (
+    valid_from   date        NOT NULL,
+    revision     integer     NOT NULL CHECK (revision > 0),
+    high_percent integer     NOT NULL CHECK (high_percent BETWEEN 100 AND 100000),
+    floor_minor  bigint      NOT NULL CHECK (floor_minor >= 0),
+    months_back  integer     NOT NULL CHECK (months_back BETWEEN 1 AND 12),
+    first_minor  bigint      CHECK (first_minor >= 0),
+    approved_by  text        NOT NULL CHECK (length(approved_by) BETWEEN 1 AND 100),
+    entered_at   timestamptz NOT NULL,
+    PRIMARY KEY (valid_from, revision)
 );
 
 -- Group meter_id ----------------------------------------------------------------------------------
@@ -1006,10 +1074,12 @@ CREATE TABLE bill_hold (
     period_start date        NOT NULL,
     reason       text        NOT NULL CHECK (reason IN (
         'no_opening_register', 'no_closing_register', 'no_price', 'no_energy', 'not_measured',
-        'held_finding'
+        'held_finding', 'anomalous', 'disputed', 'estimated_beyond_cap'
     )),
     meter_id     text        NOT NULL CHECK (meter_id ~ '^[A-Z0-9-]{1,32}$'),
     noted_at     timestamptz NOT NULL,
+    -- What a person must see to decide: figures, by name.
+    detail       jsonb       NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(detail) = 'object'),
     PRIMARY KEY (account_id, period_start)
 );
 
@@ -1115,7 +1185,8 @@ CREATE TABLE notice (
 -- never vanishes, whatever the code above it believes. "pending" rows do not count in a balance;
 -- each is later answered by one "posted" or one "void" row.
 CREATE TABLE transfer (
-    account_id   text        NOT NULL REFERENCES account,
+    -- The bill's own account; its key says that there is one (docs/decisions/0012).
+    account_id   text        NOT NULL,
     transfer_id  text        NOT NULL CHECK (transfer_id ~ '^[a-z0-9_/-]{1,80}$'),
     phase        text        NOT NULL CHECK (phase IN ('posted', 'pending', 'void')),
     debit_code   text        NOT NULL REFERENCES ledger_account,
@@ -1208,6 +1279,86 @@ CREATE TABLE voucher_revocation (
     revoked_at timestamptz NOT NULL,
     PRIMARY KEY (account_id, voucher_no),
     FOREIGN KEY (account_id, voucher_no) REFERENCES voucher
+);
+
+-- A bill that its resident disputes from a local day on: it is not asked for, and costs no penalty.
+CREATE TABLE bill_dispute (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    from_day   date        NOT NULL,
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    said_by    text        NOT NULL CHECK (length(said_by) BETWEEN 1 AND 100),
+    said_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, from_day),
+    FOREIGN KEY (account_id, bill_no) REFERENCES bill
+);
+
+-- From this local day on the bill is in dispute no more, and what came of it.
+CREATE TABLE bill_dispute_end (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    from_day   date        NOT NULL,
+    to_day     date        NOT NULL CHECK (to_day > from_day),
+    outcome    text        NOT NULL CHECK (length(outcome) BETWEEN 1 AND 500),
+    ended_by   text        NOT NULL CHECK (length(ended_by) BETWEEN 1 AND 100),
+    ended_at   timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, from_day),
+    FOREIGN KEY (account_id, bill_no, from_day) REFERENCES bill_dispute
+);
+
+-- The account's resident has moved out: nothing hangs there after this local day, and its last bill is
+-- final. "registers" says of each meter what it showed and whether it was read or a person said so.
+CREATE TABLE account_closing (
+    account_id text        PRIMARY KEY REFERENCES account,
+    last_day   date        NOT NULL,
+    registers  jsonb       NOT NULL CHECK (jsonb_typeof(registers) = 'array'),
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    closed_by  text        NOT NULL CHECK (length(closed_by) BETWEEN 1 AND 100),
+    closed_at  timestamptz NOT NULL
+);
+
+-- A person's word that an unusual bill may go out, up to the total that was seen; a higher one waits
+-- again.
+CREATE TABLE bill_release (
+    account_id   text        NOT NULL REFERENCES account,
+    period_start date        NOT NULL,
+    release_no   integer     NOT NULL CHECK (release_no > 0),
+    total_minor  bigint      NOT NULL,
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    released_by  text        NOT NULL CHECK (length(released_by) BETWEEN 1 AND 100),
+    released_at  timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, release_no)
+);
+
+-- Somebody questions a month that has no bill yet; it waits until a person has answered.
+CREATE TABLE month_question (
+    account_id   text        NOT NULL REFERENCES account,
+    period_start date        NOT NULL,
+    question_no   integer     NOT NULL CHECK (question_no > 0),
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    asked_by    text        NOT NULL CHECK (length(asked_by) BETWEEN 1 AND 100),
+    asked_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, question_no)
+);
+
+CREATE TABLE month_answer (
+    account_id   text        NOT NULL,
+    period_start date        NOT NULL,
+    question_no   integer     NOT NULL,
+    because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    answered_by    text        NOT NULL CHECK (length(answered_by) BETWEEN 1 AND 100),
+    answered_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, question_no),
+    FOREIGN KEY (account_id, period_start, question_no) REFERENCES month_question
+);
+
+CREATE VIEW open_question AS
+SELECT d.*
+FROM month_question d
+WHERE NOT EXISTS (
+    SELECT FROM month_answer e
+    WHERE e.account_id = d.account_id AND e.period_start = d.period_start
+      AND e.question_no = d.question_no
 );
 
 -- Local tables: on one node only ------------------------------------------------------------------
@@ -1353,8 +1504,9 @@ END $$;
 
 GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
-REVOKE INSERT ON ledger_account, vat_rate, bucket, trusted_reading FROM aqkol_service;
+REVOKE INSERT ON ledger_account, bucket, trusted_reading FROM aqkol_service;
 REVOKE INSERT ON held_reading, held_period, usage_now, estimate_sighting FROM aqkol_service;
+REVOKE INSERT ON open_question FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;
 GRANT UPDATE (version) ON bucket TO aqkol_service;
 GRANT UPDATE (until), DELETE ON ingest_worker TO aqkol_service;
@@ -1367,6 +1519,7 @@ GRANT UPDATE (removed_at, closing_dm3, closing_turns) ON installation TO aqkol_s
 GRANT UPDATE (removed_at, removed_by) ON source TO aqkol_service;
 GRANT UPDATE (times, last_received_at), DELETE ON refused_telegram TO aqkol_service;
 GRANT UPDATE (reason, noted_at), DELETE ON usage_gap, bill_hold TO aqkol_service;
+GRANT UPDATE (meter_id, detail) ON bill_hold TO aqkol_service;
 GRANT UPDATE (valid_to) ON tariff TO aqkol_service;
 GRANT UPDATE (tariff_code) ON account TO aqkol_service;
 GRANT UPDATE (full_name, address) ON person TO aqkol_service;

@@ -9,6 +9,7 @@ import asyncpg
 import structlog
 
 import sql
+from metering.io.api import AccountClosedError
 
 _Q: Final = sql.queries("accounts")
 
@@ -127,8 +128,14 @@ class AccountStore:
             return await _supply_points(conn, account_id)
 
     async def has_supply_point(self, account_id: str, supply_point_id: str) -> bool:
-        """Say whether an account has a supply point of this name."""
+        """Say whether an account has a supply point of this name.
+
+        Raises:
+            AccountClosedError: the account has ended.
+        """
         async with self.pool.acquire() as conn:
+            if await _Q.has_ended(conn, account_id=account_id):
+                raise AccountClosedError("the account has ended")
             return bool(
                 await _Q.has_supply_point(
                     conn, account_id=account_id, supply_point_id=supply_point_id

@@ -12,9 +12,11 @@ from billing.audit import DebitAtBank, FactsPage
 from billing.bill import Charge, Line
 from billing.correction import Adjustment, Outcome, Sum
 from billing.debit import Debit, State
-from billing.io.rows import bill_of, charge_of, line_of, terms_of, usage_of
+from billing.io.penalties import read_book
+from billing.io.rows import bill_of, charge_of, closing_of, line_of, terms_of, usage_of
 from billing.ledger import Account, Phase, Transfer
 from billing.notice import Notice
+from billing.penalty import Dispute, PenaltyBook
 from billing.proof import Adjusted, Corrected, Facts, Revision
 from billing.voucher import Voucher
 from metering.installation import Installation
@@ -56,6 +58,8 @@ class Books:
                 "debits": _Q.audited_debits(connection, account_ids=account_ids),
                 "notices": _Q.audited_notices(connection, account_ids=account_ids),
                 "mandates": _Q.audited_mandates(connection, account_ids=account_ids),
+                "disputes": _Q.audited_disputes(connection, account_ids=account_ids),
+                "closings": _Q.audited_closings(connection, account_ids=account_ids),
                 "vouchers": _Q.audited_vouchers(connection, account_ids=account_ids),
             }.items():
                 async for row in found:
@@ -64,6 +68,11 @@ class Books:
             last=account_ids[-1],
             accounts=[_facts(account_id, rows[account_id]) for account_id in account_ids],
         )
+
+    async def penalty_book(self) -> PenaltyBook:
+        """Return all that was ever entered about penalties."""
+        async with self._pool.acquire() as connection:
+            return await read_book(connection)
 
     async def debits_by_key(self, keys: Mapping[str, str]) -> dict[str, Debit]:
         """Return debits by their keys; ``keys`` says whose account each key names."""
@@ -133,6 +142,8 @@ def _facts(account_id: str, rows: Mapping[str, list[dict[str, Any]]]) -> Facts:
             for row in rows["notices"]
         },
         bank_mandate_ids={row["mandate_id"]: row["bank_mandate_id"] for row in rows["mandates"]},
+        disputes=[_dispute(row) for row in rows["disputes"]],
+        closing=next((closing_of(row) for row in rows["closings"]), None),
         revisions=[_revision(row) for row in rows["revisions"]],
         corrections=[_corrected(row) for row in rows["corrections"]],
         adjustments=[_adjusted(row) for row in rows["adjustments"]],
@@ -178,6 +189,11 @@ def _transfer(row: dict[str, Any]) -> Transfer:
     row["debit_code"] = Account(row["debit_code"])
     row["credit_code"] = Account(row["credit_code"])
     return Transfer(**row)
+
+
+def _dispute(row: dict[str, Any]) -> Dispute:
+    del row["account_id"]
+    return Dispute(**row)
 
 
 def _debit(row: dict[str, Any]) -> Debit:

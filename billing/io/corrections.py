@@ -177,6 +177,7 @@ class CorrectionDesk:
                         net_minor=bill.net_minor,
                         vat_minor=bill.vat_minor,
                         currency=bill.currency,
+                        penalty_minor=bill.penalty_minor,
                     ),
                     at=bill.issued_at,
                 )

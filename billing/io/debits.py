@@ -26,6 +26,7 @@ from billing.notice import (
     DueBill,
     Notice,
 )
+from billing.policy import NO_POLICY, BillPolicy
 
 _Q: Final = sql.queries("debits")
 
@@ -191,6 +192,10 @@ class Desk:
         """Return what a bill still owes by posted transfers, in minor units."""
         return int(await _Q.owed_minor(self._db, account_id=account_id, bill_no=bill_no))
 
+    async def disputed(self, account_id: str, bill_no: str) -> bool:
+        """Say whether a bill is in dispute."""
+        return bool(await _Q.disputed(self._db, account_id=account_id, bill_no=bill_no))
+
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: Iterable[State], start: date, end: date
     ) -> int:
@@ -292,8 +297,9 @@ class Desk:
 class Debits:
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:
         self._pool = pool
+        self._policy = policy
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Desk]:
@@ -309,6 +315,8 @@ class Debits:
             repeatable_cancels=sorted(REPEATABLE_CANCELS),
             failures_max=FAILURES_MAX,
             attempts_max=ATTEMPTS_MAX,
+            currencies=list(self._policy.minimums_minor),
+            minimums=list(self._policy.minimums_minor.values()),
             batch=limit,
         )
         return [DueBill(**dict(row)) async for row in rows]
@@ -329,6 +337,11 @@ class Debits:
     async def mandates_to_withdraw(self, *, limit: int) -> list[Mandate]:
         """Return mandates that the resident cancelled and the bank has not ended yet."""
         return [_mandate(row) async for row in _Q.mandates_to_withdraw(self._pool, batch=limit)]
+
+    async def mandates_to_retire(self, *, limit: int) -> list[tuple[str, str]]:
+        """Return account and mandate where the account has ended and nothing is owed any more."""
+        rows = _Q.mandates_to_retire(self._pool, batch=limit)
+        return [(row["account_id"], row["mandate_id"]) async for row in rows]
 
     async def debits_to_reread(self, *, unchanged_since: datetime, limit: int) -> list[Debit]:
         """Return debits under way without news for too long, the longest first."""

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from billing.bill import Bill, BillKind, Charge, ChargeKind, Line, Quality
 from billing.money import Rounding
+from billing.move import Closing, ClosingRegister
 from billing.rating import Usage
 from billing.tariff import Band, NormPer, Tariff
 from billing.terms import Terms
@@ -55,3 +57,16 @@ def bill_of(row: Mapping[str, Any], lines: tuple[Line, ...], charges: tuple[Char
     values = dict(row)
     values["kind"] = BillKind(values["kind"])
     return Bill(**values, lines=lines, charges=charges)
+
+
+def closing_of(row: Mapping[str, Any]) -> Closing:
+    """Return a row as the end of an account."""
+    registers = tuple(
+        ClosingRegister(
+            meter_id=one["meter_id"],
+            register_dm3=one["register_dm3"],
+            read_at=None if one["read_at"] is None else datetime.fromisoformat(one["read_at"]),
+        )
+        for one in json.loads(row["registers"])
+    )
+    return Closing(**{**row, "registers": registers})

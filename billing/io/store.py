@@ -7,14 +7,17 @@ from typing import Any, Final
 import asyncpg
 
 import sql
-from billing.bill import Bill, Charge, Hold, HoldReason, Line, bill_no
+from billing.bill import Bill, Charge, Hold, Line, bill_no
 from billing.io.books import Books
 from billing.io.heat import heat
+from billing.io.holds import hold_of, outsorting_as_json
+from billing.io.penalties import penalties_as_json
 from billing.io.prices import Prices, prices_as_json, read_prices
 from billing.io.rows import bill_of, charge_of, line_of
-from billing.io.vouchers import apply_vouchers
+from billing.io.vouchers import apply_vouchers, locked
 from billing.ledger import Transfer
 from billing.period import local_day, midnight
+from billing.policy import NO_POLICY, BillPolicy
 from billing.reconcile import (
     NOTHING_HEATED,
     NOTHING_ISSUED,
@@ -39,10 +42,16 @@ class BillingStore(Prices, Books):
     """Everything billing asks of the database but mandates and debits."""
 
     def __init__(
-        self, pool: asyncpg.Pool, *, conversions: Conversions | None = None, sessions: int = 1
+        self,
+        pool: asyncpg.Pool,
+        policy: BillPolicy = NO_POLICY,
+        *,
+        conversions: Conversions | None = None,
+        sessions: int = 1,
     ) -> None:
-        """Take what knows the energy of gas, if the town charges by it; so many work at once."""
+        """Take what the town decides, and what knows energy; so many sessions work at once."""
         super().__init__(pool)
+        self._policy = policy
         self._conversions = conversions
         self.sessions = sessions
 
@@ -66,23 +75,7 @@ class BillingStore(Prices, Books):
                 if claimed["meter_ids"] is None:
                     return NOTHING_MEASURED
                 last = claims.last = (claimed["meter_ids"][-1], claimed["installed_ats"][-1])
-            tariffs, vat_rates = await read_prices(connection)
-            days = run.period.days_with_end()
-            inside = cuts(tariffs, vat_rates, run.period, run.zone)
-            row = await _USAGE.measure(
-                connection,
-                meter_ids=claimed["meter_ids"],
-                installed_ats=claimed["installed_ats"],
-                period_start=run.period.start,
-                start_at=start_at,
-                end_at=end_at,
-                end_day=run.period.end,
-                cut_codes=[cut.tariff_code for cut in inside],
-                cut_ats=[cut.at for cut in inside],
-                days=days,
-                day_ats=[midnight(day, run.zone) for day in days],
-                at=run.at,
-            )
+            row = await _measure(connection, run, claimed["meter_ids"], claimed["installed_ats"])
         return Measured(last=last, measured=row["measured"], lacking=row["lacking"])
 
     async def heat(self, run: Run, *, after: str) -> Heated:
@@ -121,35 +114,76 @@ class BillingStore(Prices, Books):
                 if account_ids is None:
                     return NOTHING_ISSUED
                 claims.last = account_ids[-1]
-            found = price_intervals(*await read_prices(connection), run.period, run.zone)
-            prices, bands = prices_as_json(found)
-            days = run.period.days_with_end()
-            row = await _BILLS.issue_bills(
+            row = await self._issue(connection, run, account_ids)
+        return Issued(last=account_ids[-1], **dict(row))
+
+    async def _issue(
+        self, connection: asyncpg.Connection, run: Run, account_ids: Sequence[str]
+    ) -> asyncpg.Record:
+        """Issue the bills of locked accounts, or note what holds them."""
+        start_at, end_at = run.period.bounds(run.zone)
+        found = price_intervals(*await read_prices(connection), run.period, run.zone)
+        prices, bands = prices_as_json(found)
+        days = run.period.days_with_end()
+        row = await _BILLS.issue_bills(
+            connection,
+            account_ids=account_ids,
+            period_start=run.period.start,
+            period_end=run.period.end,
+            start_at=start_at,
+            end_at=end_at,
+            bill_no=bill_no(run.period, 1),
+            due_on=run.period.due_on,
+            at=run.at,
+            days=days,
+            day_ats=[midnight(day, run.zone) for day in days],
+            prices=prices,
+            bands=bands,
+            penalties=await penalties_as_json(connection, run, account_ids, self._policy),
+            outsorting=await outsorting_as_json(connection, run.period),
+        )
+        minimums = self._policy.minimums_minor
+        if any(minimums.values()):
+            await _BILLS.carry_small_bills(
                 connection,
                 account_ids=account_ids,
-                period_start=run.period.start,
-                period_end=run.period.end,
-                start_at=start_at,
-                end_at=end_at,
-                bill_no=bill_no(run.period, 1),
-                due_on=run.period.due_on,
-                at=run.at,
-                days=days,
-                day_ats=[midnight(day, run.zone) for day in days],
-                prices=prices,
-                bands=bands,
-            )
-            await apply_vouchers(
-                connection,
-                account_ids,
                 bill_no=bill_no(run.period, 1),
                 at=run.at,
-                day=local_day(run.at, run.zone),
+                currencies=list(minimums),
+                minimums=list(minimums.values()),
             )
-            await _BILLS.release_holds(
-                connection, account_ids=account_ids, period_start=run.period.start
+        await apply_vouchers(
+            connection,
+            account_ids,
+            bill_no=bill_no(run.period, 1),
+            at=run.at,
+            day=local_day(run.at, run.zone),
+        )
+        await _BILLS.release_holds(
+            connection, account_ids=account_ids, period_start=run.period.start
+        )
+        return row
+
+    async def issue_to(self, run: Run, account_id: str) -> Issued:
+        """Measure what is left of one account's period and issue its bill, in one transaction.
+
+        The period need not be over, if nothing hangs at the account any more.
+
+        Raises:
+            AccountUnknownError: no account has this id.
+        """
+        start_at, end_at = run.period.bounds(run.zone)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await locked(connection, account_id)
+            await _USAGE.plan_for_a_run(connection)
+            claimed = await _USAGE.claim_stays(
+                connection, account_id=account_id, start_at=start_at, end_at=end_at
             )
-        return Issued(last=account_ids[-1], **dict(row))
+            if claimed["meter_ids"] is not None:
+                await _measure(connection, run, claimed["meter_ids"], claimed["installed_ats"])
+            await _BILLS.lock_prices(connection)
+            row = await self._issue(connection, run, [account_id])
+        return Issued(last=account_id, **dict(row))
 
     # Which periods are open ---------------------------------------------------------------------
 
@@ -192,18 +226,7 @@ class BillingStore(Prices, Books):
             rows = _BILLS.list_holds(
                 connection, period_start=period_start, after=after, chunk=limit
             )
-            return tuple(
-                [
-                    Hold(
-                        account_id=row["account_id"],
-                        period_start=row["period_start"],
-                        reason=HoldReason(row["reason"]),
-                        meter_id=row["meter_id"],
-                        noted_at=row["noted_at"],
-                    )
-                    async for row in rows
-                ]
-            )
+            return tuple([hold_of(row) async for row in rows])
 
     async def owed_minor(self, account_id: str, bill_nos: Sequence[str]) -> dict[str, int]:
         """Return what posted transfers leave to pay on each bill, in minor units."""
@@ -221,6 +244,34 @@ class BillingStore(Prices, Books):
     ) -> None:
         """Write transfers in the caller's transaction, together with the fact that moves them."""
         await insert_transfers(connection, transfers)
+
+
+async def _measure(
+    connection: asyncpg.Connection,
+    run: Run,
+    meter_ids: Sequence[str],
+    installed_ats: Sequence[datetime],
+) -> asyncpg.Record:
+    """Write the usage of locked installations, or note what lacks."""
+    start_at, end_at = run.period.bounds(run.zone)
+    tariffs, vat_rates = await read_prices(connection)
+    days = run.period.days_with_end()
+    inside = cuts(tariffs, vat_rates, run.period, run.zone)
+    row: asyncpg.Record = await _USAGE.measure(
+        connection,
+        meter_ids=meter_ids,
+        installed_ats=installed_ats,
+        period_start=run.period.start,
+        start_at=start_at,
+        end_at=end_at,
+        end_day=run.period.end,
+        cut_codes=[cut.tariff_code for cut in inside],
+        cut_ats=[cut.at for cut in inside],
+        days=days,
+        day_ats=[midnight(day, run.zone) for day in days],
+        at=run.at,
+    )
+    return row
 
 
 async def owed_on_bills(

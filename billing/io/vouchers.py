@@ -92,7 +92,7 @@ class Vouchers:
             VoucherDiffersError: the document was entered with other words.
         """
         async with self.pool.acquire() as conn, conn.transaction():
-            currency = await _locked(conn, account_id)
+            currency = await locked(conn, account_id)
             for known in await _vouchers(conn, account_id):
                 if known.source == new.source:
                     if _granted(known) != new:
@@ -111,7 +111,7 @@ class Vouchers:
                 valid_from=new.valid_from,
                 valid_to=new.valid_to,
                 entered_by=entered_by,
-                entered_at=await _after_bills(conn, account_id, at),
+                entered_at=await after_bills(conn, account_id, at),
             )
             made = await self._grant(conn, await _voucher(conn, account_id, voucher_no), at)
         log.info("voucher.entered", account_id=account_id, voucher_no=voucher_no)
@@ -129,7 +129,7 @@ class Vouchers:
             VoucherSpentError: nothing of it is left.
         """
         async with self.pool.acquire() as conn, conn.transaction():
-            await _locked(conn, account_id)
+            await locked(conn, account_id)
             known = await _voucher(conn, account_id, voucher_no)
             if known.revoked_because == because:
                 return await self._grant(conn, known, at), False
@@ -143,7 +143,7 @@ class Vouchers:
                 voucher_no=voucher_no,
                 because=because,
                 revoked_by=revoked_by,
-                revoked_at=await _after_bills(conn, account_id, at),
+                revoked_at=await after_bills(conn, account_id, at),
             )
             made = await self._grant(conn, await _voucher(conn, account_id, voucher_no), at)
         log.info("voucher.revoked", account_id=account_id, voucher_no=voucher_no)
@@ -190,14 +190,19 @@ async def apply_vouchers(
     return paid_minor
 
 
-async def _locked(conn: asyncpg.Connection, account_id: str) -> str:
+async def locked(conn: asyncpg.Connection, account_id: str) -> str:
+    """Hold an account still against a run, and return its currency.
+
+    Raises:
+        AccountUnknownError: no account has this id.
+    """
     currency: str | None = await _Q.lock_account(conn, account_id=account_id)
     if currency is None:
         raise AccountUnknownError
     return currency
 
 
-async def _after_bills(conn: asyncpg.Connection, account_id: str, at: datetime) -> datetime:
+async def after_bills(conn: asyncpg.Connection, account_id: str, at: datetime) -> datetime:
     """Return when a word becomes known: now, but after every bill that did not know it.
 
     A long run issues its bills as of the instant at which it began; one that is not through yet may

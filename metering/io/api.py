@@ -55,6 +55,10 @@ class SupplyPointUnknownError(Exception):
     """The account has no such supply point, or does not exist."""
 
 
+class AccountClosedError(Exception):
+    """The account has ended; nothing hangs there any more."""
+
+
 # Whether an account has a supply point is known downstream; the shell hands us who knows.
 HasSupplyPoint = Callable[[str, str], Awaitable[bool]]
 
@@ -118,6 +122,7 @@ class MeteringApi:
         raises=(
             MeterUnknownError,
             SupplyPointUnknownError,
+            AccountClosedError,
             OpeningBeyondDialError,
             InstallationOverlapsError,
             InstallationDiffersError,

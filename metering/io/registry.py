@@ -153,7 +153,7 @@ class Registry:
         """
         async with self.pool.acquire() as conn:
             meter = await _meter(conn, meter_id)
-            return meter, await _installations(conn, meter_id)
+            return meter, await stays(conn, meter_id)
 
     async def meters(self, *, after: str, page: int) -> list[Meter]:
         """Return a page of meters in the order of their ids."""
@@ -175,22 +175,12 @@ class Registry:
             meter = await _meter(conn, wanted.meter_id)
             if wanted.opening_dm3 >= meter.dial_dm3:
                 raise OpeningBeyondDialError(f"the dial ends before {meter.dial_dm3} dm3")
-            for known in await _installations(conn, wanted.meter_id):
+            for known in await stays(conn, wanted.meter_id):
                 if known.installed_at == wanted.installed_at:
                     if _opened_alike(known, wanted):
                         return False
                     raise InstallationDiffersError("the meter was hung up then, differently")
-            try:
-                await _Q.add_installation(
-                    conn,
-                    meter_id=wanted.meter_id,
-                    installed_at=wanted.installed_at,
-                    account_id=wanted.account_id,
-                    supply_point_id=wanted.supply_point_id,
-                    opening_dm3=wanted.opening_dm3,
-                )
-            except asyncpg.ExclusionViolationError:
-                raise InstallationOverlapsError("the meter hangs somewhere then") from None
+            await hang_up(conn, wanted)
         log.info("meter.installed", meter_id=wanted.meter_id, account_id=wanted.account_id)
         return True
 
@@ -212,35 +202,12 @@ class Registry:
         """
         async with self.pool.acquire() as conn, conn.transaction():
             await lock_buckets(conn, [bucket_number(meter_id)])
-            meter = await _meter(conn, meter_id)
-            known = await _installations(conn, meter_id)
-            if not known:
-                raise NotInstalledError("the meter hangs nowhere")
-            last = known[-1]
-            if last.removed_at is not None:
-                if (last.removed_at, last.closing_dm3) == (removed_at, closing_dm3):
-                    return last, False
-                raise RemovalDiffersError("the meter came down already, differently")
-            if not last.installed_at < removed_at <= at:
-                raise RemovalOutOfOrderError("a meter comes down after it was hung up, not later")
-            measured = await _Q.measured_until(
-                conn, meter_id=meter_id, installed_at=last.installed_at
+            closed, fresh = await take_down(
+                conn, meter_id, removed_at=removed_at, closing_dm3=closing_dm3, at=at
             )
-            if measured is not None and measured > removed_at:
-                raise AlreadyMeasuredError("gas beyond that instant stands on a bill")
-            closing = Reading(meter_id=meter_id, read_at=removed_at, register_dm3=closing_dm3)
-            turns = await _closing_turns(conn, meter, last, closing)
-            await _Q.close_installation(
-                conn,
-                meter_id=meter_id,
-                installed_at=last.installed_at,
-                removed_at=removed_at,
-                closing_dm3=closing_dm3,
-                closing_turns=turns,
-            )
-            closed = (await _installations(conn, meter_id))[-1]
-        log.info("meter.removed", meter_id=meter_id, account_id=closed.account_id)
-        return closed, True
+        if fresh:
+            log.info("meter.removed", meter_id=meter_id, account_id=closed.account_id)
+        return closed, fresh
 
     async def readings(
         self, meter_id: str, *, after: datetime | None, until: datetime | None, page: int
@@ -310,6 +277,61 @@ class Registry:
             return [RefusedTelegram(**row) async for row in rows]
 
 
+async def take_down(
+    conn: asyncpg.Connection,
+    meter_id: str,
+    *,
+    removed_at: datetime,
+    closing_dm3: int,
+    at: datetime,
+) -> tuple[Installation, bool]:
+    """Close the line of a meter whose bucket is locked; raises what ``Registry.remove`` does."""
+    meter = await _meter(conn, meter_id)
+    known = await stays(conn, meter_id)
+    if not known:
+        raise NotInstalledError("the meter hangs nowhere")
+    last = known[-1]
+    if last.removed_at is not None:
+        if (last.removed_at, last.closing_dm3) == (removed_at, closing_dm3):
+            return last, False
+        raise RemovalDiffersError("the meter came down already, differently")
+    if not last.installed_at < removed_at <= at:
+        raise RemovalOutOfOrderError("a meter comes down after it was hung up, not later")
+    measured = await _Q.measured_until(conn, meter_id=meter_id, installed_at=last.installed_at)
+    if measured is not None and measured > removed_at:
+        raise AlreadyMeasuredError("gas beyond that instant stands on a bill")
+    closing = Reading(meter_id=meter_id, read_at=removed_at, register_dm3=closing_dm3)
+    turns = await _closing_turns(conn, meter, last, closing)
+    await _Q.close_installation(
+        conn,
+        meter_id=meter_id,
+        installed_at=last.installed_at,
+        removed_at=removed_at,
+        closing_dm3=closing_dm3,
+        closing_turns=turns,
+    )
+    return (await stays(conn, meter_id))[-1], True
+
+
+async def hang_up(conn: asyncpg.Connection, wanted: Installation) -> None:
+    """Let a meter whose bucket is locked hang somewhere.
+
+    Raises:
+        InstallationOverlapsError: it hangs somewhere at that time.
+    """
+    try:
+        await _Q.add_installation(
+            conn,
+            meter_id=wanted.meter_id,
+            installed_at=wanted.installed_at,
+            account_id=wanted.account_id,
+            supply_point_id=wanted.supply_point_id,
+            opening_dm3=wanted.opening_dm3,
+        )
+    except asyncpg.ExclusionViolationError:
+        raise InstallationOverlapsError("the meter hangs somewhere then") from None
+
+
 async def _meter(conn: asyncpg.Connection, meter_id: str) -> Meter:
     row = await _Q.find_meter(conn, meter_id=meter_id)
     if row is None:
@@ -317,7 +339,8 @@ async def _meter(conn: asyncpg.Connection, meter_id: str) -> Meter:
     return Meter(**row)
 
 
-async def _installations(conn: asyncpg.Connection, meter_id: str) -> list[Installation]:
+async def stays(conn: asyncpg.Connection, meter_id: str) -> list[Installation]:
+    """Return where a meter has hung, oldest first."""
     rows = _Q.list_installations(conn, meter_id=meter_id)
     return [Installation(**row) async for row in rows]
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from app import config
 from app.config import SettingsError
 from app.wiring import wanted
+from billing.policy import BillPolicy
 from metering.conversion import EnergyRule
 from metering.io.conversions import Wanted
 
@@ -85,6 +86,44 @@ class TestWhatIsWanted:
         assert wanted(config.load()) == Wanted(standard=False, energy=rule)
         monkeypatch.setenv("AQKOL_STANDARD_VOLUME", "on")
         assert wanted(config.load()) == Wanted(standard=True, energy=rule)
+
+
+class TestWhatATownDecides:
+    """What a town decides about its bills ..."""
+
+    def test_is_nothing_by_default(self) -> None:
+        """No penalties, and every bill is asked for."""
+        assert config.load().bill_policy == BillPolicy()
+
+    def test_is_what_is_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """K with up to four decimals, sums in whole minor units."""
+        monkeypatch.setenv("AQKOL_PENALTY_FACTOR", "1.2501")
+        monkeypatch.setenv("AQKOL_MINIMUM_BILL", "KZT:50000,USD:100")
+
+        assert config.load().bill_policy == BillPolicy(
+            penalty_factor_bp=12_501, minimums_minor={"KZT": 50_000, "USD": 100}
+        )
+
+    @pytest.mark.parametrize(
+        ("variable", "text"),
+        [
+            ("AQKOL_PENALTY_FACTOR", "0"),
+            ("AQKOL_PENALTY_FACTOR", "10.1"),
+            ("AQKOL_PENALTY_FACTOR", "1.25001"),
+            ("AQKOL_PENALTY_FACTOR", "NaN"),
+            ("AQKOL_MINIMUM_BILL", "50000"),
+            ("AQKOL_MINIMUM_BILL", "KZT:-1"),
+            ("AQKOL_MINIMUM_BILL", "KZT:500.00"),
+            ("AQKOL_MINIMUM_BILL", "KZT:500,"),
+        ],
+    )
+    def test_is_refused_by_the_name_of_the_setting(
+        self, monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+    ) -> None:
+        """A typing error charges nobody tenfold."""
+        monkeypatch.setenv(variable, text)
+        with pytest.raises(SettingsError, match=variable):
+            config.load()
 
 
 class TestRefusals:

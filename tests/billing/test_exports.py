@@ -14,6 +14,8 @@ import pytest
 
 from billing import export
 from billing.chart import Chart
+from billing.correct import correct
+from billing.correction import Policy
 from billing.export import (
     BadDaysError,
     BadInstantError,
@@ -25,6 +27,7 @@ from billing.export import (
     journal_order,
     month_order,
 )
+from billing.io.corrections import Corrections
 from billing.io.exports import Exports
 from billing.io.store import BillingStore
 from billing.payee import Payee
@@ -37,6 +40,7 @@ ZONE = "Asia/Almaty"
 DECEMBER, JANUARY, FEBRUARY, MARCH = (
     f"{month}-01T00:00:00+05:00" for month in ("2025-12", "2026-01", "2026-02", "2026-03")
 )
+MARCH_1 = date(2026, 3, 1)
 NOW = datetime(2026, 3, 5, 7, tzinfo=UTC)
 PAYEE = Payee(
     name="=Town Gas", bin="940140000385", iban="KZ86125KZT5004100100", bic="KKMFKZ2A",
@@ -192,6 +196,27 @@ class TestTheSettlementExport:
             assert row["to_pay_minor"] == "702"
         january = rows((await month(pool, order()))[0])["AC-2"]
         assert january["recalculated_minor"] == "-40"
+
+    @pytest.mark.parametrize("policy", [Policy(), Policy(adjust_below_minor=1_000_000)])
+    async def test_adds_up_after_a_corrected_register(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection, town: Town, policy: Policy
+    ) -> None:
+        """Bills made anew, credit and adjustments, as the service writes them, and a bill after."""
+        said_at = datetime(2026, 3, 3, tzinfo=UTC)
+        await town.correct("AQ-1", FEBRUARY, 240_000, at=said_at, fault="ours")
+        await correct(store=Corrections(pool), at=NOW, zone=ZONE, policy=policy, chunk=100)
+        await town.read("AQ-1", "2026-04-01T00:00:00+05:00", 260_000)
+        await town.read("AQ-2", "2026-04-01T00:00:00+05:00", 6_000)
+        at = datetime(2026, 4, 2, 12, tzinfo=UTC)
+        period = Period.month(2026, 3)
+        await reconcile(store=BillingStore(pool), period=period, at=at, zone=ZONE)
+
+        assert await owner.fetchval("SELECT count(*) FROM bill WHERE period_start >= $1", MARCH_1)
+        for label in ("2025-12", "2026-01", "2026-02", "2026-03"):
+            what = month_order(label, form=Form.CSV, at=at, zone=ZONE, as_of=None)
+            content, summary = await month(pool, what)
+            total = sum(int(row["to_pay_minor"]) for row in rows(content).values())
+            assert total == summary["sums"][0]["ledger_receivable_minor"] == await owed(owner)
 
     async def test_speaks_of_an_instant(self, pool: asyncpg.Pool) -> None:
         """Asked again for the same instant it says the same, whatever was paid since."""

@@ -641,6 +641,9 @@ class TestHolds:
     def test_has_the_reasons_that_the_schema_takes(self) -> None:
         """A reason without a name here could not be read back."""
         assert sorted(HoldReason) == [
+            "anomalous",
+            "disputed",
+            "estimated_beyond_cap",
             "held_finding",
             "no_closing_register",
             "no_energy",
@@ -659,8 +662,9 @@ class TestMonths:
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(
-        used=st.lists(st.integers(0, 4_000_000), min_size=3, max_size=3),
-        start=st.integers(0, 4_999_999),
+        # Below the floor under which no bill is unusual.
+        used=st.lists(st.integers(0, 1_300_000), min_size=3, max_size=3),
+        start=st.integers(0, 1_999_999),
         order=st.permutations([0, 1, 2]),
         chunk=st.integers(1, 3),
     )
@@ -679,7 +683,7 @@ class TestMonths:
         self, url: str, used: list[int], start: int, order: list[int], chunk: int
     ) -> None:
         """Run three months in some order on an emptied database."""
-        dial = 5_000_000
+        dial = 2_000_000
         owner = await asyncpg.connect(url)
         await owner.execute("TRUNCATE account, meter, tariff, reading CASCADE")
         town = Town(owner)

@@ -286,6 +286,16 @@ class TestTheRun:
         assert await paid(owner) == {"voucher/1/2026-02": 10_000}
         assert await findings(pool) == []
 
+    async def test_entered_after_a_run_began_is_not_seen_by_it(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """All bills of a run know the same, however long it takes."""
+        await enter(pool, granted(10_000), at=datetime(2026, 2, 3, 1, tzinfo=UTC))
+        await bill(pool, 1, at=ISSUED)
+
+        assert await paid(owner) == {}
+        assert await findings(pool) == []
+
 
 class TestTheDebit:
     """What is asked of the bank ..."""

@@ -29,6 +29,7 @@ VERBS = {
     "billing/news.py",
     "billing/correct.py",
     "billing/reconcile.py",
+    "billing/retire.py",
     "billing/send.py",
     "billing/withdraw.py",
     "simulators/__main__.py",

@@ -37,6 +37,17 @@ FACTS = [
     "stay_place",
     "voucher",
     "voucher_revocation",
+    "base_rate",
+    "moratorium",
+    "bill_dispute",
+    "bill_dispute_end",
+    "account_closing",
+    "price_proposal",
+    "price_decision",
+    "outsorting",
+    "bill_release",
+    "month_question",
+    "month_answer",
 ]
 
 
@@ -93,6 +104,13 @@ class TestRights:
             ("stay_place", "place"),
             ("voucher", "amount_minor"),
             ("voucher_revocation", "because"),
+            ("base_rate", "rate_bp"),
+            ("moratorium", "active"),
+            ("bill_dispute", "from_day"),
+            ("bill_dispute_end", "to_day"),
+            ("account_closing", "last_day"),
+            ("price_proposal", "content"),
+            ("price_decision", "outcome"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

@@ -18,6 +18,11 @@ REFERENCE = {
     "coefficient_table",
     "zone_figures",
     "calorific_value",
+    "base_rate",
+    "moratorium",
+    "price_proposal",
+    "price_decision",
+    "outsorting",
 }
 LOCAL = {
     "access_token",
@@ -68,6 +73,9 @@ GROUPS = {
         "bill_line",
         "bill_charge",
         "bill_hold",
+        "bill_release",
+        "month_question",
+        "month_answer",
         "mandate",
         "debit",
         "debit_step",
@@ -78,6 +86,7 @@ GROUPS = {
         "adjustment_taken",
         "voucher",
         "voucher_revocation",
+        "account_closing",
     },
     "sender": {"refused_telegram"},
 }

@@ -1,0 +1,34 @@
+"""What the billing run and its holds refuse, and what the caller is told."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from app import problems
+from app.problems import ProblemType, problem_type
+from billing.io.holds import (
+    HoldDiffersError,
+    HoldNotReleasableError,
+    HoldUnknownError,
+    MonthBilledError,
+    QuestionAnsweredError,
+    QuestionUnknownError,
+    TooManyQuestionsError,
+)
+
+RUN_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
+    HoldUnknownError: problems.NOT_FOUND,
+    HoldNotReleasableError: problem_type(
+        409, "not-releasable", "The bill is held for something else than its amount"
+    ),
+    HoldDiffersError: problem_type(
+        409, "hold-differs", "The bill would ask for another total than was seen"
+    ),
+    MonthBilledError: problem_type(409, "month-billed", "The account has a bill for this month"),
+    QuestionUnknownError: problems.NOT_FOUND,
+    QuestionAnsweredError: problem_type(
+        409, "question-answered", "The question was answered already, otherwise"
+    ),
+    TooManyQuestionsError: problem_type(
+        409, "questions-full", "The month was questioned too often"
+    ),
+}
