@@ -35,6 +35,7 @@ from billing.io.api_moves import MoveApi
 from billing.io.api_penalties import PenaltyApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
+from billing.io.drafts import Drafts
 from billing.io.exports import Exports
 from billing.io.final import FinalBills
 from billing.io.holds import Holds
@@ -162,17 +163,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             zone=deps.zone,
             go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
         ),
-        ExportApi(
-            exports=Exports(pool=deps.pool), zone=deps.zone, payee=deps.payee, chart=deps.chart
-        ),
-        MoveApi(
-            moves=Moves(pool=deps.pool, calendar=calendar),
-            finals=FinalBills(pool=deps.pool, store=store, zone=deps.zone),
-        ),
-        PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
-        VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
-        HoldApi(holds=Holds(pool=deps.pool)),
-        CorrectionApi(pool=deps.pool),
+        *_of_bills(deps, store, calendar),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         SourceApi(book=SourceBook(pool=deps.pool)),
@@ -199,6 +190,27 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
     bounds = tuple(bound for api in apis for bound in routes_of(api))
     document.update(openapi.document(bounds, ERRORS, _version()))
     return bounds
+
+
+def _of_bills(deps: WebDeps, store: BillingStore, calendar: Calendar) -> tuple[object, ...]:
+    """Return the routes about bills before and after they are issued."""
+    return (
+        ExportApi(
+            exports=Exports(pool=deps.pool), zone=deps.zone, payee=deps.payee, chart=deps.chart
+        ),
+        MoveApi(
+            moves=Moves(pool=deps.pool, calendar=calendar),
+            finals=FinalBills(pool=deps.pool, store=store, zone=deps.zone),
+        ),
+        PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
+        VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
+        HoldApi(
+            holds=Holds(pool=deps.pool),
+            drafts=Drafts(pool=deps.pool, store=store),
+            zone=deps.zone,
+        ),
+        CorrectionApi(pool=deps.pool),
+    )
 
 
 def build_app(deps: WebDeps) -> web.Application:

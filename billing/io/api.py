@@ -47,7 +47,7 @@ from billing.io.wire import (
     TokensRevoked,
 )
 from billing.period import Period
-from billing.reconcile import PeriodNotOverError, reconcile
+from billing.reconcile import ParallelRunError, PeriodNotOverError, reconcile
 from billing.tariff import (
     Tariff,
     TariffBilledError,
@@ -297,7 +297,7 @@ class BillingApi:
         policy=Policy.OPERATOR,
         summary="Bill a month that is over",
         tag="bills",
-        raises=(PeriodNotOverError,),
+        raises=(PeriodNotOverError, ParallelRunError),
     )
     async def run_bills(self, call: Call[Nothing, Nothing, NewBillRun]) -> BillRunDone:
         """Measure the gas of a month and issue its bills; run again, it does what was left."""
