@@ -27,9 +27,11 @@ from app.demo_stage import Stage, staged, token_of
 from billing.audit import audit
 from billing.collect import collect
 from billing.io.debits import Debits
+from billing.io.proposals import PriceDesk
 from billing.io.store import BillingStore
-from billing.period import Period, midnight
+from billing.period import Calendar, Period, midnight
 from billing.reconcile import reconcile
+from billing.tariff import Tariff
 from metering.io.route import Role
 
 # December and January: cold, and the VAT rate changes between them.
@@ -117,10 +119,19 @@ async def settle_in(town: Town) -> None:
     """Register the homes and their meters, and let most residents link a bank account."""
     stage = town.stage
     now = stage.clock.now()
-    await stage.clerk.ask("POST", "/v1/tariffs", {
-        "tariff_code": "home", "valid_from": f"{FIRST_MONTH.start}", "currency": "KZT",
-        "net_minor_per_1000_m3": NET_MINOR_PER_1000_M3, "approved_by": "demo",
-    })  # fmt: skip
+    await PriceDesk(pool=stage.pool, calendar=Calendar(zone=town.zone)).set_up(
+        Tariff(
+            tariff_code="home",
+            valid_from=FIRST_MONTH.start,
+            valid_to=None,
+            currency="KZT",
+            net_minor_per_1000_m3=NET_MINOR_PER_1000_M3,
+            approved_by="director of the demo",
+        ),
+        source="order 1 of the demo",
+        proposed_by="economist of the demo",
+        at=now,
+    )
     for number, plate in enumerate(stage.plates, start=1):
         account_id = await demo_town.register(stage.clerk, plate=plate, number=number, at=now)
         if number % UNLINKED_EVERY == 0:

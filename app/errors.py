@@ -19,6 +19,16 @@ from billing.io.accounts import (
 from billing.io.api_debits import NoBankError
 from billing.io.api_exports import ExportTooLargeError
 from billing.link import MandateExistsError, NoSuchAccountError
+from billing.proposal import (
+    PriceDayPastError,
+    PriceDecidedError,
+    PriceProposalUnknownError,
+    SecondPersonError,
+    TariffCurrencyError,
+    TariffGapError,
+    VatBilledError,
+    VatKnownError,
+)
 from billing.reconcile import PeriodNotOverError
 from billing.settlement import NotReconciledError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
@@ -182,6 +192,26 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     ),
     TariffBilledError: problem_type(
         409, "tariff-billed", "Days after that one have been billed with this price"
+    ),
+    TariffGapError: problem_type(
+        409, "tariff-gap", "Days between two prices of the tariff would have none"
+    ),
+    TariffCurrencyError: problem_type(
+        409, "tariff-currency", "The tariff has prices in another currency"
+    ),
+    PriceDayPastError: problem_type(
+        422, "price-day-past", "A price changes on a local day after today"
+    ),
+    VatKnownError: problem_type(409, "vat-known", "A rate of VAT begins on that day already"),
+    VatBilledError: problem_type(
+        409, "vat-billed", "Days after that one have been billed with the VAT before"
+    ),
+    PriceProposalUnknownError: problems.NOT_FOUND,
+    PriceDecidedError: problem_type(
+        409, "proposal-decided", "The proposal was decided already, otherwise or by somebody else"
+    ),
+    SecondPersonError: problem_type(
+        409, "second-person", "Who proposes a price does not approve it"
     ),
     PeriodNotOverError: problem_type(409, "period-not-over", "The month is not over yet"),
     WindowNotOverError: problem_type(409, "period-not-over", "The month is not over yet"),

@@ -1,4 +1,4 @@
-"""Commands by the month: ``validate``, ``reconcile``, ``correct`` and the group ``month``."""
+"""The commands by the month: ``validate``, ``reconcile``, ``correct`` and the group ``month``."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

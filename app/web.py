@@ -33,6 +33,7 @@ from billing.io.api_exports import ExportApi
 from billing.io.api_holds import HoldApi
 from billing.io.api_moves import MoveApi
 from billing.io.api_penalties import PenaltyApi
+from billing.io.api_prices import PriceApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
@@ -42,6 +43,7 @@ from billing.io.holds import Holds
 from billing.io.moves import Moves
 from billing.io.papers import Papers
 from billing.io.penalty_desk import PenaltyDesk
+from billing.io.proposals import PriceDesk
 from billing.io.records import Records
 from billing.io.store import BillingStore
 from billing.io.views import Views
@@ -137,15 +139,11 @@ class _TokenDesk:
         return await revoke_account_tokens(self.pool, account_id, at)
 
 
-def routes(deps: WebDeps) -> tuple[Bound, ...]:
-    """Return every route of the service, bound to what it works with."""
-    accounts = AccountStore(pool=deps.pool)
-    calendar = Calendar(zone=deps.zone)
-    conversions = Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted)
-    store = BillingStore(deps.pool, deps.policy, conversions=conversions)
-    gaps = Gaps(pool=deps.pool, calendar=calendar)
-    document: dict[str, Any] = {}
-    apis = (
+def _billing(
+    deps: WebDeps, *, accounts: AccountStore, store: BillingStore, calendar: Calendar
+) -> tuple[object, ...]:
+    """Return what answers about money."""
+    return (
         AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
         DocumentApi(
             records=Records(pool=deps.pool, zone=deps.zone),
@@ -163,7 +161,35 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             zone=deps.zone,
             go_over=lambda period, at: go_over(deps.pool, deps.zone, period, at),
         ),
-        *_of_bills(deps, store, calendar),
+        ExportApi(
+            exports=Exports(pool=deps.pool), zone=deps.zone, payee=deps.payee, chart=deps.chart
+        ),
+        MoveApi(
+            moves=Moves(pool=deps.pool, calendar=calendar),
+            finals=FinalBills(pool=deps.pool, store=store, zone=deps.zone),
+        ),
+        PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
+        PriceApi(store=store, desk=PriceDesk(pool=deps.pool, calendar=calendar)),
+        VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
+        HoldApi(
+            holds=Holds(pool=deps.pool),
+            drafts=Drafts(pool=deps.pool, store=store),
+            zone=deps.zone,
+        ),
+        CorrectionApi(pool=deps.pool),
+    )
+
+
+def routes(deps: WebDeps) -> tuple[Bound, ...]:
+    """Return every route of the service, bound to what it works with."""
+    accounts = AccountStore(pool=deps.pool)
+    calendar = Calendar(zone=deps.zone)
+    conversions = Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted)
+    store = BillingStore(deps.pool, deps.policy, conversions=conversions)
+    gaps = Gaps(pool=deps.pool, calendar=calendar)
+    document: dict[str, Any] = {}
+    apis = (
+        *_billing(deps, accounts=accounts, store=store, calendar=calendar),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),
         SourceApi(book=SourceBook(pool=deps.pool)),
@@ -190,27 +216,6 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
     bounds = tuple(bound for api in apis for bound in routes_of(api))
     document.update(openapi.document(bounds, ERRORS, _version()))
     return bounds
-
-
-def _of_bills(deps: WebDeps, store: BillingStore, calendar: Calendar) -> tuple[object, ...]:
-    """Return the routes about bills before and after they are issued."""
-    return (
-        ExportApi(
-            exports=Exports(pool=deps.pool), zone=deps.zone, payee=deps.payee, chart=deps.chart
-        ),
-        MoveApi(
-            moves=Moves(pool=deps.pool, calendar=calendar),
-            finals=FinalBills(pool=deps.pool, store=store, zone=deps.zone),
-        ),
-        PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
-        VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
-        HoldApi(
-            holds=Holds(pool=deps.pool),
-            drafts=Drafts(pool=deps.pool, store=store),
-            zone=deps.zone,
-        ),
-        CorrectionApi(pool=deps.pool),
-    )
 
 
 def build_app(deps: WebDeps) -> web.Application:

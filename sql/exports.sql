@@ -1,16 +1,32 @@
 -- What leaves for others: the settlement centre and the accountants. Read under one snapshot.
 
--- name: settlement_page(after, chunk, start_day, end_day, start_at, end_at, at)
--- Read the next accounts as the settlement centre sees their month: what moved what they owe is
--- divided into parts that leave nothing out, so that the parts of all accounts are the ledger's.
-WITH page AS (
-    SELECT account_id, currency FROM account
+-- name: plan_for_an_export()!
+-- Plan each page for the accounts it names, until the snapshot ends: a plan for any accounts would read
+-- whole tables for every page, and one for the few accounts that fresh tables seem to have would
+-- compare each of a page with each.
+SELECT set_config(setting, value, true)
+FROM (VALUES
+    ('jit', 'off'), ('plan_cache_mode', 'force_custom_plan'), ('enable_nestloop', 'off')
+) AS chosen (setting, value);
+
+-- name: exported_accounts(after, chunk)$
+-- Name the next accounts in order.
+SELECT array_agg(account_id ORDER BY account_id)
+FROM (
+    SELECT account_id FROM account
     WHERE account_id > :after::text
     ORDER BY account_id
     LIMIT :chunk::bigint
+) AS page;
+
+-- name: settlement_page(account_ids, start_day, end_day, start_at, end_at, at)
+-- Read some accounts as the settlement centre sees their month: what moved what they owe is
+-- divided into parts that leave nothing out, so that the parts of all accounts are the ledger's.
+WITH page AS (
+    SELECT account_id, currency FROM account WHERE account_id = ANY (:account_ids::text[])
 ), bills AS (
-    SELECT b.* FROM page JOIN bill b USING (account_id)
-    WHERE b.kind = 'bill' AND b.period_start >= :start_day::date
+    SELECT b.* FROM bill b
+    WHERE b.account_id = ANY (:account_ids::text[]) AND b.kind = 'bill' AND b.period_start >= :start_day::date
       AND b.period_start < :end_day::date AND b.issued_at <= :at::timestamptz
 ), billed AS (
     SELECT account_id, array_agg(bill_no ORDER BY bill_no) AS bill_nos, max(due_on) AS due_on,
@@ -24,6 +40,7 @@ WITH page AS (
            (array_agg(l.closing_register_dm3 ORDER BY l.to_at DESC, l.line_no DESC))[1] AS closing_dm3,
            (array_agg(l.closing_quality ORDER BY l.to_at DESC, l.line_no DESC))[1] AS closing_quality
     FROM bills JOIN bill_line l USING (account_id, bill_no)
+    WHERE l.account_id = ANY (:account_ids::text[])
     GROUP BY account_id, meter_id
 ), dials AS (
     SELECT account_id, jsonb_agg(jsonb_build_object(
@@ -35,10 +52,12 @@ WITH page AS (
     SELECT account_id, 'gas' AS kind, l.tariff_code, l.tariff_valid_from, l.vat_rate_bp,
            l.net_minor, l.vat_minor
     FROM bills JOIN bill_line l USING (account_id, bill_no)
+    WHERE l.account_id = ANY (:account_ids::text[])
     UNION ALL
     SELECT account_id, c.kind, c.tariff_code, c.tariff_valid_from, c.vat_rate_bp, c.net_minor,
            c.vat_minor
     FROM bills JOIN bill_charge c USING (account_id, bill_no)
+    WHERE c.account_id = ANY (:account_ids::text[])
 ), kinds AS (
     SELECT account_id, jsonb_object_agg(kind, net_minor) AS net_by_kind
     FROM (SELECT account_id, kind, sum(net_minor) AS net_minor FROM parts GROUP BY 1, 2) AS k
@@ -76,10 +95,10 @@ WITH page AS (
                    THEN CASE WHEN t.posted_at < :end_at::timestamptz THEN 'paid' ELSE 'paid_later' END
                ELSE 'credited'
            END AS part
-    FROM page
-    JOIN transfer t USING (account_id)
+    FROM transfer t
     JOIN bill b USING (account_id, bill_no)
-    WHERE t.phase = 'posted' AND t.posted_at <= :at::timestamptz
+    WHERE t.account_id = ANY (:account_ids::text[]) AND b.account_id = ANY (:account_ids::text[])
+      AND t.phase = 'posted' AND t.posted_at <= :at::timestamptz
       AND 'receivable' IN (t.debit_code, t.credit_code)
 ), owed AS (
     SELECT account_id,

@@ -64,12 +64,18 @@ CROSS JOIN LATERAL (
 WHERE s.from_at < :to_at::timestamptz AND s.to_at > :from_at::timestamptz;
 
 -- name: survey_usage(meter_ids, installed_ats, period_starts)
--- Read the gas of these installations in some earlier periods, and how long it was measured.
+-- Read the gas of these installations in some earlier periods as it holds now, and how long it was
+-- measured.
 SELECT k.meter_id, k.installed_at, u.period_start, sum(u.volume_dm3)::bigint AS volume_dm3,
        round(extract(epoch FROM sum(u.to_at - u.from_at)) / 86400)::integer AS days
 FROM unnest(:meter_ids::text[], :installed_ats::timestamptz[]) AS k (meter_id, installed_at)
-JOIN usage u ON u.meter_id = k.meter_id AND u.installed_at = k.installed_at
-    AND u.period_start = ANY (:period_starts::date[])
+CROSS JOIN LATERAL (
+    SELECT u.period_start, u.volume_dm3, u.from_at, u.to_at
+    FROM usage_now u
+    WHERE u.meter_id = k.meter_id AND u.installed_at = k.installed_at
+      AND u.period_start = ANY (:period_starts::date[])
+    OFFSET 0
+) AS u
 GROUP BY 1, 2, 3;
 
 -- name: degree_days(starts, ends)

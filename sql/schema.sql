@@ -71,6 +71,38 @@ INSERT INTO vat_rate (valid_from, rate_bp, source) VALUES
     ('2009-01-01', 1200, 'Kazakhstan, rate in force until 2025-12-31'),
     ('2026-01-01', 1600, 'Kazakhstan, Tax Code No. 214-VIII of 2025-07-18');
 
+-- A change of a price, of its end or of the VAT, as one person proposes it; it counts from "first_day".
+CREATE TABLE price_proposal (
+    proposal_no integer     PRIMARY KEY CHECK (proposal_no > 0),
+    kind        text        NOT NULL CHECK (kind IN ('tariff', 'end', 'vat_rate')),
+    tariff_code text        CHECK (tariff_code ~ '^[a-z0-9-]{1,32}$'),
+    first_day   date        NOT NULL,
+    content     jsonb       NOT NULL CHECK (jsonb_typeof(content) = 'object'),
+    source      text        NOT NULL CHECK (length(source) BETWEEN 1 AND 200),
+    -- Entered with both names at once, on the machine itself, for days that had no price.
+    set_up      boolean     NOT NULL,
+    proposed_by text        NOT NULL CHECK (length(proposed_by) BETWEEN 1 AND 100),
+    proposed_at timestamptz NOT NULL,
+    UNIQUE (proposal_no, proposed_by),
+    CONSTRAINT vat_has_no_tariff CHECK ((kind = 'vat_rate') = (tariff_code IS NULL))
+);
+
+-- What became of a proposal, once. The first key lets one of two decisions through.
+CREATE TABLE price_decision (
+    proposal_no integer     PRIMARY KEY,
+    proposed_by text        NOT NULL CHECK (length(proposed_by) BETWEEN 1 AND 100),
+    outcome     text        NOT NULL CHECK (outcome IN ('approved', 'refused', 'withdrawn')),
+    because     text        CHECK (length(because) BETWEEN 1 AND 500),
+    decided_by  text        NOT NULL CHECK (length(decided_by) BETWEEN 1 AND 100),
+    decided_at  timestamptz NOT NULL,
+    FOREIGN KEY (proposal_no, proposed_by) REFERENCES price_proposal (proposal_no, proposed_by),
+    -- Nobody slips in a price alone.
+    CONSTRAINT second_person_approves CHECK (
+        outcome <> 'approved' OR lower(btrim(decided_by)) <> lower(btrim(proposed_by))
+    ),
+    CONSTRAINT refusal_has_a_reason CHECK ((outcome = 'approved') = (because IS NULL))
+);
+
 -- The chart of accounts. "side" is where a normal balance of the account stands.
 CREATE TABLE ledger_account (
     code text PRIMARY KEY CHECK (code ~ '^[a-z_]{1,40}$'),
@@ -1153,7 +1185,8 @@ CREATE TABLE notice (
 -- never vanishes, whatever the code above it believes. "pending" rows do not count in a balance;
 -- each is later answered by one "posted" or one "void" row.
 CREATE TABLE transfer (
-    account_id   text        NOT NULL REFERENCES account,
+    -- The bill's own account; its key says that there is one (docs/decisions/0012).
+    account_id   text        NOT NULL,
     transfer_id  text        NOT NULL CHECK (transfer_id ~ '^[a-z0-9_/-]{1,80}$'),
     phase        text        NOT NULL CHECK (phase IN ('posted', 'pending', 'void')),
     debit_code   text        NOT NULL REFERENCES ledger_account,
@@ -1471,7 +1504,7 @@ END $$;
 
 GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
-REVOKE INSERT ON ledger_account, vat_rate, bucket, trusted_reading FROM aqkol_service;
+REVOKE INSERT ON ledger_account, bucket, trusted_reading FROM aqkol_service;
 REVOKE INSERT ON held_reading, held_period, usage_now, estimate_sighting FROM aqkol_service;
 REVOKE INSERT ON open_question FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;

@@ -158,11 +158,19 @@ chained AS (
         UNION ALL
         SELECT later.opening_register_dm3, later.opening_turns, later.opening_read_at,
                later.opening_quality
-        FROM usage_now later
-        WHERE b.boundary_at = b.ends_at
-          AND later.meter_id = b.meter_id AND later.from_at = b.boundary_at
-          AND later.installed_at = b.installed_at
-          AND b.boundary_at > b.installed_at AND b.boundary_at IS DISTINCT FROM b.removed_at
+        FROM (
+            SELECT u.* FROM usage u
+            WHERE b.boundary_at = b.ends_at
+              AND u.meter_id = b.meter_id AND u.from_at = b.boundary_at
+              AND u.installed_at = b.installed_at
+            OFFSET 0
+        ) AS first_told
+        CROSS JOIN LATERAL (
+            SELECT n.* FROM usage_now n
+            WHERE n.meter_id = first_told.meter_id AND n.from_at = first_told.from_at
+            OFFSET 0
+        ) AS later
+        WHERE b.boundary_at > b.installed_at AND b.boundary_at IS DISTINCT FROM b.removed_at
         LIMIT 1
     ) AS chain ON true
 ),
@@ -236,6 +244,10 @@ judged AS MATERIALIZED (
     SELECT c.*, min(c.reason) OVER (PARTITION BY c.meter_id, c.installed_at) AS any_reason
     FROM checked c
 ),
+-- One row for each installation that is measured whole: its first stretch.
+whole AS (
+    SELECT meter_id, installed_at FROM judged WHERE any_reason IS NULL AND from_at = begins_at
+),
 lacking AS MATERIALIZED (
     SELECT DISTINCT ON (meter_id, installed_at) meter_id, installed_at, account_id, reason
     FROM judged
@@ -257,11 +269,10 @@ written AS (
     FROM judged
     WHERE any_reason IS NULL
     ORDER BY meter_id, from_at
-    RETURNING meter_id, installed_at
 ),
 filled AS (
     DELETE FROM usage_gap g
-    USING (SELECT DISTINCT meter_id, installed_at FROM written) AS w
+    USING whole AS w
     WHERE g.meter_id = w.meter_id AND g.installed_at = w.installed_at
       AND g.period_start = :period_start::date
 ),
@@ -274,7 +285,7 @@ noted AS (
         DO UPDATE SET reason = excluded.reason, noted_at = excluded.noted_at
         WHERE usage_gap.reason <> excluded.reason
 )
-SELECT (SELECT count(DISTINCT (meter_id, installed_at)) FROM written) AS measured,
+SELECT (SELECT count(*) FROM whole) AS measured,
        (SELECT count(*) FROM lacking) AS lacking;
 
 -- name: drop_idle_gaps(period_start, start_at, end_at)!

@@ -1,4 +1,4 @@
-"""Accounts, tariffs and bills over HTTP."""
+"""Accounts and bills over HTTP."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -35,25 +35,14 @@ from billing.io.wire import (
     HoldShown,
     NewAccount,
     NewBillRun,
-    NewTariff,
     NewToken,
     PersonShown,
     SupplyPointShown,
-    TariffEnd,
-    TariffList,
-    TariffPath,
-    TariffShown,
     TokenShown,
     TokensRevoked,
 )
 from billing.period import Period
 from billing.reconcile import ParallelRunError, PeriodNotOverError, reconcile
-from billing.tariff import (
-    Tariff,
-    TariffBilledError,
-    TariffOverlapError,
-    TariffUnknownError,
-)
 from metering.io.route import Answer, Call, Nothing, NotThereError, Policy, Role, route
 
 
@@ -233,7 +222,7 @@ class AccountApi:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillingApi:
-    """The routes of prices and of the run that makes bills.
+    """The routes of the run that makes bills.
 
     ``go_over`` lets the rules of belief speak about a month before it is billed.
     """
@@ -241,55 +230,6 @@ class BillingApi:
     store: BillingStore
     zone: str
     go_over: Callable[[Period, datetime], Awaitable[None]]
-
-    @route(
-        "POST",
-        "/v1/tariffs",
-        policy=Policy.OPERATOR,
-        summary="Add a tariff",
-        tag="tariffs",
-        status=201,
-        repeat_status=200,
-        raises=(TariffOverlapError,),
-    )
-    async def add_tariff(self, call: Call[Nothing, Nothing, NewTariff]) -> Answer[TariffShown]:
-        """Add one version of a tariff; it may not overlap another of the same code."""
-        tariff = Tariff(**call.body.model_dump())
-        try:
-            await self.store.add_tariff(tariff)
-        except TariffOverlapError:
-            if tariff not in await self.store.tariffs():
-                raise
-            return Answer(body=_tariff(tariff), fresh=False)
-        return Answer(body=_tariff(tariff), fresh=True)
-
-    @route("GET", "/v1/tariffs", policy=Policy.OPERATOR, summary="List tariffs", tag="tariffs")
-    async def list_tariffs(self, _call: Call[Nothing, Nothing, Nothing]) -> TariffList:
-        """List every version of every tariff; there are a handful a year."""
-        return TariffList(tariffs=[_tariff(tariff) for tariff in await self.store.tariffs()])
-
-    @route(
-        "POST",
-        "/v1/tariffs/{code}/end",
-        policy=Policy.OPERATOR,
-        summary="End a tariff",
-        tag="tariffs",
-        raises=(TariffUnknownError, TariffBilledError),
-    )
-    async def end_tariff(self, call: Call[TariffPath, Nothing, TariffEnd]) -> TariffShown:
-        """End the open version of a tariff, so that another may follow; the same again is fine."""
-        versions = await self._versions(call.path.code)
-        if not versions:
-            raise NotThereError
-        valid_to = call.body.valid_to
-        if valid_to not in versions:
-            await self.store.end_tariff(call.path.code, valid_to=valid_to, zone=self.zone)
-            versions = await self._versions(call.path.code)
-        return _tariff(versions[valid_to])
-
-    async def _versions(self, code: str) -> dict[object, Tariff]:
-        tariffs = await self.store.tariffs()
-        return {tariff.valid_to: tariff for tariff in tariffs if tariff.tariff_code == code}
 
     @route(
         "POST",
@@ -338,10 +278,6 @@ class BillingApi:
 
 def _account(account: Account) -> AccountShown:
     return AccountShown.model_validate(account, from_attributes=True)
-
-
-def _tariff(tariff: Tariff) -> TariffShown:
-    return TariffShown.model_validate(tariff, from_attributes=True)
 
 
 def _bill(bill: Bill, *, owed_minor: int, in_transit: bool) -> BillShown:

@@ -45,10 +45,12 @@ class ExportSnapshot:
     ) -> Sequence[Row]:
         """Return the next accounts after one."""
         start_at, end_at = period.bounds(zone)
+        account_ids = await _Q.exported_accounts(self.connection, after=after, chunk=limit)
+        if account_ids is None:
+            return ()
         rows = _Q.settlement_page(
             self.connection,
-            after=after,
-            chunk=limit,
+            account_ids=account_ids,
             start_day=period.start,
             end_day=period.end,
             start_at=start_at,
@@ -92,6 +94,7 @@ class Exports:
             self.pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
+            await _Q.plan_for_an_export(connection)
             yield ExportSnapshot(connection=connection)
 
     async def note(self, taken: Taken, order: MonthOrder, *, rows: int) -> None:

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 import asyncpg
 
 import sql
 from billing.io.rows import tariff_of
-from billing.period import midnight
 from billing.tariff import (
     PriceInterval,
     Tariff,
@@ -35,35 +34,6 @@ class Prices:
         """Return the VAT rates in the order they came into force."""
         async with self._pool.acquire() as connection:
             return (await read_prices(connection))[1]
-
-    async def add_tariff(self, tariff: Tariff) -> None:
-        """Add one version of a tariff; an open one is never ended by this, only by end_tariff.
-
-        Raises:
-            TariffOverlapError: another version is valid on one of its days.
-        """
-        async with self._pool.acquire() as connection:
-            await insert_tariff(connection, tariff)
-
-    async def end_tariff(self, tariff_code: str, *, valid_to: date, zone: str) -> None:
-        """End the open version of a tariff on the day before ``valid_to``.
-
-        Raises:
-            TariffBilledError: time after that day's midnight has been billed with it.
-            TariffUnknownError: no version is open that began before that day.
-        """
-        async with self._pool.acquire() as connection, connection.transaction():
-            await _BILLS.lock_prices_for_change(connection)
-            if await _BILLS.tariff_billed_after(
-                connection,
-                tariff_code=tariff_code,
-                valid_to=valid_to,
-                ends_at=midnight(valid_to, zone),
-            ):
-                raise TariffBilledError(tariff_code=tariff_code, valid_to=valid_to)
-            ended = await _BILLS.end_tariff(connection, tariff_code=tariff_code, valid_to=valid_to)
-            if ended is None:
-                raise TariffUnknownError(tariff_code=tariff_code, valid_to=valid_to)
 
 
 async def read_prices(
@@ -112,6 +82,33 @@ async def insert_tariff(connection: asyncpg.Connection, tariff: Tariff) -> None:
         raise TariffOverlapError(
             tariff_code=tariff.tariff_code, valid_from=tariff.valid_from
         ) from error
+
+
+async def check_not_billed(
+    connection: asyncpg.Connection, tariff_code: str, *, valid_to: date, ends_at: datetime
+) -> None:
+    """Refuse to end a version on the day before ``valid_to``, which begins at ``ends_at``.
+
+    Raises:
+        TariffBilledError: time after that instant has been billed with it.
+    """
+    if await _BILLS.tariff_billed_after(
+        connection, tariff_code=tariff_code, valid_to=valid_to, ends_at=ends_at
+    ):
+        raise TariffBilledError(tariff_code=tariff_code, valid_to=valid_to)
+
+
+async def end_tariff(connection: asyncpg.Connection, tariff_code: str, *, valid_to: date) -> None:
+    """End the open version, which was not billed from that day on.
+
+    The caller's transaction holds the prices still for a change.
+
+    Raises:
+        TariffUnknownError: no version is open that began before that day.
+    """
+    ended = await _BILLS.end_tariff(connection, tariff_code=tariff_code, valid_to=valid_to)
+    if ended is None:
+        raise TariffUnknownError(tariff_code=tariff_code, valid_to=valid_to)
 
 
 def prices_as_json(prices: Sequence[PriceInterval]) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import asyncpg
 import sql
 from billing.bill import Charge, Line
 from billing.io.prices import read_prices
+from billing.io.proposals import read_proposers
 from billing.io.rows import bill_of, charge_of, line_of, terms_of, usage_of
 from billing.period import Period
 from billing.record import Json, Prices, Stretch, record
@@ -63,8 +64,9 @@ class Records:
         """Return the records of these bills, in order of account, period and revision."""
         async with self.pool.acquire() as conn, conn.transaction(isolation="repeatable_read"):
             tariffs, vat_rates = await read_prices(conn)
+            proposers = await read_proposers(conn)
             read = await _read(conn, keys)
-        prices = Prices(tariffs=tariffs, vat_rates=vat_rates, proposers={})
+        prices = Prices(tariffs=tariffs, vat_rates=vat_rates, proposers=proposers)
         return [self._record(row, read, prices) for row in read.bills]
 
     def _record(self, row: Row, read: "_Read", prices: Prices) -> Json:

@@ -1,15 +1,13 @@
-"""What accounts, tariffs and bills look like on the wire of the API."""
+"""What accounts and bills look like on the wire of the API."""
 
 from datetime import date
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from billing.tariff import NET_MINOR_PER_1000_M3_MAX
 from metering.io.route import (
     TEXT_PATTERN,
     AccountId,
-    Day,
     Instant,
     MeterId,
     PageSize,
@@ -94,65 +92,6 @@ class TokensRevoked(Wire):
     """How many tokens were taken back."""
 
     revoked: int
-
-
-class NewTariff(Wire):
-    """A net price per 1000 m3 from one local day until, but without, another."""
-
-    tariff_code: TariffCode
-    valid_from: Day
-    valid_to: Day | None = None
-    net_minor_per_1000_m3: Annotated[int, Field(ge=0, le=NET_MINOR_PER_1000_M3_MAX)]
-    currency: Currency
-    approved_by: Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT_PATTERN)]
-
-    @model_validator(mode="after")
-    def _holds_a_day(self) -> Self:
-        if self.valid_to is not None and self.valid_to <= self.valid_from:
-            raise ValueError("valid_to must lie after valid_from")
-        return self
-
-
-class BandShown(Wire):
-    """Gas of a month up to a bound (dm3, or Wh), and what it costs."""
-
-    up_to: int | None
-    up_to_heating: int | None
-    multiplier_bp: Annotated[int, Field(description="times the tariff's price: 12000 is 1.2")]
-    net_minor: Annotated[int | None, Field(description="a price of its own instead")]
-
-
-class TariffShown(Wire):
-    """One version of a tariff, with everything a price is made of."""
-
-    tariff_code: TariffCode
-    valid_from: date
-    valid_to: date | None
-    net_minor_per_1000_m3: int | None
-    currency: Currency
-    approved_by: str
-    net_minor_per_gwh: int | None
-    rounding: str
-    norm_per: str
-    heating_months: tuple[int, ...]
-    standing_net_minor_per_1000_days: int
-    standing_net_minor_per_month: int
-    discount_bp: int
-    discount_norm: int | None
-    discount_norm_heating: int | None
-    bands: tuple[BandShown, ...]
-
-
-class TariffList(Wire):
-    """Every version of every tariff."""
-
-    tariffs: list[TariffShown]
-
-
-class TariffEnd(Wire):
-    """The first local day on which a tariff is no longer valid."""
-
-    valid_to: Day
 
 
 class NewBillRun(Wire):
@@ -299,12 +238,6 @@ class DocumentQuery(Wire):
         Literal["kk", "ru", "en"], Field(description="Kazakh, Russian, English")
     ] = "kk"
     form: Literal["pdf", "html"] = "html"
-
-
-class TariffPath(Wire):
-    """One tariff."""
-
-    code: TariffCode
 
 
 class AccountQuery(Wire):

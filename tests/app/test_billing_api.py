@@ -1,4 +1,4 @@
-"""Accounts, tariffs and bills over HTTP."""
+"""Accounts and bills over HTTP."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,27 +13,6 @@ ACCOUNT: Final = {
     "currency": "KZT",
     "person": {"full_name": "Айгүл Ахметова", "address": "Абай 1, 2"},
     "supply_point": {"supply_point_id": "SP-9", "connected_at": "2026-01-05T00:00:00+05:00"},
-}
-TARIFF: Final = {
-    "tariff_code": "shops",
-    "valid_from": "2026-01-01",
-    "valid_to": None,
-    "net_minor_per_1000_m3": 700_000,
-    "currency": "KZT",
-    "approved_by": "Committee, order 12",
-}
-# What a tariff is shown with when nobody said more about it.
-PLAIN: Final = {
-    "net_minor_per_gwh": None,
-    "rounding": "half_up",
-    "norm_per": "household",
-    "heating_months": [],
-    "standing_net_minor_per_1000_days": 0,
-    "standing_net_minor_per_month": 0,
-    "discount_bp": 0,
-    "discount_norm": None,
-    "discount_norm_heating": None,
-    "bands": [],
 }
 
 
@@ -144,75 +123,6 @@ class TestResidentTokens:
         _, made = await post(api, "/v1/accounts/A-2/tokens", {"label": "phone"})
 
         assert made["token"] not in "".join(capsys.readouterr())
-
-
-class TestTariffs:
-    """A tariff ..."""
-
-    async def test_is_added_once(self, api: Api) -> None:
-        """The same version again changes nothing."""
-        assert await post(api, "/v1/tariffs", TARIFF) == (201, TARIFF | PLAIN)
-        assert await post(api, "/v1/tariffs", TARIFF) == (200, TARIFF | PLAIN)
-
-        _, listed = await api.call("GET", "/v1/tariffs", token=api.operator)
-        assert [tariff["tariff_code"] for tariff in listed["tariffs"]] == ["household", "shops"]
-
-    async def test_has_one_price_a_day(self, api: Api) -> None:
-        """Two prices for one day would make a bill depend on luck."""
-        await post(api, "/v1/tariffs", TARIFF)
-
-        for change in (
-            {"valid_from": "2026-06-01"},
-            {"valid_from": "2025-06-01"},
-            {"valid_from": "2025-06-01", "valid_to": "2026-01-02"},
-            {"net_minor_per_1000_m3": 1},
-        ):
-            answer = await post(api, "/v1/tariffs", {**TARIFF, **change})
-            assert kind(answer) == (409, "tariff-overlaps"), change
-        before = {"valid_from": "2025-06-01", "valid_to": "2026-01-01"}
-        assert (await post(api, "/v1/tariffs", {**TARIFF, **before}))[0] == 201
-
-    async def test_ends_so_that_another_may_follow(self, api: Api) -> None:
-        """The end is the first day without it; saying so twice is fine."""
-        await post(api, "/v1/tariffs", TARIFF)
-        end = {"valid_to": "2026-07-01"}
-
-        status, ended = await post(api, "/v1/tariffs/shops/end", end)
-        assert (status, ended["valid_to"]) == (200, "2026-07-01")
-        assert (await post(api, "/v1/tariffs/shops/end", end))[0] == 200
-        assert (await post(api, "/v1/tariffs", {**TARIFF, "valid_from": "2026-07-01"}))[0] == 201
-        assert kind(await post(api, "/v1/tariffs/none/end", end)) == (404, "not-found")
-
-    async def test_does_not_end_before_it_began(self, api: Api) -> None:
-        """Nor twice on different days."""
-        await post(api, "/v1/tariffs", TARIFF)
-
-        answer = await post(api, "/v1/tariffs/shops/end", {"valid_to": "2026-01-01"})
-        assert kind(answer) == (409, "tariff-not-open")
-
-    async def test_does_not_end_within_what_was_billed(self, api: Api) -> None:
-        """January was billed with it until its last day."""
-        await bill(api)
-
-        answer = await post(api, "/v1/tariffs/household/end", {"valid_to": "2026-01-15"})
-        assert kind(answer) == (409, "tariff-billed")
-
-    async def test_is_written_in_days_and_whole_numbers(self, api: Api) -> None:
-        """A price of 6404.9 or a day written as a number is refused, not guessed."""
-        for change in (
-            {"net_minor_per_1000_m3": 6404.9},
-            {"net_minor_per_1000_m3": "640490"},
-            {"net_minor_per_1000_m3": -1},
-            {"valid_from": 1_767_225_600},
-            {"valid_from": "1767225600"},
-            {"valid_from": "2026-01-01T00:00:00Z"},
-            {"valid_from": "1999-12-31"},
-            {"valid_to": "2026-01-01"},
-            {"currency": "kzt"},
-            {"approved_by": "a\x00b"},
-        ):
-            answer = await post(api, "/v1/tariffs", {**TARIFF, **change})
-            assert kind(answer) == (422, "invalid"), change
 
 
 class TestBillRuns:

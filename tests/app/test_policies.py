@@ -29,9 +29,13 @@ POLICIES: Final = {
     "show_bill": "account",
     "show_bill_record": "account",
     "show_bill_document": "account",
-    "add_tariff": "operator",
     "list_tariffs": "operator",
-    "end_tariff": "operator",
+    "list_vat_rates": "operator",
+    "propose_price": "operator",
+    "list_price_proposals": "operator",
+    "show_price_proposal": "operator",
+    "approve_price": "operator",
+    "refuse_price": "operator",
     "run_bills": "operator",
     "list_held_bills": "operator",
     "release_bill": "operator",
@@ -128,6 +132,7 @@ THINGS: Final = {
     "code": "household",
     "slug": "not-found",
     "asset": "start.js",
+    "proposal_no": "1",
     "upload_id": "00000000-0000-4000-8000-000000000002",
 }
 KEY: Final = """
@@ -143,6 +148,10 @@ UPLOAD: Final = """
         state, rows, started_at, changed_at)
     VALUES ('00000000-0000-4000-8000-000000000002', sha256('file'), 9, 'csv', 'utf-8', '', '.',
         'a test', 'done', 0, '2026-01-01Z', '2026-01-01Z')
+"""
+PROPOSAL: Final = """
+    INSERT INTO price_proposal VALUES (1, 'vat_rate', NULL, '2030-01-01',
+        '{"valid_from": "2030-01-01", "rate_bp": 1600}', 'a law', false, 'a test', '2026-01-01Z')
 """
 QUERIES: Final = {
     "show_consumption": "?period=2026-01",
@@ -244,6 +253,7 @@ class TestPolicies:
         await api.owner.execute(KEY)
         await api.owner.execute(SOURCE)
         await api.owner.execute(UPLOAD)
+        await api.owner.execute(PROPOSAL)
 
         assert wrong(await statuses(api, api.operator), "operator") == {}
 

@@ -2,23 +2,16 @@
 
 from datetime import UTC, date, datetime
 
-import asyncpg
 import pytest
 
-from billing.io.store import BillingStore
 from billing.period import Period
-from billing.reconcile import reconcile
 from billing.tariff import (
     Cut,
     Tariff,
-    TariffBilledError,
-    TariffOverlapError,
-    TariffUnknownError,
     VatRate,
     cuts,
     price_intervals,
 )
-from tests.billing.town import Town
 
 ZONE = "Asia/Almaty"
 RATES = (
@@ -149,66 +142,3 @@ class TestTariff:
 
         with pytest.raises(ValueError, match=r"tariff|currency|price"):
             Tariff(**(values | wrong))
-
-
-class TestStoredTariffs:
-    """The list of prices ..."""
-
-    async def test_takes_versions_that_follow_each_other(self, pool: asyncpg.Pool) -> None:
-        """The old one ends on the day on which the new one begins."""
-        store = BillingStore(pool)
-        await store.add_tariff(tariff("2025-01-01"))
-        await store.end_tariff("household", valid_to=date(2026, 1, 1), zone=ZONE)
-
-        await store.add_tariff(tariff("2026-01-01", price=700_000))
-
-        assert await store.tariffs() == (
-            tariff("2025-01-01", "2026-01-01"),
-            tariff("2026-01-01", price=700_000),
-        )
-
-    @pytest.mark.parametrize("valid_from", ["2025-01-01", "2024-01-01", "2026-06-01"])
-    async def test_refuses_two_prices_for_one_day(
-        self, pool: asyncpg.Pool, valid_from: str
-    ) -> None:
-        """Nothing is closed by itself: whoever adds a price says when the old one ends."""
-        store = BillingStore(pool)
-        await store.add_tariff(tariff("2025-01-01"))
-
-        with pytest.raises(TariffOverlapError, match="household already has a price"):
-            await store.add_tariff(tariff(valid_from, price=1))
-
-        assert len(await store.tariffs()) == 1
-
-    async def test_refuses_to_end_what_is_not_open(self, pool: asyncpg.Pool) -> None:
-        """A version has one end, and not before its beginning."""
-        store = BillingStore(pool)
-        await store.add_tariff(tariff("2025-01-01"))
-
-        for code, day in (("nobody", "2026-01-01"), ("household", "2025-01-01")):
-            with pytest.raises(TariffUnknownError):
-                await store.end_tariff(code, valid_to=date.fromisoformat(day), zone=ZONE)
-        await store.end_tariff("household", valid_to=date(2026, 1, 1), zone=ZONE)
-        with pytest.raises(TariffUnknownError):
-            await store.end_tariff("household", valid_to=date(2027, 1, 1), zone=ZONE)
-
-    async def test_refuses_to_end_before_a_day_that_was_billed(
-        self, pool: asyncpg.Pool, owner: asyncpg.Connection
-    ) -> None:
-        """A bill quotes the price; it must not lose its day afterwards."""
-        town = Town(owner)
-        store = BillingStore(pool)
-        await store.add_tariff(tariff("2025-01-01"))
-        await town.home("1", {"2026-01-01T00:00+05:00": 0, "2026-02-01T00:00+05:00": 10})
-        await reconcile(
-            store=store,
-            period=Period.month(2026, 1),
-            at=datetime(2026, 2, 2, tzinfo=UTC),
-            zone=ZONE,
-        )
-
-        with pytest.raises(TariffBilledError):
-            await store.end_tariff("household", valid_to=date(2026, 1, 31), zone=ZONE)
-        await store.end_tariff("household", valid_to=date(2026, 2, 1), zone=ZONE)
-
-        assert (await store.tariffs())[0].valid_to == date(2026, 2, 1)

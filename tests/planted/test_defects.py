@@ -294,6 +294,43 @@ DEFECTS = {
         wrong="            pass",
         tests=("tests/metering/test_sources_store.py::TestAdapted",),
     ),
+    "a month is adjusted and issued anew": Defect(
+        file="billing/io/corrections.py",
+        right="            await _Q.withdraw_adjustments(",
+        wrong="            _ = lambda: _Q.withdraw_adjustments(",
+        tests=("tests/billing/test_correct.py::TestAnAdjustment",),
+    ),
+    "the month after a corrected register is forgotten": Defect(
+        file="billing/remeasure.py",
+        right="            changed.add(start)",
+        wrong="            changed = changed or {start}",
+        tests=("tests/billing/test_correct.py::TestACorrectedRegister",),
+    ),
+    "a cancellation keeps the sign of its VAT": Defect(
+        file="billing/correction.py",
+        right="        vat_minor=-bill.vat_minor,\n        total_minor=-bill.total_minor,",
+        wrong="        vat_minor=bill.vat_minor,\n"
+        "        total_minor=bill.vat_minor - bill.net_minor,",
+        tests=("tests/billing/test_correct.py::TestACorrectedRegister",),
+    ),
+    "a bill is corrected while its debit is at the bank": Defect(
+        file="billing/correct.py",
+        right="    return debit.sends > 0 or debit.state in MAY_HAVE_REACHED_BANK",
+        wrong="    return debit.sends > 99",
+        tests=("tests/billing/test_correct_money.py::TestADebit",),
+    ),
+    "credit pays what a debit is paying": Defect(
+        file="billing/credit.py",
+        right="if after[one.bill_no] > 0 and not one.busy]",
+        wrong="if after[one.bill_no] > 0]",
+        tests=("tests/billing/test_correct_money.py::TestCredit",),
+    ),
+    "the next month opens with the register of the old bill": Defect(
+        file="sql/usage.sql",
+        right="coalesce(anew.closing_register_dm3, earlier.closing_register_dm3)",
+        wrong="earlier.closing_register_dm3",
+        tests=("tests/billing/test_correct.py::TestACorrectedRegister",),
+    ),
 }
 
 

@@ -42,6 +42,8 @@ FACTS = [
     "bill_dispute",
     "bill_dispute_end",
     "account_closing",
+    "price_proposal",
+    "price_decision",
     "outsorting",
     "bill_release",
     "month_question",
@@ -107,6 +109,8 @@ class TestRights:
             ("bill_dispute", "from_day"),
             ("bill_dispute_end", "to_day"),
             ("account_closing", "last_day"),
+            ("price_proposal", "content"),
+            ("price_decision", "outcome"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

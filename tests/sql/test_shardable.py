@@ -20,6 +20,8 @@ REFERENCE = {
     "calorific_value",
     "base_rate",
     "moratorium",
+    "price_proposal",
+    "price_decision",
     "outsorting",
 }
 LOCAL = {
@@ -84,8 +86,6 @@ GROUPS = {
         "adjustment_taken",
         "voucher",
         "voucher_revocation",
-        "bill_dispute",
-        "bill_dispute_end",
         "account_closing",
     },
     "sender": {"refused_telegram"},
