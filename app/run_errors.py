@@ -14,6 +14,7 @@ from billing.io.holds import (
     QuestionUnknownError,
     TooManyQuestionsError,
 )
+from billing.reconcile import ParallelRunError
 
 RUN_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     HoldUnknownError: problems.NOT_FOUND,
@@ -31,4 +32,5 @@ RUN_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     TooManyQuestionsError: problem_type(
         409, "questions-full", "The month was questioned too often"
     ),
+    ParallelRunError: problem_type(409, "parallel-run", "A parallel run issues no bill"),
 }

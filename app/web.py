@@ -36,6 +36,7 @@ from billing.io.api_penalties import PenaltyApi
 from billing.io.api_prices import PriceApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
+from billing.io.drafts import Drafts
 from billing.io.exports import Exports
 from billing.io.final import FinalBills
 from billing.io.holds import Holds
@@ -170,7 +171,11 @@ def _billing(
         PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
         PriceApi(store=store, desk=PriceDesk(pool=deps.pool, calendar=calendar)),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
-        HoldApi(holds=Holds(pool=deps.pool)),
+        HoldApi(
+            holds=Holds(pool=deps.pool),
+            drafts=Drafts(pool=deps.pool, store=store),
+            zone=deps.zone,
+        ),
         CorrectionApi(pool=deps.pool),
     )
 

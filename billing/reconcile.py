@@ -42,6 +42,10 @@ class PeriodNotOverError(Exception):
         self.over_at = over_at
 
 
+class ParallelRunError(Exception):
+    """A town that only rehearses issues and debits nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What every chunk of one run has in common; ``chunk`` counts meters or accounts."""

@@ -39,6 +39,7 @@ POLICIES: Final = {
     "run_bills": "operator",
     "list_held_bills": "operator",
     "release_bill": "operator",
+    "preview_month": "operator",
     "question_month": "account",
     "answer_question": "operator",
     "list_questions": "account",

@@ -28,6 +28,8 @@ VERBS = {
     "billing/link.py",
     "billing/news.py",
     "billing/correct.py",
+    "billing/compare.py",
+    "billing/preview.py",
     "billing/reconcile.py",
     "billing/retire.py",
     "billing/send.py",
