@@ -1,4 +1,4 @@
-"""The commands by the month: ``validate``, ``reconcile``, ``correct`` and ``aqkol month``."""
+"""The commands by the month: ``validate``, ``reconcile``, ``correct`` and the group ``month``."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,14 +24,14 @@ from app.meter_work import NAME_MAX, REASON_MAX, Because, By, written
 from app.wiring import House, billing_store
 from billing.io.accounts import AccountUnknownError
 from billing.io.holds import (
-    DisputeClosedError,
-    DisputeUnknownError,
     HoldDiffersError,
     HoldNotReleasableError,
     Holds,
     HoldUnknownError,
     MonthBilledError,
-    TooManyDisputesError,
+    QuestionAnsweredError,
+    QuestionUnknownError,
+    TooManyQuestionsError,
 )
 from billing.outsorting import (
     FLOOR_MINOR,
@@ -54,13 +54,13 @@ HOLDS_SHOWN: Final = 1000
 # What was asked wrongly, and is the asker's to mend.
 MISTAKES: Final = (
     AccountUnknownError,
-    DisputeClosedError,
-    DisputeUnknownError,
+    QuestionAnsweredError,
+    QuestionUnknownError,
     HoldDiffersError,
     HoldNotReleasableError,
     HoldUnknownError,
     MonthBilledError,
-    TooManyDisputesError,
+    TooManyQuestionsError,
     ValueError,
 )
 
@@ -172,8 +172,8 @@ def release(  # noqa: PLR0913 - options
     do(work, state=state, as_json=as_json)
 
 
-@month.command("dispute")
-def dispute(  # noqa: PLR0913 - options
+@month.command("question")
+def question(  # noqa: PLR0913 - options
     period: MonthName,
     account_id: AccountName,
     *,
@@ -185,23 +185,23 @@ def dispute(  # noqa: PLR0913 - options
     """Question a month that has no bill yet; the bill waits for the answer."""
 
     async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
-        made, fresh = await Holds(pool=house.pool).dispute(
+        made, fresh = await Holds(pool=house.pool).question(
             account_id,
             Period.parse(period),
             because=written(because, REASON_MAX),
-            opened_by=written(by, NAME_MAX),
+            asked_by=written(by, NAME_MAX),
             at=house.clock.now(),
         )
-        return {"dispute_no": made.dispute_no, "new": fresh}
+        return {"question_no": made.question_no, "new": fresh}
 
     do(work, state=state, as_json=as_json)
 
 
-@month.command("close-dispute")
-def close_dispute(  # noqa: PLR0913 - options
+@month.command("answer")
+def answer_question(  # noqa: PLR0913 - options
     period: MonthName,
     account_id: AccountName,
-    dispute_no: Annotated[int, typer.Argument(help="Its number.")],
+    question_no: Annotated[int, typer.Argument(help="Its number.")],
     *,
     because: Because,
     by: By,
@@ -214,12 +214,12 @@ def close_dispute(  # noqa: PLR0913 - options
         made, fresh = await Holds(pool=house.pool).close(
             account_id,
             Period.parse(period),
-            dispute_no,
+            question_no,
             because=written(because, REASON_MAX),
-            closed_by=written(by, NAME_MAX),
+            answered_by=written(by, NAME_MAX),
             at=house.clock.now(),
         )
-        return {"dispute_no": made.dispute_no, "new": fresh}
+        return {"question_no": made.question_no, "new": fresh}
 
     do(work, state=state, as_json=as_json)
 

@@ -6,13 +6,13 @@ from typing import Final
 from app import problems
 from app.problems import ProblemType, problem_type
 from billing.io.holds import (
-    DisputeClosedError,
-    DisputeUnknownError,
     HoldDiffersError,
     HoldNotReleasableError,
     HoldUnknownError,
     MonthBilledError,
-    TooManyDisputesError,
+    QuestionAnsweredError,
+    QuestionUnknownError,
+    TooManyQuestionsError,
 )
 
 RUN_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
@@ -24,9 +24,11 @@ RUN_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
         409, "hold-differs", "The bill would ask for another total than was seen"
     ),
     MonthBilledError: problem_type(409, "month-billed", "The account has a bill for this month"),
-    DisputeUnknownError: problems.NOT_FOUND,
-    DisputeClosedError: problem_type(
-        409, "dispute-closed", "The question was answered already, otherwise"
+    QuestionUnknownError: problems.NOT_FOUND,
+    QuestionAnsweredError: problem_type(
+        409, "question-answered", "The question was answered already, otherwise"
     ),
-    TooManyDisputesError: problem_type(409, "disputes-full", "The month was questioned too often"),
+    TooManyQuestionsError: problem_type(
+        409, "questions-full", "The month was questioned too often"
+    ),
 }

@@ -173,8 +173,8 @@ def _billing(
         PriceApi(store=store, desk=PriceDesk(pool=deps.pool, calendar=calendar)),
         TermsApi(book=TermsBook(pool=deps.pool)),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
-        CorrectionApi(pool=deps.pool),
         HoldApi(holds=Holds(pool=deps.pool)),
+        CorrectionApi(pool=deps.pool),
     )
 
 

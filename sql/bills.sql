@@ -94,8 +94,13 @@ chosen AS MATERIALIZED (
                 AND g.period_start = :period_start::date
             WHERE i.account_id = a.account_id AND i.installed_at < :end_at::timestamptz
               AND (i.removed_at IS NULL OR i.removed_at > :start_at::timestamptz)
+              -- By the account, as its usage is read below: the same pages, and no others.
               AND (w.waits OR NOT EXISTS (
-                  SELECT FROM usage u
+                  SELECT FROM (
+                      SELECT u.meter_id, u.from_at FROM usage u
+                      WHERE u.account_id = i.account_id AND u.period_start = :period_start::date
+                      OFFSET 0
+                  ) AS u
                   WHERE u.meter_id = i.meter_id
                     AND u.from_at = greatest(i.installed_at, :start_at::timestamptz)
               ))
@@ -218,7 +223,7 @@ problem AS MATERIALIZED (
         SELECT p.account_id, p.meter_id, p.stretch_from_at, 'disputed'
         FROM part p
         WHERE EXISTS (
-            SELECT FROM open_dispute d
+            SELECT FROM open_question d
             WHERE d.account_id = p.account_id AND d.period_start = :period_start::date
         )
     ) AS p

@@ -57,27 +57,27 @@ FROM bill_release r
 WHERE r.account_id = :account_id AND r.period_start = :period_start::date
 RETURNING release_no;
 
--- name: list_disputes(account_id)
+-- name: list_questions(account_id)
 -- List the questions about an account's months, the newest month first.
-SELECT d.period_start, d.dispute_no, d.because, d.opened_by, d.opened_at, e.because AS answer,
-       e.closed_by, e.closed_at
-FROM month_dispute d
-LEFT JOIN month_dispute_end e USING (account_id, period_start, dispute_no)
+SELECT d.period_start, d.question_no, d.because, d.asked_by, d.asked_at, e.because AS answer,
+       e.answered_by, e.answered_at
+FROM month_question d
+LEFT JOIN month_answer e USING (account_id, period_start, question_no)
 WHERE d.account_id = :account_id
-ORDER BY d.period_start DESC, d.dispute_no;
+ORDER BY d.period_start DESC, d.question_no;
 
--- name: open_dispute(account_id, period_start, because, opened_by, at)$
+-- name: ask_question(account_id, period_start, because, asked_by, at)$
 -- Note a question about a month of a locked account.
-INSERT INTO month_dispute (account_id, period_start, dispute_no, because, opened_by, opened_at)
-SELECT :account_id, :period_start::date, coalesce(max(d.dispute_no), 0) + 1, :because, :opened_by,
+INSERT INTO month_question (account_id, period_start, question_no, because, asked_by, asked_at)
+SELECT :account_id, :period_start::date, coalesce(max(d.question_no), 0) + 1, :because, :asked_by,
        :at
-FROM month_dispute d
+FROM month_question d
 WHERE d.account_id = :account_id AND d.period_start = :period_start::date
-RETURNING dispute_no;
+RETURNING question_no;
 
--- name: close_dispute(account_id, period_start, dispute_no, because, closed_by, at)!
+-- name: answer_question(account_id, period_start, question_no, because, answered_by, at)!
 -- Note the answer to a question.
-INSERT INTO month_dispute_end (
-    account_id, period_start, dispute_no, because, closed_by, closed_at
+INSERT INTO month_answer (
+    account_id, period_start, question_no, because, answered_by, answered_at
 )
-VALUES (:account_id, :period_start, :dispute_no, :because, :closed_by, :at);
+VALUES (:account_id, :period_start, :question_no, :because, :answered_by, :at);

@@ -1330,35 +1330,35 @@ CREATE TABLE bill_release (
     PRIMARY KEY (account_id, period_start, release_no)
 );
 
--- Somebody questions a month that has no bill yet; it waits until a person has closed the question.
-CREATE TABLE month_dispute (
+-- Somebody questions a month that has no bill yet; it waits until a person has answered.
+CREATE TABLE month_question (
     account_id   text        NOT NULL REFERENCES account,
     period_start date        NOT NULL,
-    dispute_no   integer     NOT NULL CHECK (dispute_no > 0),
+    question_no   integer     NOT NULL CHECK (question_no > 0),
     because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
-    opened_by    text        NOT NULL CHECK (length(opened_by) BETWEEN 1 AND 100),
-    opened_at    timestamptz NOT NULL,
-    PRIMARY KEY (account_id, period_start, dispute_no)
+    asked_by    text        NOT NULL CHECK (length(asked_by) BETWEEN 1 AND 100),
+    asked_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, question_no)
 );
 
-CREATE TABLE month_dispute_end (
+CREATE TABLE month_answer (
     account_id   text        NOT NULL,
     period_start date        NOT NULL,
-    dispute_no   integer     NOT NULL,
+    question_no   integer     NOT NULL,
     because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
-    closed_by    text        NOT NULL CHECK (length(closed_by) BETWEEN 1 AND 100),
-    closed_at    timestamptz NOT NULL,
-    PRIMARY KEY (account_id, period_start, dispute_no),
-    FOREIGN KEY (account_id, period_start, dispute_no) REFERENCES month_dispute
+    answered_by    text        NOT NULL CHECK (length(answered_by) BETWEEN 1 AND 100),
+    answered_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, question_no),
+    FOREIGN KEY (account_id, period_start, question_no) REFERENCES month_question
 );
 
-CREATE VIEW open_dispute AS
+CREATE VIEW open_question AS
 SELECT d.*
-FROM month_dispute d
+FROM month_question d
 WHERE NOT EXISTS (
-    SELECT FROM month_dispute_end e
+    SELECT FROM month_answer e
     WHERE e.account_id = d.account_id AND e.period_start = d.period_start
-      AND e.dispute_no = d.dispute_no
+      AND e.question_no = d.question_no
 );
 
 -- Local tables: on one node only ------------------------------------------------------------------
@@ -1506,7 +1506,7 @@ GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
 REVOKE INSERT ON ledger_account, bucket, trusted_reading FROM aqkol_service;
 REVOKE INSERT ON held_reading, held_period, usage_now, estimate_sighting FROM aqkol_service;
-REVOKE INSERT ON open_dispute FROM aqkol_service;
+REVOKE INSERT ON open_question FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;
 GRANT UPDATE (version) ON bucket TO aqkol_service;
 GRANT UPDATE (until), DELETE ON ingest_worker TO aqkol_service;

@@ -3,6 +3,7 @@
     loop       a sample of accounts by a plain loop, one transaction each
     run        ``reconcile`` in a process of its own, on empty tables, and once more behind itself
     ceiling    the rows which that run wrote, put back into the emptied tables and nothing else
+    late       of a share of the accounts a register is corrected, and ``correct`` bills them anew
     copy       a million of its usage rows by COPY, without foreign keys: the machine's own speed
 
 Everything happens in one database, with the same schema, indexes, foreign keys and settings.
@@ -23,7 +24,7 @@ from app.bench import children
 from app.bench.bill_loop import bill_one
 from app.bench.bill_town import BillTown, account_id, meter_id
 from app.bench.measure import middle, ratio
-from app.bench.month import SESSIONS
+from app.bench.month import BOUNDS, SAID_AT, SESSIONS
 from app.bench.stage import database
 
 _Q: Final = sql.queries("owner/bench_billing")
@@ -43,13 +44,14 @@ class Round:
     loop_per_s: float
     ceiling_per_s: float
     copy_s: float
+    late_s: float
     rss_mb: float
     rerun_inserted: int
     wrong: int
 
 
-async def bench_billing(*, meters: int, rounds: int) -> dict[str, Any]:
-    """Bill the month of so many meters, on a server of its own.
+async def bench_billing(*, meters: int, rounds: int, late: float = 0.0) -> dict[str, Any]:
+    """Bill the month of so many meters, and correct a share of it, on a server of its own.
 
     Raises:
         BenchError: the run does not do its part.
@@ -58,11 +60,12 @@ async def bench_billing(*, meters: int, rounds: int) -> dict[str, Any]:
     async with database() as (database_url, connection):
         town = BillTown(database_url=database_url, connection=connection, meters=meters)
         await town.build()
-        found = [await _round(town) for _ in range(rounds)]
-    return report(found, accounts=meters)
+        corrected = round(meters * late)
+        found = [await _round(town, corrected) for _ in range(rounds)]
+    return report(found, accounts=meters, corrected=corrected)
 
 
-def report(rounds: Sequence[Round], *, accounts: int) -> dict[str, Any]:
+def report(rounds: Sequence[Round], *, accounts: int, corrected: int = 0) -> dict[str, Any]:
     """Return one result from its rounds: medians, and ratios round by round."""
     rates = [accounts / found.seconds for found in rounds]
     ceilings = [found.ceiling_per_s for found in rounds]
@@ -81,6 +84,9 @@ def report(rounds: Sequence[Round], *, accounts: int) -> dict[str, Any]:
         "loop_bills_per_s": middle(loops),
         "ratio_to_loop": against(loops),
         "copy_1m_rows_s": middle([found.copy_s for found in rounds]),
+        "late_accounts": corrected,
+        "late_seconds": round(median(found.late_s for found in rounds), 3),
+        "late_per_s": round(median(ratio(corrected, found.late_s) for found in rounds), 1),
         "rss_mb": max(found.rss_mb for found in rounds),
         "rerun_inserted": sum(found.rerun_inserted for found in rounds),
         "wrong": sum(found.wrong for found in rounds),
@@ -95,7 +101,9 @@ def shown(found: Mapping[str, Any]) -> list[str]:
     beside += " ({ceiling_bills_per_s:.0f}/s), {ratio_to_loop:.0f} times a loop"
     beside += " ({loop_bills_per_s:.0f}/s); COPY of a million rows takes {copy_1m_rows_s} s"
     kept = "run again it inserted {rerun_inserted} rows; wrong {wrong}"
-    return [line.format(**found) for line in (run, beside, kept)]
+    late = "{late_accounts} late corrections in {late_seconds} s ({late_per_s:.0f}/s)"
+    lines = (run, beside, *((late,) if found["late_accounts"] else ()), kept)
+    return [line.format(**found) for line in lines]
 
 
 def wrongs(town: BillTown, held: Mapping[str, int]) -> int:
@@ -111,23 +119,25 @@ def wrongs(town: BillTown, held: Mapping[str, int]) -> int:
     return sum(held[name] != number for name, number in expected.items())
 
 
-async def _round(town: BillTown) -> Round:
+async def _round(town: BillTown, corrected: int) -> Round:
     loop_per_s = await _loop(town)
     await town.fresh()
-    first = await _run(town)
+    first = await _work(town, "run")
     held = await town.counted()
-    again = await _run(town)
+    again = await _work(town, "run")
     rows = ("usages", "bills", "lines", "transfers")
     then = await town.counted()
     ceiling_per_s = await _ceiling(town)
+    late = await _late(town, corrected)
     return Round(
         seconds=first["seconds"],
         loop_per_s=loop_per_s,
         ceiling_per_s=ceiling_per_s,
         copy_s=await _copy(town),
-        rss_mb=max(first["rss_mb"], again["rss_mb"]),
+        late_s=late["seconds"],
+        rss_mb=max(part["rss_mb"] for part in (first, again, late)),
         rerun_inserted=sum(then[row] - held[row] for row in rows),
-        wrong=wrongs(town, held),
+        wrong=wrongs(town, held) + (late["rebilled"] != corrected),
     )
 
 
@@ -141,9 +151,19 @@ async def _loop(town: BillTown) -> float:
     return round(bills / (time.perf_counter() - begun), 1)
 
 
-async def _run(town: BillTown) -> dict[str, Any]:
-    """Run the month in a process of its own and return what it said."""
-    command = (sys.executable, "-m", "app.bench.month", town.database_url)
+async def _late(town: BillTown, accounts: int) -> dict[str, Any]:
+    """Correct so many registers of the finished month, and let the bills follow."""
+    if not accounts:
+        return {"seconds": 0.0, "rebilled": 0, "rss_mb": 0.0}
+    numbers = {"accounts": accounts, "meters": town.meters}
+    await _Q.say_late(town.connection, **numbers, read_at=BOUNDS[1], said_at=SAID_AT)
+    await town.tidy()
+    return await _work(town, "correct")
+
+
+async def _work(town: BillTown, step: str) -> dict[str, Any]:
+    """Do one step of the month in a process of its own and return what it said."""
+    command = (sys.executable, "-m", "app.bench.month", town.database_url, step)
     async with children.child(*command) as process:
         return await children.last_word(process)
 

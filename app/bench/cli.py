@@ -81,12 +81,13 @@ def outage_command(
 def billing_command(
     meters: Annotated[int, typer.Option(min=2, max=5_000_000)] = 100_000,
     rounds: Annotated[int, typer.Option(min=1, max=50)] = 1,
+    late: Annotated[float, typer.Option(min=0, max=1, help="share corrected afterwards")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json")] = False,  # noqa: FBT002 - an option
 ) -> None:
     """Measure how fast a month becomes bills; 1 when anything is wrong or written twice."""
     logs.configure("json")
     try:
-        found = asyncio.run(bench_billing(meters=meters, rounds=rounds))
+        found = asyncio.run(bench_billing(meters=meters, rounds=rounds, late=late))
     except (BenchError, ServerError) as error:
         sys.stderr.write(f"aqkol: {error}\n")
         raise typer.Exit(3) from None

@@ -1,7 +1,8 @@
-"""The month that a benchmark bills, and its run as a process of its own.
+"""The month that a benchmark bills, and its steps, each as a process of its own.
 
-``python -m app.bench.month DATABASE-URL`` runs it once and prints what was done, how long it took
-and the most memory the process held: nothing else is in that process.
+``python -m app.bench.month DATABASE-URL run`` bills it, ``… correct`` corrects what was said later.
+They print what was done, how long it took and the most memory the process held: nothing else is in
+that process.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import json
 import os
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import asyncpg
@@ -17,6 +18,9 @@ import asyncpg
 from app import logs
 from app.bench import children
 from app.wiring import SESSION
+from billing.correct import correct
+from billing.correction import Policy
+from billing.io.corrections import Corrections
 from billing.io.store import BillingStore
 from billing.period import Period
 from billing.reconcile import reconcile
@@ -28,6 +32,9 @@ BOUNDS: Final = PERIOD.bounds(ZONE)
 SESSIONS: Final = 2
 # A day after the month is over.
 AT: Final = datetime(2026, 2, 2, tzinfo=UTC)
+# Late words are said and taken up after everybody was billed.
+SAID_AT: Final = AT + timedelta(days=1)
+LOOKED_AT: Final = AT + timedelta(days=2)
 
 
 async def run_month(database_url: str) -> dict[str, float]:
@@ -48,6 +55,23 @@ async def run_month(database_url: str) -> dict[str, float]:
     }
 
 
+async def correct_month(database_url: str) -> dict[str, float]:
+    """Correct what was said later with the service's rights; return counts, seconds and memory."""
+    async with asyncpg.create_pool(
+        database_url, min_size=0, max_size=4, server_settings=SESSION
+    ) as pool:
+        begun = time.perf_counter()
+        store = Corrections(pool)
+        counts = await correct(store=store, at=LOOKED_AT, zone=ZONE, policy=Policy())
+        seconds = time.perf_counter() - begun
+    return {
+        "seconds": round(seconds, 3),
+        "rebilled": counts.rebilled,
+        "rss_mb": children.rss_mb(os.getpid()),
+    }
+
+
 if __name__ == "__main__":
     logs.configure("json")
-    sys.stdout.write(json.dumps(asyncio.run(run_month(sys.argv[1]))) + "\n")
+    work = {"run": run_month, "correct": correct_month}[sys.argv[2]]
+    sys.stdout.write(json.dumps(asyncio.run(work(sys.argv[1]))) + "\n")

@@ -4,25 +4,25 @@ from dataclasses import dataclass
 
 from billing.io.accounts import AccountUnknownError
 from billing.io.holds import (
-    Dispute,
-    DisputeClosedError,
-    DisputeUnknownError,
     HoldDiffersError,
     HoldNotReleasableError,
     Holds,
     HoldUnknownError,
     MonthBilledError,
-    TooManyDisputesError,
+    Question,
+    QuestionAnsweredError,
+    QuestionUnknownError,
+    TooManyQuestionsError,
 )
 from billing.io.wire import AccountPath
 from billing.io.wire_holds import (
-    DisputeList,
-    DisputePath,
-    DisputeShown,
     MonthPath,
     NewAnswer,
-    NewDispute,
+    NewQuestion,
     NewRelease,
+    QuestionList,
+    QuestionPath,
+    QuestionShown,
     ReleaseShown,
 )
 from billing.period import Period
@@ -70,66 +70,66 @@ class HoldApi:
 
     @route(
         "POST",
-        "/v1/accounts/{account_id}/months/{period}/disputes",
+        "/v1/accounts/{account_id}/months/{period}/questions",
         policy=Policy.ACCOUNT,
         summary="Question a month that has no bill yet",
         tag="bills",
         status=201,
         repeat_status=200,
-        raises=(AccountUnknownError, MonthBilledError, TooManyDisputesError),
+        raises=(AccountUnknownError, MonthBilledError, TooManyQuestionsError),
     )
-    async def dispute_month(
-        self, call: Call[MonthPath, Nothing, NewDispute]
-    ) -> Answer[DisputeShown]:
+    async def question_month(
+        self, call: Call[MonthPath, Nothing, NewQuestion]
+    ) -> Answer[QuestionShown]:
         """Ask that a month is looked at before its bill; the bill waits for the answer."""
         assert call.caller is not None, "the policy wants a caller"
         resident = call.caller.role is Role.RESIDENT
-        dispute, fresh = await self.holds.dispute(
+        question, fresh = await self.holds.question(
             call.path.account_id,
             Period.parse(call.path.period),
             because=call.body.because,
-            opened_by="the resident" if resident else call.caller.label,
+            asked_by="the resident" if resident else call.caller.label,
             at=call.at,
         )
-        return Answer(body=_shown(dispute), fresh=fresh)
+        return Answer(body=_shown(question), fresh=fresh)
 
     @route(
         "POST",
-        "/v1/accounts/{account_id}/months/{period}/disputes/{dispute_no}/close",
+        "/v1/accounts/{account_id}/months/{period}/questions/{question_no}/answer",
         policy=Policy.OPERATOR,
         summary="Answer a question about a month",
         tag="bills",
         status=201,
         repeat_status=200,
-        raises=(AccountUnknownError, DisputeUnknownError, DisputeClosedError),
+        raises=(AccountUnknownError, QuestionUnknownError, QuestionAnsweredError),
     )
-    async def close_dispute(
-        self, call: Call[DisputePath, Nothing, NewAnswer]
-    ) -> Answer[DisputeShown]:
+    async def answer_question(
+        self, call: Call[QuestionPath, Nothing, NewAnswer]
+    ) -> Answer[QuestionShown]:
         """Answer a question, for the resident to read; the next run takes the month up again."""
-        dispute, fresh = await self.holds.close(
+        question, fresh = await self.holds.close(
             call.path.account_id,
             Period.parse(call.path.period),
-            call.path.dispute_no,
+            call.path.question_no,
             because=call.body.because,
-            closed_by=call.signature,
+            answered_by=call.signature,
             at=call.at,
         )
-        return Answer(body=_shown(dispute), fresh=fresh)
+        return Answer(body=_shown(question), fresh=fresh)
 
     @route(
         "GET",
-        "/v1/accounts/{account_id}/disputes",
+        "/v1/accounts/{account_id}/questions",
         policy=Policy.ACCOUNT,
         summary="List the questions about an account's months",
         tag="bills",
         raises=(AccountUnknownError,),
     )
-    async def list_disputes(self, call: Call[AccountPath, Nothing, Nothing]) -> DisputeList:
+    async def list_questions(self, call: Call[AccountPath, Nothing, Nothing]) -> QuestionList:
         """List what was asked about months before their bills, and the answers."""
-        found = await self.holds.disputes(call.path.account_id)
-        return DisputeList(disputes=[_shown(one) for one in found])
+        found = await self.holds.questions(call.path.account_id)
+        return QuestionList(questions=[_shown(one) for one in found])
 
 
-def _shown(dispute: Dispute) -> DisputeShown:
-    return DisputeShown.model_validate(dispute, from_attributes=True)
+def _shown(question: Question) -> QuestionShown:
+    return QuestionShown.model_validate(question, from_attributes=True)

@@ -24,7 +24,7 @@ from billing.period import Period
 _Q: Final = sql.queries("holds")
 
 # Questions about one month of one account; more is no question any more.
-DISPUTES_MAX: Final = 20
+QUESTIONS_MAX: Final = 20
 
 log: Final = structlog.get_logger()
 
@@ -45,15 +45,15 @@ class MonthBilledError(Exception):
     """The account has a bill for this month already."""
 
 
-class DisputeUnknownError(Exception):
+class QuestionUnknownError(Exception):
     """The account has no such question."""
 
 
-class DisputeClosedError(Exception):
+class QuestionAnsweredError(Exception):
     """The question was answered already, otherwise."""
 
 
-class TooManyDisputesError(Exception):
+class TooManyQuestionsError(Exception):
     """The month has been questioned too often."""
 
 
@@ -69,17 +69,17 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dispute:
+class Question:
     """A question about a month that has no bill yet, and its answer."""
 
     period_start: date
-    dispute_no: int
+    question_no: int
     because: str
-    opened_by: str
-    opened_at: datetime
+    asked_by: str
+    asked_at: datetime
     answer: str | None
-    closed_by: str | None
-    closed_at: datetime | None
+    answered_by: str | None
+    answered_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,45 +147,47 @@ class Holds:
         log.info("hold.released", account_id=account_id, period=period.label)
         return made, True
 
-    async def dispute(
-        self, account_id: str, period: Period, *, because: str, opened_by: str, at: datetime
-    ) -> tuple[Dispute, bool]:
+    async def question(
+        self, account_id: str, period: Period, *, because: str, asked_by: str, at: datetime
+    ) -> tuple[Question, bool]:
         """Question a month that has no bill yet; False when an open question says the same.
 
         Raises:
             AccountUnknownError: no account has this id.
             MonthBilledError: the bill was issued; this is not how to question it.
-            TooManyDisputesError: the month was questioned too often.
+            TooManyQuestionsError: the month was questioned too often.
         """
         async with self.pool.acquire() as conn, conn.transaction():
             await _locked(conn, account_id)
             await _not_billed(conn, account_id, period)
             said = [
-                one for one in await _disputes(conn, account_id) if one.period_start == period.start
+                one
+                for one in await _questions(conn, account_id)
+                if one.period_start == period.start
             ]
             for known in said:
-                if known.closed_at is None and known.because == because:
+                if known.answered_at is None and known.because == because:
                     return known, False
-            if len(said) >= DISPUTES_MAX:
-                raise TooManyDisputesError(f"the month was questioned {DISPUTES_MAX} times")
-            number = await _Q.open_dispute(
+            if len(said) >= QUESTIONS_MAX:
+                raise TooManyQuestionsError(f"the month was questioned {QUESTIONS_MAX} times")
+            number = await _Q.ask_question(
                 conn,
                 account_id=account_id,
                 period_start=period.start,
                 because=because,
-                opened_by=opened_by,
+                asked_by=asked_by,
                 at=at,
             )
-        log.info("dispute.opened", account_id=account_id, period=period.label)
-        opened = Dispute(
+        log.info("question.asked", account_id=account_id, period=period.label)
+        opened = Question(
             period_start=period.start,
-            dispute_no=number,
+            question_no=number,
             because=because,
-            opened_by=opened_by,
-            opened_at=at,
+            asked_by=asked_by,
+            asked_at=at,
             answer=None,
-            closed_by=None,
-            closed_at=None,
+            answered_by=None,
+            answered_at=None,
         )
         return opened, True
 
@@ -193,48 +195,48 @@ class Holds:
         self,
         account_id: str,
         period: Period,
-        dispute_no: int,
+        question_no: int,
         *,
         because: str,
-        closed_by: str,
+        answered_by: str,
         at: datetime,
-    ) -> tuple[Dispute, bool]:
+    ) -> tuple[Question, bool]:
         """Answer a question; the next run takes the month up. False when that was said before.
 
         Raises:
             AccountUnknownError: no account has this id.
-            DisputeUnknownError: there is no such question.
-            DisputeClosedError: it was answered otherwise.
+            QuestionUnknownError: there is no such question.
+            QuestionAnsweredError: it was answered otherwise.
         """
         async with self.pool.acquire() as conn, conn.transaction():
             await _locked(conn, account_id)
             known = next(
                 (
                     one
-                    for one in await _disputes(conn, account_id)
-                    if (one.period_start, one.dispute_no) == (period.start, dispute_no)
+                    for one in await _questions(conn, account_id)
+                    if (one.period_start, one.question_no) == (period.start, question_no)
                 ),
                 None,
             )
             if known is None:
-                raise DisputeUnknownError("the account has no such question")
+                raise QuestionUnknownError("the account has no such question")
             if known.answer == because:
                 return known, False
             if known.answer is not None:
-                raise DisputeClosedError("the question was answered otherwise")
-            await _Q.close_dispute(
+                raise QuestionAnsweredError("the question was answered otherwise")
+            await _Q.answer_question(
                 conn,
                 account_id=account_id,
                 period_start=period.start,
-                dispute_no=dispute_no,
+                question_no=question_no,
                 because=because,
-                closed_by=closed_by,
+                answered_by=answered_by,
                 at=at,
             )
-        log.info("dispute.closed", account_id=account_id, period=period.label)
-        return replace(known, answer=because, closed_by=closed_by, closed_at=at), True
+        log.info("question.answered", account_id=account_id, period=period.label)
+        return replace(known, answer=because, answered_by=answered_by, answered_at=at), True
 
-    async def disputes(self, account_id: str) -> tuple[Dispute, ...]:
+    async def questions(self, account_id: str) -> tuple[Question, ...]:
         """Return the questions about an account's months, the newest month first.
 
         Raises:
@@ -242,7 +244,7 @@ class Holds:
         """
         async with self.pool.acquire() as conn, conn.transaction():
             await _locked(conn, account_id)
-            return await _disputes(conn, account_id)
+            return await _questions(conn, account_id)
 
     async def outsorting(self) -> tuple[OutsortingWord, ...]:
         """Return what the town said about which bills a person looks at first."""
@@ -321,6 +323,6 @@ async def _not_billed(conn: asyncpg.Connection, account_id: str, period: Period)
         raise MonthBilledError(f"the account has a bill for {period.label}")
 
 
-async def _disputes(conn: asyncpg.Connection, account_id: str) -> tuple[Dispute, ...]:
-    rows = _Q.list_disputes(conn, account_id=account_id)
-    return tuple([Dispute(**dict(row)) async for row in rows])
+async def _questions(conn: asyncpg.Connection, account_id: str) -> tuple[Question, ...]:
+    rows = _Q.list_questions(conn, account_id=account_id)
+    return tuple([Question(**dict(row)) async for row in rows])

@@ -43,16 +43,16 @@ class ReleaseShown(Wire):
     released_at: Instant
 
 
-class NewDispute(Wire):
+class NewQuestion(Wire):
     """Why a month without a bill is questioned."""
 
     because: Sentence
 
 
-class DisputePath(MonthPath):
+class QuestionPath(MonthPath):
     """One question about one month of one account."""
 
-    dispute_no: Annotated[int, Field(ge=1, le=9999)]
+    question_no: Annotated[int, Field(ge=1, le=9999)]
 
 
 class NewAnswer(Wire):
@@ -61,20 +61,20 @@ class NewAnswer(Wire):
     because: Sentence
 
 
-class DisputeShown(Wire):
+class QuestionShown(Wire):
     """A question about a month; its bill waits until the question is answered."""
 
     period_start: date
-    dispute_no: int
+    question_no: int
     because: str
-    opened_by: str
-    opened_at: Instant
+    asked_by: str
+    asked_at: Instant
     answer: str | None
-    closed_by: str | None
-    closed_at: Instant | None
+    answered_by: str | None
+    answered_at: Instant | None
 
 
-class DisputeList(Wire):
+class QuestionList(Wire):
     """The questions about an account's months, the newest month first."""
 
-    disputes: list[DisputeShown]
+    questions: list[QuestionShown]

@@ -35,37 +35,37 @@ CREATE TABLE bill_release (
     PRIMARY KEY (account_id, period_start, release_no)
 );
 
--- Somebody questions a month that has no bill yet; it waits until a person has closed the question.
-CREATE TABLE month_dispute (
+-- Somebody questions a month that has no bill yet; it waits until a person has answered.
+CREATE TABLE month_question (
     account_id   text        NOT NULL REFERENCES account,
     period_start date        NOT NULL,
-    dispute_no   integer     NOT NULL CHECK (dispute_no > 0),
+    question_no   integer     NOT NULL CHECK (question_no > 0),
     because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
-    opened_by    text        NOT NULL CHECK (length(opened_by) BETWEEN 1 AND 100),
-    opened_at    timestamptz NOT NULL,
-    PRIMARY KEY (account_id, period_start, dispute_no)
+    asked_by    text        NOT NULL CHECK (length(asked_by) BETWEEN 1 AND 100),
+    asked_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, question_no)
 );
 
-CREATE TABLE month_dispute_end (
+CREATE TABLE month_answer (
     account_id   text        NOT NULL,
     period_start date        NOT NULL,
-    dispute_no   integer     NOT NULL,
+    question_no   integer     NOT NULL,
     because      text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
-    closed_by    text        NOT NULL CHECK (length(closed_by) BETWEEN 1 AND 100),
-    closed_at    timestamptz NOT NULL,
-    PRIMARY KEY (account_id, period_start, dispute_no),
-    FOREIGN KEY (account_id, period_start, dispute_no) REFERENCES month_dispute
+    answered_by    text        NOT NULL CHECK (length(answered_by) BETWEEN 1 AND 100),
+    answered_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, period_start, question_no),
+    FOREIGN KEY (account_id, period_start, question_no) REFERENCES month_question
 );
 
-CREATE VIEW open_dispute AS
+CREATE VIEW open_question AS
 SELECT d.*
-FROM month_dispute d
+FROM month_question d
 WHERE NOT EXISTS (
-    SELECT FROM month_dispute_end e
+    SELECT FROM month_answer e
     WHERE e.account_id = d.account_id AND e.period_start = d.period_start
-      AND e.dispute_no = d.dispute_no
+      AND e.question_no = d.question_no
 );
 
-GRANT SELECT, INSERT ON outsorting, bill_release, month_dispute, month_dispute_end TO aqkol_service;
-GRANT SELECT ON open_dispute TO aqkol_service;
+GRANT SELECT, INSERT ON outsorting, bill_release, month_question, month_answer TO aqkol_service;
+GRANT SELECT ON open_question TO aqkol_service;
 GRANT UPDATE (meter_id, detail) ON bill_hold TO aqkol_service;

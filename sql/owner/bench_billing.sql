@@ -52,7 +52,7 @@ CHECKPOINT;
 
 -- name: empty_month()#
 -- Take out what a run wrote.
-TRUNCATE usage, usage_gap, bill, bill_line, bill_hold, transfer CASCADE;
+TRUNCATE usage, usage_gap, bill, bill_line, bill_hold, transfer, reading_correction CASCADE;
 
 -- name: count_month()^
 -- Count what a run wrote, and compare the gas with the registers and the ledger with the bills.
@@ -169,3 +169,20 @@ VALUES (
     :account_id, :transfer_id, 'posted', 'receivable', :credit_code, :amount_minor, 'KZT',
     :bill_no, :posted_at
 );
+
+-- name: say_late(accounts, meters, read_at, said_at)!
+-- Let a person say of so many accounts' closing registers that they stood a cubic metre lower.
+WITH said AS (
+    INSERT INTO reading_correction (
+        meter_id, read_at, revision, register_dm3, turns, fault, decided_by, because, decided_at
+    )
+    SELECT r.meter_id, r.read_at, 1, r.register_dm3 - 1000, r.turns, 'ours', 'a benchmark',
+           'read too high', :said_at::timestamptz
+    FROM generate_series(0, :accounts::bigint - 1) AS n
+    JOIN reading r ON r.read_at = :read_at::timestamptz AND r.meter_id = 'AQ-' || lpad(
+        (n * :meters::bigint / :accounts::bigint * 15485863 % :meters::bigint)::text, 7, '0'
+    )
+    RETURNING meter_id, read_at, revision
+)
+INSERT INTO usage_doubt (meter_id, read_at, revision, noted_at)
+SELECT meter_id, read_at, revision, :said_at::timestamptz FROM said;

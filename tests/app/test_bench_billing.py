@@ -22,6 +22,7 @@ def one_round(seconds: float, *, ceiling: float, loop: float = 10.0, inserted: i
         loop_per_s=loop,
         ceiling_per_s=ceiling,
         copy_s=4.0,
+        late_s=seconds / 4,
         rss_mb=50.0 + seconds,
         rerun_inserted=inserted,
         wrong=0,
@@ -44,13 +45,15 @@ class TestReport:
             one_round(5.0, ceiling=1000.0),
         ]
 
-        found = report(rounds, accounts=1000)
+        found = report(rounds, accounts=1000, corrected=100)
 
         assert (found["seconds"], found["bills_per_s"]) == (5.0, 200.0)
         assert (found["ceiling_bills_per_s"], found["ratio_to_ceiling"]) == (625.0, 0.5)
         assert (found["loop_bills_per_s"], found["ratio_to_loop"]) == (10.0, 20.0)
         assert (found["rss_mb"], found["copy_1m_rows_s"]) == (60.0, 4.0)
         assert (found["accounts"], found["rerun_inserted"]) == (1000, 3)
+        assert (found["late_accounts"], found["late_seconds"]) == (100, 1.25)
+        assert found["late_per_s"] == 80.0
 
 
 class TestTown:
@@ -99,10 +102,15 @@ class TestBenchBilling:
     @pytest.mark.timeout(180)
     def test_is_right_and_inserts_nothing_twice(self) -> None:
         """Its speeds depend on the machine; what it counts does not."""
-        command = [sys.executable, "-m", "app", "bench", "billing", "--meters", "300", "--json"]
+        command = [sys.executable, "-m", "app", "bench", "billing", "--json"]
 
         done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=170
+            [*command, "--meters", "300", "--late", "0.1"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=170,
         )
 
         assert done.returncode == 0, done.stderr[-2000:]
@@ -111,4 +119,5 @@ class TestBenchBilling:
         assert found["bills_per_s"] == pytest.approx(300 / found["seconds"], rel=0.01)
         assert min(found["ratio_to_ceiling"], found["ratio_to_loop"]) > 0
         assert found["copy_1m_rows_s"] > 0
+        assert (found["late_accounts"], found["late_seconds"] > 0) == (30, True)
         assert 0 < found["rss_mb"] < 200

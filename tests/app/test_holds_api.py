@@ -63,10 +63,10 @@ class TestHolds:
     async def test_comes_from_the_residents_question(self, api: Api) -> None:
         """The resident asks, the operator answers, the resident reads it."""
         status, asked = await say(
-            api, f"{JANUARY}/disputes", {"because": "I was away"}, api.resident
+            api, f"{JANUARY}/questions", {"because": "I was away"}, api.resident
         )
-        assert (status, asked["opened_by"], asked["answer"]) == (201, "the resident", None)
-        answer = await say(api, f"{JANUARY}/disputes", {"because": "mine"}, api.other)
+        assert (status, asked["asked_by"], asked["answer"]) == (201, "the resident", None)
+        answer = await say(api, f"{JANUARY}/questions", {"because": "mine"}, api.other)
         assert kind(answer) == (404, "not-found")
         await bill(api)
         _, page = await api.call("GET", "/v1/bills/held", token=api.operator)
@@ -74,14 +74,14 @@ class TestHolds:
             ("A-1", "disputed")
         ]
 
-        close = f"{JANUARY}/disputes/1/close"
+        close = f"{JANUARY}/questions/1/answer"
         assert kind(await say(api, close, {"because": "x"}, api.resident)) == (403, "forbidden")
         assert (await say(api, close, {"because": "the boiler ran"}))[0] == 201
-        assert kind(await say(api, close, {"because": "other"})) == (409, "dispute-closed")
+        assert kind(await say(api, close, {"because": "other"})) == (409, "question-answered")
         await bill(api)
 
-        _, told = await api.call("GET", "/v1/accounts/A-1/disputes", token=api.resident)
-        assert [one["answer"] for one in told["disputes"]] == ["the boiler ran"]
+        _, told = await api.call("GET", "/v1/accounts/A-1/questions", token=api.resident)
+        assert [one["answer"] for one in told["questions"]] == ["the boiler ran"]
         _, bills = await api.call("GET", "/v1/accounts/A-1/bills", token=api.resident)
         assert len(bills["bills"]) == 1
 
@@ -123,9 +123,9 @@ class TestTheCommand:
     def test_questions_and_answers(self, aqkol: CliRunner) -> None:
         """A question by telephone is written down like one over HTTP."""
         words = ["2026-01", "A-1", "--because", "why", "--by", "Olga"]
-        assert "dispute_no: 1" in aqkol.invoke(shell.cli, ["month", "dispute", *words]).stdout
+        assert "question_no: 1" in aqkol.invoke(shell.cli, ["month", "question", *words]).stdout
         words.insert(2, "1")
-        assert "new: True" in aqkol.invoke(shell.cli, ["month", "close-dispute", *words]).stdout
+        assert "new: True" in aqkol.invoke(shell.cli, ["month", "answer", *words]).stdout
 
     def test_says_and_shows_the_figures(self, aqkol: CliRunner) -> None:
         """A town's own figures, and a mistake in a sentence."""

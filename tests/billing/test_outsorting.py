@@ -9,13 +9,13 @@ import pytest
 
 from billing.bill import Hold, HoldReason
 from billing.io.holds import (
-    DisputeClosedError,
-    DisputeUnknownError,
     HoldDiffersError,
     HoldNotReleasableError,
     Holds,
     HoldUnknownError,
     MonthBilledError,
+    QuestionAnsweredError,
+    QuestionUnknownError,
 )
 from billing.io.store import BillingStore
 from billing.outsorting import Outsorting, OutsortingWord, in_force
@@ -229,7 +229,7 @@ class TestUnusualBills:
         assert books["bill_hold"] == []
 
 
-class TestDisputes:
+class TestQuestions:
     """A month that somebody questions ..."""
 
     async def test_waits_for_the_answer(self, pool: asyncpg.Pool, town: Town) -> None:
@@ -237,31 +237,31 @@ class TestDisputes:
         await home(town, "1", [100], until=date(2026, 3, 1))
         await home(town, "2", [100], until=date(2026, 3, 1))
         holds = Holds(pool=pool)
-        asked = {"because": "I was away", "opened_by": "the resident", "at": AT}
-        opened, fresh = await holds.dispute("AC-1", FEBRUARY, **asked)
-        assert (opened.dispute_no, fresh) == (1, True)
-        assert (await holds.dispute("AC-1", FEBRUARY, **asked))[1] is False
+        asked = {"because": "I was away", "asked_by": "the resident", "at": AT}
+        opened, fresh = await holds.question("AC-1", FEBRUARY, **asked)
+        assert (opened.question_no, fresh) == (1, True)
+        assert (await holds.question("AC-1", FEBRUARY, **asked))[1] is False
 
         counts = await run(pool, FEBRUARY)
         assert (counts.billed, counts.held) == (1, 1)
         assert (await hold(pool)).reason is HoldReason.DISPUTED
 
-        answer = {"because": "the boiler ran", "closed_by": "Olga", "at": AT}
-        with pytest.raises(DisputeUnknownError):
+        answer = {"because": "the boiler ran", "answered_by": "Olga", "at": AT}
+        with pytest.raises(QuestionUnknownError):
             await holds.close("AC-1", FEBRUARY, 2, **answer)
         assert (await holds.close("AC-1", FEBRUARY, 1, **answer))[1] is True
         assert (await holds.close("AC-1", FEBRUARY, 1, **answer))[1] is False
-        with pytest.raises(DisputeClosedError):
+        with pytest.raises(QuestionAnsweredError):
             await holds.close("AC-1", FEBRUARY, 1, **{**answer, "because": "other"})
         assert (await run(pool, FEBRUARY)).billed == 1
         with pytest.raises(MonthBilledError):
-            await holds.dispute("AC-1", FEBRUARY, **asked)
+            await holds.question("AC-1", FEBRUARY, **asked)
 
     async def test_says_what_else_lacks_first(self, pool: asyncpg.Pool, town: Town) -> None:
         """One bill has one hold; without a register there is nothing to question yet."""
         await home(town, "1", [100], until=date(2026, 2, 1))
-        await Holds(pool=pool).dispute(
-            "AC-1", FEBRUARY, because="why", opened_by="the resident", at=AT
+        await Holds(pool=pool).question(
+            "AC-1", FEBRUARY, because="why", asked_by="the resident", at=AT
         )
 
         await run(pool, FEBRUARY)

@@ -46,8 +46,8 @@ FACTS = [
     "price_decision",
     "outsorting",
     "bill_release",
-    "month_dispute",
-    "month_dispute_end",
+    "month_question",
+    "month_answer",
 ]
 
 
