@@ -29,6 +29,8 @@ POLICIES: Final = {
     "show_bill": "account",
     "show_bill_record": "account",
     "show_bill_document": "account",
+    "say_terms": "operator",
+    "list_terms": "account",
     "list_tariffs": "operator",
     "list_vat_rates": "operator",
     "propose_price": "operator",

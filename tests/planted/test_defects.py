@@ -236,8 +236,8 @@ DEFECTS = {
     ),
     "a word said after the bill changes what it should have been": Defect(
         file="billing/proof_bill.py",
-        right="            known_at=bill.issued_at,\n",
-        wrong="",
+        right="period=priced.period, known_at=at),",
+        wrong="period=priced.period),",
         tests=("tests/billing/test_bands.py::TestCharges",),
     ),
     "gas is measured while a finding waits": Defect(
