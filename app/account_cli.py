@@ -11,7 +11,7 @@ from app import command
 from app.command import Json, State
 from app.meter_work import NAME_MAX, REASON_MAX, Because, By, written
 from app.wiring import House, billing_store
-from billing.io.accounts import AccountUnknownError
+from billing.io.accounts import AccountUnknownError, NoSuchTariffError
 from billing.io.final import AccountOpenError, FinalBills
 from billing.io.moves import (
     ClosingDiffersError,
@@ -25,6 +25,7 @@ from billing.io.moves import (
     NotAtAccountError,
     StillOccupiedError,
 )
+from billing.io.terms import NewTerms, TermsBilledError, TermsBook
 from billing.io.vouchers import (
     Grant,
     NewVoucher,
@@ -35,6 +36,7 @@ from billing.io.vouchers import (
     VoucherUnknownError,
     VoucherUnusableError,
 )
+from billing.io.wire_terms import NewTermsSaid, terms_shown, word_shown
 from billing.io.wire_vouchers import NewVoucherSaid
 from billing.period import Calendar
 from metering.io.api import AccountClosedError, SupplyPointUnknownError
@@ -59,11 +61,13 @@ _MISTAKES: Final = (
     GasUnclaimedError,
     MoveDayError,
     NoRegisterError,
+    NoSuchTariffError,
     NotAtAccountError,
     NotInstalledError,
     RemovalOutOfOrderError,
     StillOccupiedError,
     SupplyPointUnknownError,
+    TermsBilledError,
     VoucherDiffersError,
     VoucherRevokedError,
     VoucherSpentError,
@@ -73,13 +77,60 @@ _MISTAKES: Final = (
 )
 
 account = typer.Typer(
-    no_args_is_help=True, help="What operators do to an account: vouchers, moves, closing."
+    no_args_is_help=True, help="What operators do to an account: terms, vouchers, moves, closing."
 )
 
 
 def do(work: Callable[[House], Awaitable[Any]], *, state: Path | None, as_json: bool) -> None:
     """Open the house, work, print; what was asked wrongly ends with a sentence."""
     command.do(work, mistakes=_MISTAKES, state=state, as_json=as_json)
+
+
+@account.command("terms")
+def terms(account_id: AccountName, *, state: State = None, as_json: Json = False) -> None:
+    """List every word on an account: tariff, persons, social discount, from which day on."""
+
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        shown = terms_shown(*await TermsBook(pool=house.pool).history(account_id))
+        told = shown.model_dump(mode="json")
+        words = {f"{one['valid_from']} {one['revision']}": one for one in told["words"]}
+        return {"opened_with": shown.opened_with, "words": words}
+
+    do(work, state=state, as_json=as_json)
+
+
+@account.command("say-terms")
+def say_terms(  # noqa: PLR0913 - options
+    account_id: AccountName,
+    *,
+    valid_from: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"])],
+    tariff: Annotated[str, typer.Option(help="The code of the tariff, such as home.")],
+    persons: Annotated[int, typer.Option(help="How many live there.")],
+    social: Annotated[
+        bool, typer.Option("--social/--not-social", help="Whether the tariff's discount is theirs.")
+    ],
+    by: By,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Say tariff, persons and social discount, from a local day on that was not billed."""
+
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        new = command.checked(
+            lambda: NewTermsSaid(
+                valid_from=valid_from.date(), tariff_code=tariff, persons=persons, social=social
+            ),
+            "the terms",
+        )
+        word, fresh = await TermsBook(pool=house.pool).say(
+            account_id,
+            NewTerms(**new.model_dump()),
+            by=written(by, NAME_MAX),
+            at=house.clock.now(),
+        )
+        return {**word_shown(word, stands=True).model_dump(mode="json"), "new": fresh}
+
+    do(work, state=state, as_json=as_json)
 
 
 @account.command("vouchers")

@@ -21,6 +21,7 @@ from billing.io.penalty_desk import (
     NotDisputedError,
 )
 from billing.io.records import BillUnknownError
+from billing.io.terms import TermsBilledError
 from billing.io.vouchers import (
     VoucherDiffersError,
     VoucherRevokedError,
@@ -38,6 +39,9 @@ ACCOUNT_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NotDisputedError: problem_type(409, "not-disputed", "The bill is in no dispute"),
     DisputeDayError: problem_type(
         422, "dispute-day", "A dispute begins today or before, after the one before it"
+    ),
+    TermsBilledError: problem_type(
+        409, "terms-billed", "That day stands on a bill of the account already"
     ),
     VoucherUnknownError: problems.NOT_FOUND,
     VoucherDiffersError: problem_type(

@@ -34,6 +34,7 @@ from billing.io.api_holds import HoldApi
 from billing.io.api_moves import MoveApi
 from billing.io.api_penalties import PenaltyApi
 from billing.io.api_prices import PriceApi
+from billing.io.api_terms import TermsApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
@@ -46,6 +47,7 @@ from billing.io.penalty_desk import PenaltyDesk
 from billing.io.proposals import PriceDesk
 from billing.io.records import Records
 from billing.io.store import BillingStore
+from billing.io.terms import TermsBook
 from billing.io.views import Views
 from billing.io.vouchers import (
     Vouchers,
@@ -170,6 +172,7 @@ def _billing(
         ),
         PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
         PriceApi(store=store, desk=PriceDesk(pool=deps.pool, calendar=calendar)),
+        TermsApi(book=TermsBook(pool=deps.pool)),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
         HoldApi(
             holds=Holds(pool=deps.pool),
