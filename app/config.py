@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     back_billing_months: int = Field(default=0, ge=0, le=36)
     # Beside another system: everything is worked out, nothing issued, corrected or debited.
     parallel_run: Literal["off", "on"] = "off"
+    # Whether a person approves the figures of a month before its first bills go out.
+    approval: Literal["off", "on"] = "off"
     # What becomes of money paid beyond all bills: used on the next ones, or to be sent back.
     credit: Literal["carry", "refund"] = "carry"
     # What paying late costs: K of the published formula; unset: nothing.
@@ -204,6 +206,7 @@ class Settings(BaseSettings):
             else int(self.penalty_factor * BASIS_POINTS),
             minimums_minor={currency: int(minor) for currency, minor in pairs},
             issues=self.parallel_run == "off",
+            approval=self.approval == "on",
         )
 
     @property

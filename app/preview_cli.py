@@ -7,11 +7,14 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.command import DONE, UNUSABLE, WRONG, Json, State, in_house, leave, say, settings_of
+from app.meter_work import NAME_MAX, REASON_MAX, Because, By, written
 from app.month_cli import MonthName, do, month
 from app.wiring import House, billing_store
 from billing.compare import CompareError, Comparison, Figures, Tolerance, compare
 from billing.io.drafts import Drafts
+from billing.io.months import Months
 from billing.io.wire_preview import preview_shown
+from billing.month import state_of
 from billing.period import Period
 from billing.preview import preview
 
@@ -37,6 +40,59 @@ def preview_month(period: MonthName, *, state: State = None, as_json: Json = Fal
                 for one in shown["changes"]
             }
         return shown
+
+    do(work, state=state, as_json=as_json)
+
+
+@month.command("approve")
+def approve_month(  # noqa: PLR0913 - options
+    period: MonthName,
+    *,
+    total_minor: Annotated[int, typer.Option(help="The total that the preview showed.")],
+    because: Because,
+    by: By,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Approve the figures of a month, before its first bills go out; the next run issues them."""
+
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        wanted, at = Period.parse(period), house.clock.now()
+        made = await preview(store=_drafts(house), period=wanted, at=at, zone=house.settings.zone)
+        await Months(pool=house.pool).approve(
+            wanted,
+            bills=made.drafted,
+            total_minor=made.total_minor,
+            seen_minor=total_minor,
+            said_by=written(by, NAME_MAX),
+            because=written(because, REASON_MAX),
+            at=at,
+        )
+        return {"period": wanted.label, "bills": made.drafted, "total_minor": made.total_minor}
+
+    do(work, state=state, as_json=as_json)
+
+
+@month.command("state")
+def month_state(period: MonthName, *, state: State = None, as_json: Json = False) -> None:
+    """Say where a month stands on the way to its bills, and which steps it took."""
+
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        steps = await Months(pool=house.pool).steps(Period.parse(period))
+        return {
+            "state": state_of(steps).value,
+            "steps": {
+                str(step.step_no): {
+                    "state": step.state.value,
+                    "bills": step.bills,
+                    "total_minor": step.total_minor,
+                    "said_by": step.said_by,
+                    "because": step.because,
+                    "at": step.at.isoformat(),
+                }
+                for step in steps
+            },
+        }
 
     do(work, state=state, as_json=as_json)
 

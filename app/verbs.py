@@ -27,6 +27,7 @@ from billing.io.bank import BankClient
 from billing.io.corrections import Corrections
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
+from billing.io.months import Months, NotApprovedError
 from billing.io.store import BillingStore
 from billing.io.wire_preview import preview_shown
 from billing.period import Period, local_day, midnight
@@ -61,7 +62,8 @@ async def reconcile_at(house: House, at: datetime, period: Period | None = None)
     """Bill one month, or every month that is due, and return the counts by month.
 
     No month is billed before the rules have gone over all that came while it settled. In a parallel
-    run the month, or the last that is over, is only worked out.
+    run the month, or the last that is over, is only worked out; where a person approves months, one
+    that nobody approved is drafted.
 
     Raises:
         PeriodNotOverError: the month asked for still runs.
@@ -73,7 +75,17 @@ async def reconcile_at(house: House, at: datetime, period: Period | None = None)
     done: dict[str, Any] = {}
     for one in periods:
         await go_over(house.pool, zone, one, at)
-        done[one.label] = asdict(await reconcile(store=store, period=one, at=at, zone=zone))
+        try:
+            done[one.label] = asdict(await reconcile(store=store, period=one, at=at, zone=zone))
+        except NotApprovedError:
+            made = await preview(
+                store=Drafts(pool=house.pool, store=store), period=one, at=at, zone=zone
+            )
+            await Months(pool=house.pool).draft(
+                one, bills=made.drafted, total_minor=made.total_minor, at=at
+            )
+            log.warning("reconcile.awaits_approval", period=one.label, drafted=made.drafted)
+            done[one.label] = preview_shown(made).model_dump(mode="json")
     return done
 
 

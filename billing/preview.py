@@ -77,6 +77,11 @@ class Preview:
     held: Counter[HoldReason] = field(default_factory=Counter)
     changes: list[Change] = field(default_factory=list)
 
+    @property
+    def total_minor(self) -> int:
+        """Return what all bills ask for, in minor units of the town's currency."""
+        return sum(sums.total_minor for sums in self.sums.values())
+
 
 class DraftStore(Protocol):
     """Where months are rehearsed; each call is one transaction that is rolled back."""

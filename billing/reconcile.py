@@ -136,6 +136,9 @@ class RunStore(Protocol):
     async def issue(self, run: Run, claims: Claims[str]) -> Issued:
         """Issue the bills of the next chunk of accounts that nobody claimed."""
 
+    async def note(self, run: Run, counts: ReconcileCounts) -> None:
+        """Note that bills of the month went out."""
+
 
 class PeriodStore(Protocol):
     """What is known about which periods are open."""
@@ -176,6 +179,8 @@ async def reconcile(
         total_minor=sum(part.total_minor for part in issued),
         held=sum(part.held for part in issued),
     )
+    if counts.billed:
+        await store.note(run, counts)
     log.info(
         "reconcile.done",
         period=period.label,

@@ -15,6 +15,7 @@ from billing.io.accounts import (
     Person,
     SupplyPoint,
 )
+from billing.io.months import NotApprovedError
 from billing.io.store import BillingStore
 from billing.io.wire import (
     AccountDetail,
@@ -237,7 +238,7 @@ class BillingApi:
         policy=Policy.OPERATOR,
         summary="Bill a month that is over",
         tag="bills",
-        raises=(PeriodNotOverError, ParallelRunError),
+        raises=(PeriodNotOverError, ParallelRunError, NotApprovedError),
     )
     async def run_bills(self, call: Call[Nothing, Nothing, NewBillRun]) -> BillRunDone:
         """Measure the gas of a month and issue its bills; run again, it does what was left."""

@@ -12,6 +12,7 @@ from billing.bill import Bill, Charge, Hold, Line, bill_no
 from billing.io.books import Books
 from billing.io.heat import heat
 from billing.io.holds import hold_of, outsorting_as_json
+from billing.io.months import demand_approval, note_issued
 from billing.io.penalties import penalties_as_json
 from billing.io.prices import Prices, prices_as_json, read_prices
 from billing.io.rows import bill_of, charge_of, line_of
@@ -28,6 +29,7 @@ from billing.reconcile import (
     Issued,
     Measured,
     ParallelRunError,
+    ReconcileCounts,
     Run,
 )
 from billing.tariff import cuts, per_energy, price_intervals
@@ -109,11 +111,14 @@ class BillingStore(Prices, Books):
 
         Raises:
             ParallelRunError: this town only rehearses.
+            NotApprovedError: nobody has approved the month, and the town wants it.
         """
         self._demand_issuing()
         start_at, end_at = run.period.bounds(run.zone)
         async with self._pool.acquire() as connection, connection.transaction():
             await _USAGE.plan_for_a_run(connection)
+            if self._policy.approval:
+                await demand_approval(connection, run.period)
             await _BILLS.lock_prices(connection)
             async with claims.turn:
                 account_ids = await _BILLS.claim_accounts(
@@ -176,6 +181,17 @@ class BillingStore(Prices, Books):
             connection, account_ids=account_ids, period_start=run.period.start
         )
         return row
+
+    async def note(self, run: Run, counts: ReconcileCounts) -> None:
+        """Note that bills of the month went out."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await note_issued(
+                connection,
+                run.period,
+                bills=counts.billed,
+                total_minor=counts.total_minor,
+                at=run.at,
+            )
 
     async def claim_supplied(
         self, connection: asyncpg.Connection, run: Run, *, after: str

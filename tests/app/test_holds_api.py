@@ -172,3 +172,16 @@ class TestTheCommand:
         file.write_text("other\n", encoding="utf-8")
         wrong = aqkol.invoke(shell.cli, ask)
         assert (wrong.exit_code, "the first line must be" in wrong.stderr) == (2, True)
+
+    def test_approves_what_the_preview_showed(self, aqkol: CliRunner) -> None:
+        """The total is said back; a month is approved once, and its state says by whom."""
+        words = ["month", "approve", "2026-01", "--because", "b", "--by", "Olga", "--total-minor"]
+        wrong = aqkol.invoke(shell.cli, [*words, "5"])
+        assert (wrong.exit_code, "would ask for 0" in wrong.stderr) == (2, True)
+        assert aqkol.invoke(shell.cli, [*words, "0"]).exit_code == 0
+        assert aqkol.invoke(shell.cli, [*words, "0"]).exit_code == 2
+
+        shown = aqkol.invoke(shell.cli, ["month", "state", "2026-01", "--json"])
+
+        said = json.loads(shown.stdout)
+        assert (said["state"], said["steps"]["1"]["said_by"]) == ("approved", "Olga")
