@@ -415,11 +415,14 @@ charge AS MATERIALIZED (
 total AS MATERIALIZED (
     SELECT i.account_id, min(i.meter_id) AS meter_id, sum(i.volume_dm3)::bigint AS volume_dm3,
            sum(i.net_minor)::bigint AS net_minor, sum(i.vat_minor)::bigint AS vat_minor,
-           max(i.currency) AS currency
+           sum(i.penalty_minor)::bigint AS penalty_minor, max(i.currency) AS currency
     FROM (
-        SELECT account_id, meter_id, volume_dm3, net_minor, vat_minor, currency FROM line
+        SELECT account_id, meter_id, volume_dm3, net_minor, vat_minor, 0 AS penalty_minor, currency
+        FROM line
         UNION ALL
-        SELECT account_id, NULL, 0, net_minor, vat_minor, NULL FROM charge
+        SELECT account_id, NULL, 0, net_minor, vat_minor,
+               CASE WHEN kind = 'penalty' THEN net_minor ELSE 0 END, NULL
+        FROM charge
     ) AS i
     GROUP BY i.account_id
 ),
@@ -520,21 +523,17 @@ moved AS (
         account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no,
         posted_at
     )
-    SELECT i.account_id, 'bill/' || :bill_no::text || '/' || part.name, 'posted',
+    SELECT t.account_id, 'bill/' || :bill_no::text || '/' || part.name, 'posted',
            CASE WHEN part.amount_minor > 0 THEN 'receivable' ELSE part.code END,
            CASE WHEN part.amount_minor > 0 THEN part.code ELSE 'receivable' END,
-           abs(part.amount_minor), i.currency, :bill_no::text, :at::timestamptz
-    FROM issued i
+           abs(part.amount_minor), t.currency, :bill_no::text, :at::timestamptz
+    FROM total t
     CROSS JOIN LATERAL (
-        SELECT coalesce(sum(f.net_minor), 0)::bigint AS minor
-        FROM fined f
-        WHERE f.account_id = i.account_id
-    ) AS penalty
-    CROSS JOIN LATERAL (
-        VALUES ('net', 'revenue', i.net_minor - penalty.minor), ('vat', 'vat', i.vat_minor),
-               ('penalty', 'penalty', penalty.minor)
+        VALUES ('net', 'revenue', t.net_minor - t.penalty_minor), ('vat', 'vat', t.vat_minor),
+               ('penalty', 'penalty', t.penalty_minor)
     ) AS part (name, code, amount_minor)
     WHERE part.amount_minor <> 0
+      AND t.account_id NOT IN (SELECT u.account_id FROM unusual u)
 ),
 held AS (
     INSERT INTO bill_hold (account_id, period_start, reason, meter_id, noted_at, detail)
