@@ -24,6 +24,7 @@ from app import (
     meter_cli,
     month_cli,
     penalty_cli,
+    preview_cli,
     recompute_cli,
     rules_cli,
     source_cli,
@@ -77,7 +78,7 @@ GROUPS: Final = {
     "account": account_cli.account,
     "export": export_cli.export,
     "penalty": penalty_cli.penalty,
-    "month": month_cli.month,
+    "month": preview_cli.group,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

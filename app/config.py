@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     adjust_below_minor: int = Field(default=10_000, ge=0, le=100_000_000)
     # Gas of more whole months before a correction is not charged if the fault is ours; 0: all is.
     back_billing_months: int = Field(default=0, ge=0, le=36)
+    # Beside another system: everything is worked out, nothing issued, corrected or debited.
+    parallel_run: Literal["off", "on"] = "off"
+    # Whether a person approves the figures of a month before its first bills go out.
+    approval: Literal["off", "on"] = "off"
     # What becomes of money paid beyond all bills: used on the next ones, or to be sent back.
     credit: Literal["carry", "refund"] = "carry"
     # What paying late costs: K of the published formula; unset: nothing.
@@ -201,6 +205,8 @@ class Settings(BaseSettings):
             if self.penalty_factor is None
             else int(self.penalty_factor * BASIS_POINTS),
             minimums_minor={currency: int(minor) for currency, minor in pairs},
+            issues=self.parallel_run == "off",
+            approval=self.approval == "on",
         )
 
     @property

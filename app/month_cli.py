@@ -33,6 +33,7 @@ from billing.io.holds import (
     QuestionUnknownError,
     TooManyQuestionsError,
 )
+from billing.io.months import DraftDiffersError, MonthApprovedError
 from billing.outsorting import (
     FLOOR_MINOR,
     HIGH_PERCENT,
@@ -53,6 +54,8 @@ HOLDS_SHOWN: Final = 1000
 
 # What was asked wrongly, and is the asker's to mend.
 MISTAKES: Final = (
+    DraftDiffersError,
+    MonthApprovedError,
     AccountUnknownError,
     QuestionAnsweredError,
     QuestionUnknownError,

@@ -14,6 +14,8 @@ from billing.io.holds import (
     QuestionUnknownError,
     TooManyQuestionsError,
 )
+from billing.io.months import DraftDiffersError, MonthApprovedError, NotApprovedError
+from billing.reconcile import ParallelRunError
 
 RUN_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     HoldUnknownError: problems.NOT_FOUND,
@@ -31,4 +33,14 @@ RUN_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     TooManyQuestionsError: problem_type(
         409, "questions-full", "The month was questioned too often"
     ),
+    NotApprovedError: problem_type(
+        409, "not-approved", "Nobody has approved the figures of this month"
+    ),
+    DraftDiffersError: problem_type(
+        409, "draft-differs", "The month would ask for another total than was seen"
+    ),
+    MonthApprovedError: problem_type(
+        409, "month-approved", "The month was approved or issued already"
+    ),
+    ParallelRunError: problem_type(409, "parallel-run", "A parallel run issues no bill"),
 }

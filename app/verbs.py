@@ -26,8 +26,12 @@ from billing.follow import follow
 from billing.io.bank import BankClient
 from billing.io.corrections import Corrections
 from billing.io.debits import Debits
+from billing.io.drafts import Drafts
+from billing.io.months import Months, NotApprovedError
 from billing.io.store import BillingStore
+from billing.io.wire_preview import preview_shown
 from billing.period import Period, local_day, midnight
+from billing.preview import preview
 from billing.reconcile import due_periods, reconcile
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
@@ -57,23 +61,53 @@ FINDINGS_LOGGED_MAX: Final = 20
 async def reconcile_at(house: House, at: datetime, period: Period | None = None) -> dict[str, Any]:
     """Bill one month, or every month that is due, and return the counts by month.
 
-    No month is billed before the rules have gone over all that came while it settled.
+    No month is billed before the rules have gone over all that came while it settled. In a parallel
+    run the month, or the last that is over, is only worked out; where a person approves months, one
+    that nobody approved is drafted.
 
     Raises:
         PeriodNotOverError: the month asked for still runs.
     """
     store, zone = billing_store(house.pool, house.settings), house.settings.zone
+    if house.settings.parallel_run == "on":
+        return await _rehearsed(house, store, at, period or Period.holding(at, zone).before())
     periods = (period,) if period else await due_periods(store=store, at=at, zone=zone)
     done: dict[str, Any] = {}
     for one in periods:
         await go_over(house.pool, zone, one, at)
-        done[one.label] = asdict(await reconcile(store=store, period=one, at=at, zone=zone))
+        try:
+            done[one.label] = asdict(await reconcile(store=store, period=one, at=at, zone=zone))
+        except NotApprovedError:
+            made = await preview(
+                store=Drafts(pool=house.pool, store=store), period=one, at=at, zone=zone
+            )
+            await Months(pool=house.pool).draft(
+                one, bills=made.drafted, total_minor=made.total_minor, at=at
+            )
+            log.warning("reconcile.awaits_approval", period=one.label, drafted=made.drafted)
+            done[one.label] = preview_shown(made).model_dump(mode="json")
     return done
+
+
+async def _rehearsed(
+    house: House, store: BillingStore, at: datetime, period: Period
+) -> dict[str, Any]:
+    zone = house.settings.zone
+    await go_over(house.pool, zone, period, at)
+    made = await preview(
+        store=Drafts(pool=house.pool, store=store), period=period, at=at, zone=zone
+    )
+    log.info(
+        "reconcile.rehearsed", period=period.label, drafted=made.drafted, held=made.held.total()
+    )
+    return {period.label: preview_shown(made).model_dump(mode="json")}
 
 
 async def correct_at(house: House, at: datetime) -> dict[str, Any]:
     """Correct the bills that would be others today, and return the counts."""
     settings = house.settings
+    if settings.parallel_run == "on":
+        return {}
     policy = Policy(
         adjust_below_minor=settings.adjust_below_minor,
         back_billing_months=settings.back_billing_months,
@@ -142,7 +176,9 @@ async def validate_due(house: House, at: datetime) -> dict[str, Any]:
 
 
 async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str, Any]:
-    """Do one round of collecting and return its counts."""
+    """Do one round of collecting and return its counts; in a parallel run nothing is collected."""
+    if house.settings.parallel_run == "on":
+        return {}
     counts = await collect(
         store=Debits(house.pool, house.settings.bill_policy),
         bank=client,

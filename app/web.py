@@ -37,6 +37,7 @@ from billing.io.api_prices import PriceApi
 from billing.io.api_terms import TermsApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.debits import Debits
+from billing.io.drafts import Drafts
 from billing.io.exports import Exports
 from billing.io.final import FinalBills
 from billing.io.holds import Holds
@@ -173,7 +174,11 @@ def _billing(
         PriceApi(store=store, desk=PriceDesk(pool=deps.pool, calendar=calendar)),
         TermsApi(book=TermsBook(pool=deps.pool)),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
-        HoldApi(holds=Holds(pool=deps.pool)),
+        HoldApi(
+            holds=Holds(pool=deps.pool),
+            drafts=Drafts(pool=deps.pool, store=store),
+            zone=deps.zone,
+        ),
         CorrectionApi(pool=deps.pool),
     )
 

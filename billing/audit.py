@@ -30,7 +30,9 @@ from billing.proof_correction import check_corrections
 from billing.proof_debit import TAKEN_BY_BANK, check_debits, check_payment, collected_minor
 from billing.proof_move import check_closing
 from billing.proof_penalty import check_penalties
+from billing.proof_record import check_records
 from billing.proof_voucher import check_vouchers
+from billing.record import Prices
 from billing.tariff import Tariff, VatRate, price_intervals
 
 # Ten years of monthly bills of so many accounts are read at once: some 30 000 lines.
@@ -137,6 +139,14 @@ class _Notes:
                 self.findings.append(finding)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What holds for all accounts: prices, and what late payers are asked for."""
+
+    prices: Prices
+    book: PenaltyBook
+
+
 async def audit(
     *, store: AuditStore, bank: BankBooks | None, at: datetime, zone: str
 ) -> AuditReport:
@@ -180,7 +190,8 @@ async def audit(
 
 async def _check_accounts(store: AuditStore, notes: _Notes, *, at: datetime, zone: str) -> None:
     tariffs, vat_rates = await store.tariffs(), await store.vat_rates()
-    book = await store.penalty_book()
+    prices = Prices(tariffs=tariffs, vat_rates=vat_rates, proposers={})
+    known = _Known(prices=prices, book=await store.penalty_book())
     priced: dict[date, Priced] = {}
     after = ""
     while True:
@@ -194,7 +205,7 @@ async def _check_accounts(store: AuditStore, notes: _Notes, *, at: datetime, zon
                         zone=zone,
                         prices=price_intervals(tariffs, vat_rates, period, zone),
                     )
-            notes.add(_check_account(facts, priced, book, at=at, zone=zone))
+            notes.add(_check_account(facts, priced, known, at=at, zone=zone))
             notes.ours_minor.update(collected_minor(facts))
             _count(notes.seen, facts)
         if page.last is None:
@@ -203,23 +214,22 @@ async def _check_accounts(store: AuditStore, notes: _Notes, *, at: datetime, zon
 
 
 def _check_account(
-    facts: Facts,
-    priced: Mapping[date, Priced],
-    book: PenaltyBook,
-    *,
-    at: datetime,
-    zone: str,
+    facts: Facts, priced: Mapping[date, Priced], known: _Known, *, at: datetime, zone: str
 ) -> Iterator[Finding]:
-    yield from check_usage(facts)
-    yield from check_bills(facts, priced, zone=zone)
-    yield from check_corrections(facts, priced)
+    found = [
+        *check_usage(facts),
+        *check_bills(facts, priced, zone=zone),
+        *check_corrections(facts, priced),
+    ]
+    # What has been found already would be found again, in other words.
+    yield from found or check_records(facts, known.prices, zone=zone)
     yield from check_months(facts, zone=zone, at=at)
     yield from check_bill_transfers(facts)
     yield from check_debits(facts, zone=zone)
     yield from check_vouchers(facts, zone=zone)
     yield from check_carried(facts)
     yield from check_closing(facts, zone=zone)
-    yield from check_penalties(facts, book, zone=zone)
+    yield from check_penalties(facts, known.book, zone=zone)
 
 
 def _count(seen: Counter[str], facts: Facts) -> None:

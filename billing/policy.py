@@ -14,11 +14,15 @@ class BillPolicy:
     """Without a word of the town no penalty is charged, and every bill is asked for.
 
     ``penalty_factor_bp`` is K in ten thousandths, None where there are no penalties.
-    ``minimums_minor`` says by currency from which amount on a bill is asked for.
+    ``minimums_minor`` says by currency from which amount on a bill is asked for. Without ``issues``
+    the town only rehearses beside another system: all is worked out, nothing issued or debited.
+    With ``approval`` a person approves the figures of a month before its first bills go out.
     """
 
     penalty_factor_bp: int | None = None
     minimums_minor: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    issues: bool = True
+    approval: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a factor that charges nothing or everything, and a minimum below nothing."""

@@ -46,6 +46,8 @@ class Kind(StrEnum):
     CHARGE_MISSING = "charge_missing"
     CHARGE_UNEXPLAINED = "charge_unexplained"
     BILL_WRONG = "bill_wrong"
+    BILL_NOT_RECOMPUTABLE = "bill_not_recomputable"
+    RECOMPUTE_DIFFERS = "recompute_differs"
     CANCELLATION_WRONG = "cancellation_wrong"
     CORRECTION_MISSING = "correction_missing"
     CORRECTION_WRONG = "correction_wrong"

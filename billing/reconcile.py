@@ -42,6 +42,10 @@ class PeriodNotOverError(Exception):
         self.over_at = over_at
 
 
+class ParallelRunError(Exception):
+    """A town that only rehearses issues and debits nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What every chunk of one run has in common; ``chunk`` counts meters or accounts."""
@@ -132,6 +136,9 @@ class RunStore(Protocol):
     async def issue(self, run: Run, claims: Claims[str]) -> Issued:
         """Issue the bills of the next chunk of accounts that nobody claimed."""
 
+    async def note(self, run: Run, counts: ReconcileCounts) -> None:
+        """Note that bills of the month went out."""
+
 
 class PeriodStore(Protocol):
     """What is known about which periods are open."""
@@ -172,6 +179,8 @@ async def reconcile(
         total_minor=sum(part.total_minor for part in issued),
         held=sum(part.held for part in issued),
     )
+    if counts.billed:
+        await store.note(run, counts)
     log.info(
         "reconcile.done",
         period=period.label,

@@ -15,6 +15,7 @@ from billing.io.accounts import (
     Person,
     SupplyPoint,
 )
+from billing.io.months import NotApprovedError
 from billing.io.store import BillingStore
 from billing.io.wire import (
     AccountDetail,
@@ -42,7 +43,7 @@ from billing.io.wire import (
     TokensRevoked,
 )
 from billing.period import Period
-from billing.reconcile import PeriodNotOverError, reconcile
+from billing.reconcile import ParallelRunError, PeriodNotOverError, reconcile
 from metering.io.route import Answer, Call, Nothing, NotThereError, Policy, Role, route
 
 
@@ -237,7 +238,7 @@ class BillingApi:
         policy=Policy.OPERATOR,
         summary="Bill a month that is over",
         tag="bills",
-        raises=(PeriodNotOverError,),
+        raises=(PeriodNotOverError, ParallelRunError, NotApprovedError),
     )
     async def run_bills(self, call: Call[Nothing, Nothing, NewBillRun]) -> BillRunDone:
         """Measure the gas of a month and issue its bills; run again, it does what was left."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from billing.io.accounts import AccountUnknownError
+from billing.io.drafts import Drafts
 from billing.io.holds import (
     HoldDiffersError,
     HoldNotReleasableError,
@@ -25,15 +26,20 @@ from billing.io.wire_holds import (
     QuestionShown,
     ReleaseShown,
 )
+from billing.io.wire_preview import MonthOnly, PreviewShown, preview_shown
 from billing.period import Period
+from billing.preview import preview
+from billing.reconcile import PeriodNotOverError
 from metering.io.route import Answer, Call, Nothing, Policy, Role, route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldApi:
-    """The routes of held bills."""
+    """The routes of bills that are not issued yet."""
 
     holds: Holds
+    drafts: Drafts
+    zone: str
 
     @route(
         "POST",
@@ -129,6 +135,21 @@ class HoldApi:
         """List what was asked about months before their bills, and the answers."""
         found = await self.holds.questions(call.path.account_id)
         return QuestionList(questions=[_shown(one) for one in found])
+
+    @route(
+        "GET",
+        "/v1/months/{period}/preview",
+        policy=Policy.OPERATOR,
+        summary="Show what the run of a month would do",
+        tag="bills",
+        raises=(PeriodNotOverError,),
+    )
+    async def preview_month(self, call: Call[MonthOnly, Nothing, Nothing]) -> PreviewShown:
+        """Rehearse the run of a month and add it up, beside the month before; write nothing."""
+        made = await preview(
+            store=self.drafts, period=Period.parse(call.path.period), at=call.at, zone=self.zone
+        )
+        return preview_shown(made)
 
 
 def _shown(question: Question) -> QuestionShown:

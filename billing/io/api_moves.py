@@ -25,6 +25,7 @@ from billing.io.wire_moves import (
     closing_shown,
     final_shown,
 )
+from billing.reconcile import ParallelRunError
 from metering.io.api import AccountClosedError, SupplyPointUnknownError
 from metering.io.registry import (
     AlreadyMeasuredError,
@@ -129,7 +130,7 @@ class MoveApi:
         policy=Policy.OPERATOR,
         summary="Issue the final bill",
         tag="bills",
-        raises=(AccountUnknownError, AccountOpenError),
+        raises=(AccountUnknownError, AccountOpenError, ParallelRunError),
     )
     async def issue_final_bill(self, call: Call[AccountPath, Nothing, Nothing]) -> FinalBillShown:
         """Bill the month in which an account ended, without waiting for the month's end."""

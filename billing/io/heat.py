@@ -1,7 +1,8 @@
 """The energy of measured gas, where a tariff charges it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 import asyncpg
 import structlog
@@ -16,18 +17,21 @@ from metering.used import Used
 
 _USAGE = sql.queries("usage")
 
+# Lends a connection for one statement.
+Lend = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
+
 log = structlog.get_logger()
 
 
 async def heat(
-    pool: asyncpg.Pool, conversions: Conversions, run: Run, *, codes: Sequence[str], after: str
+    lend: Lend, conversions: Conversions, run: Run, *, codes: Sequence[str], after: str
 ) -> Heated:
     """Write the energy of the gas of the next accounts with one of these tariffs.
 
     It is reckoned once, with what is known at the run; a stretch whose place, zone figures or
     calorific value lacks has none, and holds its bill.
     """
-    async with pool.acquire() as connection:
+    async with lend() as connection:
         wanted = _USAGE.energy_wanted(
             connection,
             account_after=after,
@@ -46,7 +50,7 @@ async def heat(
         for use, one in zip(uses, found, strict=False)
         if isinstance(one.energy, Energy) and one.energy.unit is EnergyUnit.WH
     ]
-    async with pool.acquire() as connection:
+    async with lend() as connection:
         await _USAGE.write_energy(
             connection,
             meter_ids=[use.installation.meter_id for use, _, _ in known],

@@ -1,6 +1,7 @@
 """Prices, usage, bills and the ledger in PostgreSQL."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from billing.bill import Bill, Charge, Hold, Line, bill_no
 from billing.io.books import Books
 from billing.io.heat import heat
 from billing.io.holds import hold_of, outsorting_as_json
+from billing.io.months import demand_approval, note_issued
 from billing.io.penalties import penalties_as_json
 from billing.io.prices import Prices, prices_as_json, read_prices
 from billing.io.rows import bill_of, charge_of, line_of
@@ -26,6 +28,8 @@ from billing.reconcile import (
     Heated,
     Issued,
     Measured,
+    ParallelRunError,
+    ReconcileCounts,
     Run,
 )
 from billing.tariff import cuts, per_energy, price_intervals
@@ -33,6 +37,7 @@ from metering.io.conversions import Conversions
 
 _USAGE = sql.queries("usage")
 _BILLS = sql.queries("bills")
+_DRAFTS = sql.queries("drafts")
 
 # Before every key: a meter's name is never empty.
 _FIRST: Final = ("", datetime(2000, 1, 1, tzinfo=UTC))
@@ -58,7 +63,12 @@ class BillingStore(Prices, Books):
     # The run ------------------------------------------------------------------------------------
 
     async def measure(self, run: Run, claims: Claims[tuple[str, datetime]]) -> Measured:
-        """Write the usage of the next chunk of installations, in one transaction."""
+        """Write the usage of the next chunk of installations, in one transaction.
+
+        Raises:
+            ParallelRunError: this town only rehearses.
+        """
+        self._demand_issuing()
         start_at, end_at = run.period.bounds(run.zone)
         async with self._pool.acquire() as connection, connection.transaction():
             await _USAGE.plan_for_a_run(connection)
@@ -86,7 +96,7 @@ class BillingStore(Prices, Books):
         codes = per_energy(tariffs, run.period)
         if not codes:
             return NOTHING_HEATED
-        return await heat(self._pool, self._conversions, run, codes=codes, after=after)
+        return await heat(self._pool.acquire, self._conversions, run, codes=codes, after=after)
 
     async def settle(self, run: Run) -> None:
         """Forget the period's gaps and holds that have been answered, in one transaction."""
@@ -97,10 +107,18 @@ class BillingStore(Prices, Books):
             await _BILLS.drop_answered_holds(connection, **about)
 
     async def issue(self, run: Run, claims: Claims[str]) -> Issued:
-        """Issue the bills of the next chunk of accounts, in one transaction."""
+        """Issue the bills of the next chunk of accounts, in one transaction.
+
+        Raises:
+            ParallelRunError: this town only rehearses.
+            NotApprovedError: nobody has approved the month, and the town wants it.
+        """
+        self._demand_issuing()
         start_at, end_at = run.period.bounds(run.zone)
         async with self._pool.acquire() as connection, connection.transaction():
             await _USAGE.plan_for_a_run(connection)
+            if self._policy.approval:
+                await demand_approval(connection, run.period)
             await _BILLS.lock_prices(connection)
             async with claims.turn:
                 account_ids = await _BILLS.claim_accounts(
@@ -164,6 +182,46 @@ class BillingStore(Prices, Books):
         )
         return row
 
+    async def note(self, run: Run, counts: ReconcileCounts) -> None:
+        """Note that bills of the month went out."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await note_issued(
+                connection,
+                run.period,
+                bills=counts.billed,
+                total_minor=counts.total_minor,
+                at=run.at,
+            )
+
+    async def claim_supplied(
+        self, connection: asyncpg.Connection, run: Run, *, after: str
+    ) -> list[str]:
+        """Lock the next chunk of accounts that had a meter in the period, billed or not."""
+        start_at, end_at = run.period.bounds(run.zone)
+        await _USAGE.plan_for_a_run(connection)
+        await _BILLS.lock_prices(connection)
+        account_ids: list[str] | None = await _DRAFTS.claim_supplied(
+            connection, start_at=start_at, end_at=end_at, after=after, chunk=run.chunk
+        )
+        return account_ids or []
+
+    async def draft(
+        self, connection: asyncpg.Connection, run: Run, account_ids: list[str], *, after: str
+    ) -> None:
+        """Do to locked accounts after a key all that a run does; the caller rolls it back."""
+        start_at, end_at = run.period.bounds(run.zone)
+        stays = await _DRAFTS.claim_stays(
+            connection, account_ids=account_ids, start_at=start_at, end_at=end_at
+        )
+        if stays["meter_ids"] is not None:
+            await _measure(connection, run, stays["meter_ids"], stays["installed_ats"])
+        codes = per_energy((await read_prices(connection))[0], run.period)
+        if codes and self._conversions is not None:
+            await heat(
+                lambda: nullcontext(connection), self._conversions, run, codes=codes, after=after
+            )
+        await self._issue(connection, run, account_ids)
+
     async def issue_to(self, run: Run, account_id: str) -> Issued:
         """Measure what is left of one account's period and issue its bill, in one transaction.
 
@@ -171,7 +229,9 @@ class BillingStore(Prices, Books):
 
         Raises:
             AccountUnknownError: no account has this id.
+            ParallelRunError: this town only rehearses.
         """
+        self._demand_issuing()
         start_at, end_at = run.period.bounds(run.zone)
         async with self._pool.acquire() as connection, connection.transaction():
             await locked(connection, account_id)
@@ -184,6 +244,10 @@ class BillingStore(Prices, Books):
             await _BILLS.lock_prices(connection)
             row = await self._issue(connection, run, [account_id])
         return Issued(last=account_id, **dict(row))
+
+    def _demand_issuing(self) -> None:
+        if not self._policy.issues:
+            raise ParallelRunError("in a parallel run no bill is issued")
 
     # Which periods are open ---------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """Hold what a record claims against what it should be, field by field.
 
 A bill is worked out anew. A cancellation is the cancelled bill with every sign turned; without that
-bill's record only its own arithmetic can be checked. Charges that come from elsewhere (a penalty,
-an adjustment of another month) are taken as given, and the answer says so.
+bill's record only its own arithmetic can be checked. A penalty is worked out from the debts it
+names; an adjustment of another month is taken as given, and the answer says so.
 """
 
 from collections import defaultdict
@@ -12,6 +12,7 @@ from datetime import date, datetime
 from typing import Final
 
 from .derive import derive, gas_net_minor, rounded, start_of, vat_minor, volume_dm3
+from .penalty import penalty
 from .record import Record, Tariff, Usage
 from .strict import RecordError, Row, Value
 
@@ -102,10 +103,16 @@ def _bill(record: Record, given: list[str]) -> Iterator[Difference]:
     derived = derive(record)
     ours = [row for row in record.charges if row["kind"] in DERIVED]
     others = [row for row in record.charges if row["kind"] not in DERIVED]
-    given += [
-        f"charge {row['charge_no']} ({plain(row['kind'])}): net_minor {row['net_minor']}"
-        for row in others
-    ]
+    for row, detail in zip(record.charges, record.details, strict=True):
+        if row["kind"] in DERIVED:
+            continue
+        where = f"charge {row['charge_no']}"
+        if row["kind"] == "penalty":
+            given.append(f"{where} (penalty): the debts and rates that its detail names")
+            for name, says, should_be in penalty(detail, row):
+                yield from _same(f"{where} {name}", says, should_be)
+        else:
+            given.append(f"{where} ({plain(row['kind'])}): net_minor {row['net_minor']}")
     yield from _rows("line", record.lines, derived.lines, _line_key)
     yield from _rows("charge", ours, derived.charges, _charge_key)
     yield from _totals(record, derived.lines, [*derived.charges, *others])

@@ -167,7 +167,7 @@ def read(value: object) -> Record:
     Raises:
         RecordError: it is none, or contradicts itself before anything is worked out.
     """
-    root = At(value, "")
+    root = At(value)
     if root.field("format").value != FORMAT:
         root.field("format").refuse(f"only {FORMAT} is known")
     period, totals = root.field("period"), root.field("totals")

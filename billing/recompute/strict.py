@@ -6,7 +6,6 @@ Nothing is guessed and nothing is converted. Python's standard library is all th
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final, NoReturn
 
@@ -74,12 +73,21 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
 class At:
-    """A value and where it stands."""
+    """A value and where it stands; the place is put into words only when something is wrong."""
 
-    value: object
-    place: str
+    __slots__ = ("_name", "_outer", "value")
+
+    def __init__(self, value: object, name: str | int = "", outer: "At | None" = None) -> None:
+        self.value = value
+        self._name = name
+        self._outer = outer
+
+    @property
+    def place(self) -> str:
+        """Say where the value stands, such as ``usages/1/opening``."""
+        above = self._outer.place if self._outer else ""
+        return f"{above}/{self._name}" if above else str(self._name)
 
     def refuse(self, why: str) -> NoReturn:
         """Say where the record is wrong, and why."""
@@ -91,7 +99,7 @@ class At:
             self.refuse("should be an object")
         if name not in self.value:
             self.refuse(f"{name} is missing")
-        return At(self.value[name], f"{self.place}/{name}" if self.place else name)
+        return At(self.value[name], name, self)
 
     def items(self, most: int) -> Iterator["At"]:
         """Yield the items of a list, which may have so many at most."""
@@ -100,7 +108,7 @@ class At:
         if len(self.value) > most:
             self.refuse(f"has more than {most} items")
         for number, item in enumerate(self.value, start=1):
-            yield At(item, f"{self.place}/{number}")
+            yield At(item, number, self)
 
     @property
     def absent(self) -> bool:
@@ -172,8 +180,8 @@ class At:
         found: dict[str, Value] = {}
         for name, reader in readers.items():
             at = self.field(name)
-            if at.absent and reader.endswith("?"):
-                found[name] = None
+            if reader[-1] != "?":
+                found[name] = getattr(at, reader)()
             else:
-                found[name] = getattr(at, reader.rstrip("?"))()
+                found[name] = None if at.value is None else getattr(at, reader[:-1])()
         return found

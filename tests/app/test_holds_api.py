@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -86,6 +87,22 @@ class TestHolds:
         assert len(bills["bills"]) == 1
 
 
+class TestPreview:
+    """A month before its bills, over HTTP ..."""
+
+    async def test_is_for_operators_and_changes_nothing(self, api: Api) -> None:
+        """Two homes of 100 m3; nobody is billed by looking."""
+        path = "/v1/months/2026-01/preview"
+        status, shown = await api.call("GET", path, token=api.operator)
+
+        assert (status, shown["accounts"], shown["drafted"], shown["held"]) == (200, 2, 2, {})
+        assert shown["sums"]["KZT"]["total_minor"] == 2 * 74_297
+        assert await api.owner.fetchval("SELECT count(*) FROM bill") == 0
+        assert kind(await api.call("GET", path, token=api.resident)) == (403, "forbidden")
+        answer = await api.call("GET", "/v1/months/2026-02/preview", token=api.operator)
+        assert kind(answer) == (409, "period-not-over")
+
+
 @pytest.fixture
 def aqkol(database_url: str, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     """Give a command line whose database is the test's, with one held bill in it."""
@@ -137,3 +154,34 @@ class TestTheCommand:
         shown = aqkol.invoke(shell.cli, ["month", "outsorting", "2026-02", "--json"])
 
         assert json.loads(shown.stdout)["in_force"]["high_percent"] == 250
+
+    def test_previews_and_compares(self, aqkol: CliRunner, tmp_path: Path) -> None:
+        """A town without meters is like an empty file; a row more is a difference, exit code 1."""
+        shown = aqkol.invoke(shell.cli, ["month", "preview", "2026-01", "--json"])
+        assert json.loads(shown.stdout)["accounts"] == 0
+        file = tmp_path / "other.csv"
+        header = "account_id,volume_dm3,net_minor,vat_minor,total_minor\n"
+        ask = ["month", "compare", "2026-01", str(file), "--json"]
+
+        assert aqkol.invoke(shell.cli, ask).exit_code == 2
+        file.write_text(header, encoding="utf-8")
+        assert aqkol.invoke(shell.cli, ask).exit_code == 0
+        file.write_text(header + "A-1,5,5,5,10\n", encoding="utf-8")
+        found = aqkol.invoke(shell.cli, ask)
+        assert (found.exit_code, json.loads(found.stdout)["only_theirs"]) == (1, 1)
+        file.write_text("other\n", encoding="utf-8")
+        wrong = aqkol.invoke(shell.cli, ask)
+        assert (wrong.exit_code, "the first line must be" in wrong.stderr) == (2, True)
+
+    def test_approves_what_the_preview_showed(self, aqkol: CliRunner) -> None:
+        """The total is said back; a month is approved once, and its state says by whom."""
+        words = ["month", "approve", "2026-01", "--because", "b", "--by", "Olga", "--total-minor"]
+        wrong = aqkol.invoke(shell.cli, [*words, "5"])
+        assert (wrong.exit_code, "would ask for 0" in wrong.stderr) == (2, True)
+        assert aqkol.invoke(shell.cli, [*words, "0"]).exit_code == 0
+        assert aqkol.invoke(shell.cli, [*words, "0"]).exit_code == 2
+
+        shown = aqkol.invoke(shell.cli, ["month", "state", "2026-01", "--json"])
+
+        said = json.loads(shown.stdout)
+        assert (said["state"], said["steps"]["1"]["said_by"]) == ("approved", "Olga")

@@ -41,9 +41,26 @@ POLICIES: Final = {
     "run_bills": "operator",
     "list_held_bills": "operator",
     "release_bill": "operator",
+    "preview_month": "operator",
     "question_month": "account",
     "answer_question": "operator",
     "list_questions": "account",
+    "enter_voucher": "operator",
+    "list_vouchers": "account",
+    "revoke_voucher": "operator",
+    "move_out": "operator",
+    "move_in": "operator",
+    "show_closing": "account",
+    "issue_final_bill": "operator",
+    "show_penalty_book": "operator",
+    "enter_base_rate": "operator",
+    "enter_moratorium": "operator",
+    "dispute_bill": "operator",
+    "settle_dispute": "operator",
+    "export_settlement": "operator",
+    "export_settlement_with_names": "operator",
+    "list_named_exports": "operator",
+    "export_journal_of_days": "operator",
     "start_mandate": "resident",
     "return_from_bank": "public",
     "list_mandates": "resident",
@@ -135,7 +152,16 @@ THINGS: Final = {
     "asset": "start.js",
     "proposal_no": "1",
     "upload_id": "00000000-0000-4000-8000-000000000002",
+    "voucher_no": "1",
 }
+VOUCHER: Final = """
+    INSERT INTO voucher VALUES ('A-1', 1, 'a document', 1, 'KZT', '2026-01-01', '2030-01-01',
+        'a test', '2026-01-01Z')
+"""
+CLOSING: Final = """
+    INSERT INTO account_closing VALUES ('A-1', '2026-02-09', '[]', 'a test', 'a test',
+        '2026-02-10Z')
+"""
 KEY: Final = """
     INSERT INTO device_key (meter_id, key_epoch, algorithm, public_key, kid, origin, added_at)
     VALUES ('AQ-000001', 1, 'EdDSA', sha256('key'), 'AQ-00001', 'device', '2026-01-01Z')
@@ -245,6 +271,7 @@ class TestPolicies:
     async def test_lets_the_resident_to_the_own_things(self, api: Api) -> None:
         """Everything of the own account, nothing of the operators'."""
         await bill(api)
+        await api.owner.execute(CLOSING)
 
         assert wrong(await statuses(api, api.resident), "resident") == {}
 
@@ -255,6 +282,8 @@ class TestPolicies:
         await api.owner.execute(SOURCE)
         await api.owner.execute(UPLOAD)
         await api.owner.execute(PROPOSAL)
+        await api.owner.execute(VOUCHER)
+        await api.owner.execute(CLOSING)
 
         assert wrong(await statuses(api, api.operator), "operator") == {}
 

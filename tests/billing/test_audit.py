@@ -432,6 +432,56 @@ BOOKS = {
 }
 
 
+class TestRecords:
+    """The records of all bills ..."""
+
+    async def test_show_what_the_rating_overlooks(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A rating that was wrong in the same way as the run would let both pass."""
+        await town(pool, owner)
+        await owner.execute(
+            "UPDATE bill_line SET net_minor = net_minor + 1"
+            " WHERE account_id = 'AC-2' AND bill_no = '2026-02' AND line_no = 1"
+        )
+        for name in ("check_bills", "check_corrections"):
+            monkeypatch.setattr(f"billing.audit.{name}", lambda *_, **__: ())
+
+        report = await look(pool)
+
+        assert [(str(one.kind), one.subject) for one in report.findings] == [
+            ("recompute_differs", "AC-2/2026-02")
+        ]
+        assert report.findings[0].detail.startswith("line 1 net_minor: says ")
+
+    async def test_tell_nothing_twice(self, pool: asyncpg.Pool, owner: asyncpg.Connection) -> None:
+        """What the rating has found needs no second finding in other words."""
+        await town(pool, owner)
+        await owner.execute(
+            "UPDATE bill_line SET net_minor = net_minor + 1"
+            " WHERE account_id = 'AC-2' AND bill_no = '2026-02' AND line_no = 1"
+        )
+
+        found = kinds(await look(pool))
+
+        assert "line_wrong" in found
+        assert "recompute_differs" not in found
+
+    async def test_must_be_usable_by_a_stranger(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """A register that the dial cannot show: no sum is wrong, yet nobody can check the bill."""
+        await town(pool, owner)
+        await owner.execute("UPDATE meter SET dial_dm3 = 1000 WHERE meter_id = 'AQ-3'")
+
+        report = await look(pool)
+
+        assert [(str(one.kind), one.subject) for one in report.findings] == [
+            ("bill_not_recomputable", "AC-2/2026-02")
+        ]
+        assert "register_dm3: 1005 is not between 0 and 999" in report.findings[0].detail
+
+
 class TestBankBooks:
     """The bank's books ..."""
 

@@ -84,7 +84,7 @@ def strings_of(value: Any, above: str = "") -> list[str]:
 
 def squeezed(text: str) -> str:
     """Return a text without any space: where lines break is the printer's affair."""
-    return re.sub(r"\s+", "", text)
+    return re.sub(r"[\s\u200b]+", "", text)
 
 
 def amounts(text: str) -> list[str]:

@@ -109,11 +109,11 @@ class TestBill:
 
         assert "usage 1 volume_dm3: says 31000, should be 31001" in sentences(record)
 
-    def test_takes_a_penalty_as_given(self) -> None:
+    def test_takes_an_adjustment_as_given(self) -> None:
         """What the record cannot prove is said to be unproven, and still has to add up."""
         record = everything()
         record["charges"].append(
-            {**record["charges"][3], "charge_no": 5, "kind": "penalty", "net_minor": 100}
+            {**record["charges"][3], "charge_no": 5, "kind": "adjustment", "net_minor": 100}
             | {"vat_minor": 0, "vat_rate_bp": 0, "tariff_code": None, "tariff_valid_from": None}
         )
         record["totals"] |= {"net_minor": 71_336, "total_minor": 80_893}
@@ -121,7 +121,113 @@ class TestBill:
 
         record["totals"]["vat"].insert(0, {"rate_bp": 0, "net_minor": 100, "vat_minor": 0})
         assert answer(record).correct
-        assert answer(record).taken_as_given == ("charge 5 (penalty): net_minor 100",)
+        assert answer(record).taken_as_given == ("charge 5 (adjustment): net_minor 100",)
+
+
+# 10 000 tenge, 18 %, K = 1.5: 30 days are 221.9178, and 10 more at 20 % are 82.1918: 304.1096.
+PENALTY: Json = {
+    "charge_no": 5,
+    "kind": "penalty",
+    "from_day": "2026-01-26",
+    "to_day": "2026-03-07",
+    "tariff_code": None,
+    "tariff_valid_from": None,
+    "line_no": None,
+    "quantity": 40,
+    "detail": {
+        "bill_no": "2025-11",
+        "principal_minor": 1_000_000,
+        "charged_minor": 0,
+        "factor_bp": 15_000,
+        "minimum_minor": 50_000,
+        "year_days": 365,
+        "uncapped_minor": 30_411,
+        "spans": [
+            {"from_day": "2026-01-26", "to_day": "2026-02-25", "days": 30}
+            | {"debt_minor": 1_000_000, "rate_bp": 1800},
+            {"from_day": "2026-02-25", "to_day": "2026-03-07", "days": 10}
+            | {"debt_minor": 1_000_000, "rate_bp": 2000},
+        ],
+    },
+    "vat_rate_bp": 0,
+    "net_minor": 30_411,
+    "vat_minor": 0,
+}
+
+
+def penalised(**changed: Any) -> Json:
+    record = everything()
+    record["charges"].append(deepcopy(PENALTY))
+    record["charges"][4]["detail"] |= changed
+    record["totals"] |= {"net_minor": 101_647, "total_minor": 111_204}
+    record["totals"]["vat"].insert(0, {"rate_bp": 0, "net_minor": 30_411, "vat_minor": 0})
+    return record
+
+
+class TestPenalty:
+    """A penalty for late payment ..."""
+
+    def test_is_worked_out_from_the_debts_that_it_names(self) -> None:
+        """The published formula; whether the debts stood, one month's record cannot prove."""
+        found = answer(penalised())
+
+        assert [one.sentence() for one in found.differences] == []
+        assert found.taken_as_given == (
+            "charge 5 (penalty): the debts and rates that its detail names",
+        )
+
+    @pytest.mark.parametrize(
+        ("place", "wrong"),
+        [
+            (("from_day",), "2026-01-27"),
+            (("to_day",), "2026-03-08"),
+            (("tariff_code",), "home"),
+            (("tariff_valid_from",), "2025-07-01"),
+            (("line_no",), 1),
+            (("quantity",), 41),
+            (("vat_rate_bp",), 1200),
+            (("net_minor",), 30_412),
+            (("vat_minor",), 1),
+            (("detail", "factor_bp"), 15_001),
+            (("detail", "year_days"), 366),
+            (("detail", "uncapped_minor"), 30_410),
+            (("detail", "spans", 0, "rate_bp"), 1801),
+            (("detail", "spans", 1, "debt_minor"), 1_000_100),
+            (("detail", "spans", 1, "to_day"), "2026-03-08"),
+        ],
+    )
+    def test_hides_nothing(self, place: Place, wrong: Any) -> None:
+        """A day, a rate, a tiyn: each is found, or the detail is refused."""
+        record = put(penalised(), ("charges", 4, *place), wrong)
+        try:
+            found = answer(record)
+        except RecordError:
+            return
+
+        assert any(one.where.startswith("charge 5 ") for one in found.differences)
+
+    def test_is_never_more_than_the_bill_was(self) -> None:
+        """10 000 were asked for and 9 800 charged for being late: 200 are left."""
+        assert "charge 5 net_minor: says 30411, should be 20000" in sentences(
+            penalised(charged_minor=980_000)
+        )
+
+    @pytest.mark.parametrize(
+        ("changed", "words"),
+        [
+            ({"spans": []}, "spans: are none"),
+            ({"spans": [PENALTY["detail"]["spans"][0]] * 2}, "spans/2: begins before the one"),
+            ({"minimum_minor": 1_000_001}, "spans/1: is for a debt that was too small"),
+            ({"spans": [PENALTY["detail"]["spans"][0] | {"days": 31}]}, "spans/1: does not have"),
+            ({"factor_bp": -1}, "detail of charge 5/factor_bp: -1 is not between"),
+        ],
+    )
+    def test_is_refused_if_it_cannot_be_meant(self, changed: Json, words: str) -> None:
+        """Days counted twice, or debts nobody asked for, are no penalty."""
+        with pytest.raises(RecordError) as refused:
+            answer(penalised(**changed))
+
+        assert words in str(refused.value)
 
 
 class TestUsages:

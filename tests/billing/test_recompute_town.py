@@ -8,6 +8,9 @@ import asyncpg
 import pytest
 
 from billing.audit import audit
+from billing.correct import correct
+from billing.correction import Policy
+from billing.io.corrections import Corrections
 from billing.io.records import Records
 from billing.io.store import BillingStore
 from billing.period import Calendar, Period
@@ -116,6 +119,49 @@ class TestSomeOfThem:
 
         assert unseen == []
         assert sum(len(claims(record)) for record in chosen) > 500
+
+    async def test_is_corrected_to_the_tiyn(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """1234 dm3 more at the end of every month: cancelled, billed again, and both worked out."""
+        town, _ = await bills_of(owner, pool, 3, 60)
+        later = town.at(town.end) + timedelta(days=2)
+        await owner.execute(
+            "INSERT INTO reading_correction"
+            " SELECT u.meter_id, u.closing_read_at, 1,"
+            " (u.closing_register_dm3 + 1234) % m.dial_dm3,"
+            " u.closing_turns + (u.closing_register_dm3 + 1234) / m.dial_dm3,"
+            " 'ours', 'a clerk', 'a photo', $2"
+            " FROM usage u JOIN meter m USING (meter_id)"
+            " JOIN reading r ON r.meter_id = u.meter_id AND r.read_at = u.closing_read_at"
+            " WHERE u.to_at = $1 AND u.closing_read_at > u.opening_read_at",
+            town.at(town.end),
+            later,
+        )
+        await owner.execute(
+            "INSERT INTO usage_doubt SELECT meter_id, read_at, revision, decided_at"
+            " FROM reading_correction"
+        )
+
+        counts = await correct(
+            store=Corrections(pool),
+            at=later + timedelta(hours=1),
+            zone=ZONE,
+            policy=Policy(),
+            chunk=100,
+        )
+
+        assert counts.rebilled > 20
+        records = await Records(pool=pool, zone=ZONE).page(town.start, chunk=1_000)
+        kinds = Counter(record["kind"] for record in records)
+        assert kinds["cancellation"] == kinds["rebill"] == counts.rebilled
+        read_of = {record["number"]: read(record) for record in records}
+        for record in records:
+            corrected = read_of.get(f"{record['account_id']}/{record['corrects_bill_no']}")
+            cancelled = corrected if record["kind"] == "cancellation" else None
+            answer = check(read_of[record["number"]], cancelled)
+            assert [one.sentence() for one in answer.differences] == []
+            assert answer.taken_as_given == ()
 
     async def test_can_be_anything(self, pool: asyncpg.Pool, owner: asyncpg.Connection) -> None:
         """The dice of one small town bring everything that a bill can have."""

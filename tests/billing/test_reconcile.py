@@ -408,6 +408,34 @@ class TestRegisters:
         assert bill is not None
         assert bill.volume_dm3 == 40
 
+    async def test_is_what_a_person_said(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """A suspect reading that was replaced, and a trusted one that was corrected later."""
+        town = Town(owner)
+        await town.tariff(640_490, "2025-01-01")
+        for name in ("1", "2"):
+            await town.home(name, {HUNG: 0, JAN_1: 0})
+        await town.read("AQ-1", FEB_1, 99_000_000, turns=None)
+        await town.read("AQ-2", FEB_1, 900)
+        await owner.execute(
+            "INSERT INTO reading_decision VALUES"
+            " ('AQ-1', $1, 'replace', 70, 0, 'ann', 'seen on a photo', $2)",
+            datetime.fromisoformat(FEB_1),
+            AT,
+        )
+        await owner.execute(
+            "INSERT INTO reading_correction VALUES"
+            " ('AQ-2', $1, 1, 800, 0, 'ours', 'ann', 'misread', $2)",
+            datetime.fromisoformat(FEB_1),
+            AT,
+        )
+
+        counts = await run(pool)
+
+        assert counts.billed == 2
+        assert [bill[2] for bill in (await town.books())["bill"]] == [70, 800]
+
     async def test_is_never_one_of_another_installation(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
     ) -> None:

@@ -236,8 +236,8 @@ DEFECTS = {
     ),
     "a word said after the bill changes what it should have been": Defect(
         file="billing/proof_bill.py",
-        right="            known_at=bill.issued_at,\n",
-        wrong="",
+        right="period=priced.period, known_at=at),",
+        wrong="period=priced.period),",
         tests=("tests/billing/test_bands.py::TestCharges",),
     ),
     "gas is measured while a finding waits": Defect(
@@ -330,6 +330,54 @@ DEFECTS = {
         right="coalesce(anew.closing_register_dm3, earlier.closing_register_dm3)",
         wrong="earlier.closing_register_dm3",
         tests=("tests/billing/test_correct.py::TestACorrectedRegister",),
+    ),
+    "vouchers pay in the order in which they were entered": Defect(
+        file="sql/vouchers.sql",
+        right="ORDER BY u.valid_to, u.voucher_no",
+        wrong="ORDER BY u.voucher_no",
+        tests=("tests/billing/test_voucher.py::TestTheRun",),
+    ),
+    "a penalty grows beyond what was owed": Defect(
+        file="billing/penalty.py",
+        right="return min(self.uncapped_minor, max(0, self.principal_minor - self.charged_minor))",
+        wrong="return self.uncapped_minor",
+        tests=("tests/billing/test_penalty.py::TestThePublishedFormula",),
+    ),
+    "a penalty is charged on a penalty": Defect(
+        file="billing/debt.py",
+        right="if Account.PENALTY not in {one.debit_code, one.credit_code} and one.posted_at",
+        wrong="if one.posted_at",
+        tests=("tests/billing/test_penalty_run.py::TestALateBill",),
+    ),
+    "a slow bank makes the resident late": Defect(
+        file="billing/debt.py",
+        right="yield (asked_at or one.posted_at), sign",
+        wrong="yield one.posted_at, sign",
+        tests=("tests/billing/test_penalty.py::TestDebts",),
+    ),
+    "a sum that a debit asks for is carried beside it": Defect(
+        file="sql/bills.sql",
+        right="AND d.state NOT IN ('settled', 'failed', 'cancelled', 'charged_back')",
+        wrong="AND false",
+        tests=("tests/billing/test_minimum_bill.py::TestASmallBill",),
+    ),
+    "a small final bill is never asked for": Defect(
+        file="sql/debits.sql",
+        right="OR EXISTS (SELECT FROM account_closing c WHERE c.account_id = b.account_id)",
+        wrong="",
+        tests=("tests/billing/test_minimum_bill.py::TestASmallBill",),
+    ),
+    "gas between two accounts is nobody's": Defect(
+        file="billing/io/moves.py",
+        right="if wanted.register_dm3 not in {None, last.closing_dm3}:",
+        wrong="if False:",
+        tests=("tests/billing/test_moves.py::TestMovingIn",),
+    ),
+    "a meter is hung up at an account that has ended": Defect(
+        file="billing/io/accounts.py",
+        right="if await _Q.has_ended(conn, account_id=account_id):",
+        wrong="if False:",
+        tests=("tests/billing/test_moves.py::TestAnAccountThatHasEnded",),
     ),
 }
 

@@ -45,6 +45,7 @@ FACTS = [
     "price_proposal",
     "price_decision",
     "outsorting",
+    "month_step",
     "bill_release",
     "month_question",
     "month_answer",

@@ -23,6 +23,7 @@ REFERENCE = {
     "price_proposal",
     "price_decision",
     "outsorting",
+    "month_step",
 }
 LOCAL = {
     "access_token",
@@ -76,6 +77,8 @@ GROUPS = {
         "bill_release",
         "month_question",
         "month_answer",
+        "bill_dispute",
+        "bill_dispute_end",
         "mandate",
         "debit",
         "debit_step",
