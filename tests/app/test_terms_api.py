@@ -23,6 +23,16 @@ SOCIAL: Final = """
     UPDATE tariff SET discount_bp = 2500, discount_norm = 10000, norm_per = 'person'
 """
 
+BILL: Final = """
+    INSERT INTO bill (account_id, bill_no, period_start, period_end, revision, currency, volume_dm3,
+        net_minor, vat_minor, total_minor, issued_at, due_on)
+    VALUES ('A-1', '2026-01', '2026-01-01', '2026-02-01', 1, 'KZT', 0, 0, 0, 0, $1, '2026-02-25')
+"""
+WAITS: Final = """
+    SELECT EXISTS (SELECT FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock')
+"""
+
 
 async def say(api: Api, account_id: str = "A-1", **change: object) -> tuple[int, Any]:
     return await api.call(
@@ -105,15 +115,18 @@ class TestTerms:
         answer = await api.call("GET", "/v1/accounts/A-1/terms", token=api.other)
         assert kind(answer) == (404, "not-found")
 
-    async def test_comes_before_the_bill_or_not_at_all(self, api: Api) -> None:
-        """Said while the month is billed, it is on the bill or it is refused."""
-        await api.owner.execute(SOCIAL)
+    async def test_waits_for_the_bill_that_is_being_made(self, api: Api) -> None:
+        """A run holds the account while it bills it; a word said meanwhile comes too late."""
+        async with api.owner.transaction():
+            await api.owner.execute(
+                "SELECT FROM account WHERE account_id = 'A-1' FOR NO KEY UPDATE"
+            )
+            saying = asyncio.create_task(say(api))
+            while not saying.done() and not await api.owner.fetchval(WAITS):
+                await asyncio.wait({saying}, timeout=0.01)
+            await api.owner.execute(BILL, AT)
 
-        (said, _), _ = await asyncio.gather(say(api), bill_january(api))
-
-        _, shown = await api.call("GET", "/v1/accounts/A-1/bills/2026-01", token=api.resident)
-        assert said in {201, 409}
-        assert (len(shown["charges"]) == 1) is (said == 201)
+        assert kind(await saying) == (409, "terms-billed")
 
 
 async def bill_january(api: Api) -> None:
