@@ -7,16 +7,30 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from app.command import DONE, MISSING, UNUSABLE, State, in_house, leave, settings_of
+from app.command import (
+    DONE,
+    MISSING,
+    UNUSABLE,
+    Json,
+    State,
+    checked,
+    do,
+    in_house,
+    leave,
+    settings_of,
+)
 from app.wiring import House
 from billing.bill import revision_of
 from billing.io import press
+from billing.io.accounts import AccountUnknownError
 from billing.io.papers import Papers
+from billing.io.past import InstantAheadError, Pasts
 from billing.io.records import BillUnknownError, Records
+from billing.io.wire_past import AsOfQuery, as_of_shown
 from billing.paper.document import Document, document
 from billing.paper.plain import text
 from billing.paper.words import Language, LanguageUnknownError, language_of
@@ -122,6 +136,37 @@ def print_all(  # noqa: PLR0913 - options
         return f"{written} bills written\n".encode()
 
     _print(work, state=state)
+
+
+@bill.command("as-of")
+def as_of(
+    account_id: AccountName,
+    period: Annotated[str, typer.Argument(help="One month, such as 2026-01.")],
+    *,
+    at: Annotated[str, typer.Option("--at", help="An instant, such as 2026-02-10T12:00:00+05:00.")],
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a bill would have been with what was known by an instant; write nothing."""
+
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        asked = checked(lambda: AsOfQuery.model_validate({"at": at}), "--at")
+        found = await Pasts(pool=house.pool, zone=house.settings.zone).as_of(
+            account_id, Period.parse(period), at=asked.at, now=house.clock.now()
+        )
+        shown = as_of_shown(found).model_dump(mode="json")
+        if not as_json:
+            for name in ("lines", "charges", "registers"):
+                shown[name] = {str(no): one for no, one in enumerate(shown[name], start=1)}
+            shown["without"] = ", ".join(shown["without"])
+        return shown
+
+    do(
+        work,
+        mistakes=(ValueError, AccountUnknownError, InstantAheadError),
+        state=state,
+        as_json=as_json,
+    )
 
 
 async def _pages(house: House, start: date) -> AsyncIterator[list[Record]]:

@@ -15,6 +15,7 @@ from billing.io.holds import (
     TooManyQuestionsError,
 )
 from billing.io.months import DraftDiffersError, MonthApprovedError, NotApprovedError
+from billing.io.past import InstantAheadError
 from billing.reconcile import ParallelRunError
 
 RUN_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
@@ -41,6 +42,9 @@ RUN_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     ),
     MonthApprovedError: problem_type(
         409, "month-approved", "The month was approved or issued already"
+    ),
+    InstantAheadError: problem_type(
+        422, "instant-ahead", "What will be known at an instant to come cannot be said"
     ),
     ParallelRunError: problem_type(409, "parallel-run", "A parallel run issues no bill"),
 }

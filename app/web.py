@@ -32,6 +32,7 @@ from billing.io.api_debits import DebitApi
 from billing.io.api_exports import ExportApi
 from billing.io.api_holds import HoldApi
 from billing.io.api_moves import MoveApi
+from billing.io.api_past import PastApi
 from billing.io.api_penalties import PenaltyApi
 from billing.io.api_prices import PriceApi
 from billing.io.api_terms import TermsApi
@@ -43,6 +44,7 @@ from billing.io.final import FinalBills
 from billing.io.holds import Holds
 from billing.io.moves import Moves
 from billing.io.papers import Papers
+from billing.io.past import Pasts
 from billing.io.penalty_desk import PenaltyDesk
 from billing.io.proposals import PriceDesk
 from billing.io.records import Records
@@ -180,6 +182,7 @@ def _billing(
             zone=deps.zone,
         ),
         CorrectionApi(pool=deps.pool),
+        PastApi(pasts=Pasts(pool=deps.pool, zone=deps.zone)),
     )
 
 

@@ -194,10 +194,10 @@ def _renewed(usage: Usage, after: Mapping[datetime, Point], dial_dm3: int) -> Us
         closing_quality=closing.quality,
     )
     volume = rating.volume_dm3(fresh, dial_dm3=dial_dm3)
-    return replace(fresh, volume_dm3=volume, energy_wh=_energy_wh(usage, volume))
+    return replace(fresh, volume_dm3=volume, energy_wh=energy_wh(usage, volume))
 
 
-def _energy_wh(usage: Usage, volume_dm3: int) -> int | None:
+def energy_wh(usage: Usage, volume_dm3: int) -> int | None:
     """Return the energy of another volume of the same gas; None where it cannot be told."""
     if usage.energy_wh is None or volume_dm3 == usage.volume_dm3:
         return usage.energy_wh

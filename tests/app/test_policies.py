@@ -42,6 +42,7 @@ POLICIES: Final = {
     "list_held_bills": "operator",
     "release_bill": "operator",
     "preview_month": "operator",
+    "show_bill_as_of": "account",
     "question_month": "account",
     "answer_question": "operator",
     "list_questions": "account",
@@ -182,6 +183,7 @@ PROPOSAL: Final = """
 """
 QUERIES: Final = {
     "show_consumption": "?period=2026-01",
+    "show_bill_as_of": "?at=2026-02-10T12:00:00Z",
     "list_debits": "?state=noticed",
     "return_from_bank": "?link=" + "0" * 40,
 }
