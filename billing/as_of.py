@@ -75,7 +75,6 @@ class Past:
     account_id: str
     currency: str
     opened_with: str
-    at: datetime
     stays: Sequence[Stay]
     terms: Sequence[Terms]
     gas: Sequence[Gas]
@@ -212,9 +211,7 @@ def as_of(past: Past, month: Month) -> Said | Unsaid:
         return Unsaid(why=Why.NO_INSTALLATION, meter_id=None)
     household = Household(
         currency=past.currency,
-        spans=spans(
-            past.terms, opened_with=past.opened_with, period=month.period, known_at=past.at
-        ),
+        spans=spans(past.terms, opened_with=past.opened_with, period=month.period),
         period=month.period,
         zone=month.zone,
     )

@@ -65,19 +65,19 @@ CROSS JOIN LATERAL (
         FROM reading r
         WHERE r.meter_id = b.meter_id AND r.verdict = 'billable'
           AND r.received_at <= :at::timestamptz AND r.read_at <= b.boundary_at
-          AND r.read_at > b.boundary_at - interval '24 hours' AND r.read_at >= b.installed_at
+          AND r.read_at > b.boundary_at - interval '24 hours'
         UNION ALL
         SELECT d.read_at, d.register_dm3, d.turns, 0
         FROM reading_decision d
         WHERE d.meter_id = b.meter_id
           AND d.decided_at <= :at::timestamptz AND d.read_at <= b.boundary_at
-          AND d.read_at > b.boundary_at - interval '24 hours' AND d.read_at >= b.installed_at
+          AND d.read_at > b.boundary_at - interval '24 hours'
         UNION ALL
         SELECT c.read_at, c.register_dm3, c.turns, c.revision
         FROM reading_correction c
         WHERE c.meter_id = b.meter_id
           AND c.decided_at <= :at::timestamptz AND c.read_at <= b.boundary_at
-          AND c.read_at > b.boundary_at - interval '24 hours' AND c.read_at >= b.installed_at
+          AND c.read_at > b.boundary_at - interval '24 hours'
     ) AS w
     ORDER BY w.read_at DESC, w.word DESC
     LIMIT 1

@@ -92,7 +92,6 @@ async def _past(
         account_id=account_id,
         currency=account["currency"],
         opened_with=account["tariff_code"],
-        at=at,
         stays=stays,
         terms=[terms_of(row) async for row in words],
         gas=[_gas(dict(row)) async for row in _Q.gas_measured_by(conn, **of, at=at)],

@@ -14,7 +14,7 @@ from billing.io.store import BillingStore
 from billing.period import Period
 from billing.reconcile import PeriodNotOverError
 from tests.billing import test_heat as heat
-from tests.billing.correct_town import ADJUST, LATER, bill, look, say, winter
+from tests.billing.correct_town import ADJUST, AT, LATER, bill, look, say, winter
 from tests.billing.test_bands import odd_town, run, tariff
 from tests.billing.town import Town
 
@@ -168,7 +168,10 @@ class TestWhatCameLater:
     async def test_hears_of_energy_when_it_was_reckoned(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
     ) -> None:
-        """150 m3 are 1683.095 kWh, known from the run on; at 6.2475 a kWh that is 105.15."""
+        """150 m3 are 1683.095 kWh, known from the run on; at 6.2475 a kWh that is 105.15.
+
+        Half of the gas, as a person said later, has half of the heat: 52.58.
+        """
         town = Town(owner)
         await town.tariff_of(heat.PER_KWH)
         await town.home("1", {heat.HUNG: 0, JAN_1: 1_000, FEB_1: 151_000})
@@ -178,6 +181,10 @@ class TestWhatCameLater:
 
         assert await why(pool, heat.AT - TICK) is Why.NO_ENERGY
         assert await sums(pool, heat.AT) == (150_000, 10_515)
+
+        await town.correct("AQ-1", FEB_1, 76_000, at=heat.AT + TICK)
+
+        assert await sums(pool, heat.AT + TICK) == (75_000, 5_258)
 
 
 class TestBillThatStood:
@@ -211,6 +218,29 @@ class TestBillThatStood:
 
         assert await sums(pool, billed_at - TICK, FEBRUARY) == (47_000, 47_000)
         assert await sums(pool, billed_at, FEBRUARY) == (50_000, 50_000)
+
+    async def test_opens_with_a_register_of_the_month_before_as_corrected(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """Both bills quote what was read on the 31st of January; it was 2 m3 less."""
+        billed_at = datetime(2026, 3, 10, tzinfo=UTC)
+        town = await home(owner, {JAN_1: 0, JAN_31: 100_000, "2026-03-01T00:00:00+05:00": 150_000})
+        await bill(pool, 1, 2, at=billed_at)
+        await town.correct("AQ-1", JAN_31, 98_000, at=billed_at + TICK)
+
+        assert await sums(pool, billed_at, FEBRUARY) == (50_000, 50_000)
+        assert await sums(pool, billed_at + TICK, FEBRUARY) == (52_000, 52_000)
+
+    async def test_stays_cut_as_it_was(self, pool: asyncpg.Pool, owner: asyncpg.Connection) -> None:
+        """Terms said after the bill share its gas by days: 15 of 31, whatever the 16th shows."""
+        town = await home(owner, {JAN_1: 0, "2026-01-16T00:00:00+05:00": 70_000, FEB_1: 100_000})
+        await bill(pool, 1, at=FEB_5)
+        await town.terms("AC-1", "2026-01-16", persons=3, said_at=FEB_10.isoformat())
+
+        then = (await asked(pool, FEB_10)).then
+
+        assert isinstance(then, Said)
+        assert [line.volume_dm3 for line in then.lines] == [48_387, 51_613]
 
     async def test_would_be_another_by_what_is_known_today(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
@@ -246,27 +276,28 @@ class TestBillThatStood:
         assert isinstance(found.then, Said)
         assert found.then.sums == found.stood.sums
         assert found.differs_today is False
+        assert await sums(pool, AT) == (100_000, 64_049)
 
     async def test_leaves_out_what_it_carried_for_other_months(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
     ) -> None:
-        """March's bill carries 64.05 back of January, and 64.05 more for February."""
+        """March's bill gives 12.81 back for 2 m3 of February; its own 22 m3 are 140.91."""
         town = await winter(pool, owner)
-        await say(owner, FEB_1, 95_000)
+        await say(owner, "2026-03-01T00:00:00+05:00", 148_000)
         await look(pool, policy=ADJUST)
         await town.read("AQ-1", "2026-04-01T00:00:00+05:00", 170_000)
         april = datetime(2026, 4, 2, 12, tzinfo=UTC)
         await bill(pool, 3, at=april)
         carried = await owner.fetchval(
-            "SELECT count(*) FROM bill_charge WHERE bill_no = '2026-03' AND kind = 'adjustment'"
+            "SELECT sum(net_minor) FROM bill_charge WHERE bill_no = '2026-03'"
         )
-        assert carried > 0
+        assert carried == -1_281
 
         found = await asked(pool, april, Period.month(2026, 3))
 
         assert isinstance(found.then, Said)
         assert found.then.charges == ()
-        assert found.then.sums.net_minor == 12_810
+        assert found.then.sums.net_minor == 14_091
         assert found.stood is not None
         assert found.stood.sums == found.then.sums
         assert found.differs_today is False
@@ -354,15 +385,44 @@ class TestNothingToSay:
         await town.read("AQ-2", FEB_1, 20)
         assert await why(pool, FEB_10) is Why.NO_PRICE
 
-    async def test_takes_no_register_below_the_one_before_it(
-        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    @pytest.mark.parametrize(("register_dm3", "turns"), [(40_000, 0), (0, 90_000_000)])
+    async def test_takes_no_register_that_cannot_be(
+        self, register_dm3: int, turns: int, pool: asyncpg.Pool, owner: asyncpg.Connection
     ) -> None:
-        """Gas does not flow back; the run would wait for a person, too."""
+        """Gas does not flow back, nor turn a dial ninety million times; the run would wait too."""
         town = await home(owner, {JAN_1: 50_000, FEB_1: 100_000})
-        await town.correct("AQ-1", FEB_1, 40_000, at=FEB_5)
+        await town.correct("AQ-1", FEB_1, register_dm3, at=FEB_5, turns=turns)
 
         assert await sums(pool, FEB_5 - TICK) == (50_000, 50_000)
         assert await why(pool, FEB_5) is Why.NO_CLOSING_REGISTER
+
+    async def test_names_the_first_meter_that_lacks_a_register(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """Two meters, and nothing was read of either; both openings are shown."""
+        town = await home(owner, {JAN_1: 50_000})
+        await town.meter("AQ-2")
+        await town.install("AQ-2", "AC-1", JAN_1, 7)
+
+        then = (await asked(pool, FEB_5)).then
+
+        assert isinstance(then, Unsaid)
+        assert then.meter_id == "AQ-1"
+        assert [one.register_dm3 for one in then.registers] == [50_000, 7]
+
+    async def test_takes_no_register_of_the_place_before(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """Twelve hours before midnight it was hung up here; before that it was read there."""
+        town = await home(owner, {JAN_1: 0, JAN_31: 100_000})
+        await town.remove("AQ-1", "2026-01-31T07:00:00+05:00", 100_000)
+        await town.account("AC-2")
+        await town.install("AQ-1", "AC-2", "2026-01-31T12:00:00+05:00", 100_000)
+
+        assert await sums(pool, FEB_5) == (100_000, 100_000)
+        then = (await asked(pool, FEB_5, account="AC-2")).then
+        assert isinstance(then, Unsaid)
+        assert then.why is Why.NO_CLOSING_REGISTER
 
     async def test_is_refused_before_the_end_of_the_month(
         self, pool: asyncpg.Pool, owner: asyncpg.Connection
