@@ -110,21 +110,29 @@ def say_terms(  # noqa: PLR0913 - options
         bool, typer.Option("--social/--not-social", help="Whether the tariff's discount is theirs.")
     ],
     by: By,
+    corrects: Annotated[
+        bool, typer.Option("--correct-bills", help="Days that were billed are billed anew.")
+    ] = False,
     state: State = None,
     as_json: Json = False,
 ) -> None:
-    """Say tariff, persons and social discount, from a local day on that was not billed."""
+    """Say tariff, persons and social discount, from a local day on."""
 
     async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
         new = command.checked(
             lambda: NewTermsSaid(
-                valid_from=valid_from.date(), tariff_code=tariff, persons=persons, social=social
+                valid_from=valid_from.date(),
+                tariff_code=tariff,
+                persons=persons,
+                social=social,
+                corrects=corrects,
             ),
             "the terms",
         )
         word, fresh = await TermsBook(pool=house.pool).say(
             account_id,
-            NewTerms(**new.model_dump()),
+            NewTerms(**new.model_dump(exclude={"corrects"})),
+            corrects=new.corrects,
             by=written(by, NAME_MAX),
             at=house.clock.now(),
         )

@@ -88,6 +88,8 @@ class Settings(BaseSettings):
     approval: Literal["off", "on"] = "off"
     # What becomes of money paid beyond all bills: used on the next ones, or to be sent back.
     credit: Literal["carry", "refund"] = "carry"
+    # For how many days after a month late registers are waited for before they are made up.
+    estimate_after_days: int | None = Field(default=None, ge=0, le=60)
     # What paying late costs: K of the published formula; unset: nothing.
     penalty_factor: Decimal | None = Field(default=None, gt=0, le=10, decimal_places=4)
     # From which amount on, in minor units by currency, a bill is asked for ("KZT:50000").
@@ -207,6 +209,7 @@ class Settings(BaseSettings):
             minimums_minor={currency: int(minor) for currency, minor in pairs},
             issues=self.parallel_run == "off",
             approval=self.approval == "on",
+            estimate_after_days=self.estimate_after_days,
         )
 
     @property

@@ -17,12 +17,15 @@ class BillPolicy:
     ``minimums_minor`` says by currency from which amount on a bill is asked for. Without ``issues``
     the town only rehearses beside another system: all is worked out, nothing issued or debited.
     With ``approval`` a person approves the figures of a month before its first bills go out.
+    ``estimate_after_days`` is how long after a month's end late registers are waited for before
+    they are made up; None: they never are.
     """
 
     penalty_factor_bp: int | None = None
     minimums_minor: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     issues: bool = True
     approval: bool = False
+    estimate_after_days: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a factor that charges nothing or everything, and a minimum below nothing."""

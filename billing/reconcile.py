@@ -1,6 +1,7 @@
 """Every period that is over becomes bills: measure the gas, then price it and issue.
 
     readings --measure--> usage          one transaction per chunk of meters
+    usage    <-estimate-- registers that nobody read, if the town lets it
     usage    --heat-----> energy         likewise, where a tariff charges it
     usage    --issue----> bill, lines, charges, transfers    one transaction per chunk of accounts
 
@@ -12,8 +13,8 @@ takes it up when the reading has come.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
@@ -26,6 +27,9 @@ SETTLING: Final = timedelta(hours=3)
 # A run that was killed leaves a month half billed. Asking again costs one look per account, so the
 # last months are asked again each time; older ones only if something is known to be open.
 MONTHS_ASKED_AGAIN: Final = 3
+
+# Before every key: a meter's name is never empty.
+FIRST_METER: Final = ("", datetime(2000, 1, 1, tzinfo=UTC))
 
 log = structlog.get_logger()
 
@@ -99,6 +103,15 @@ class Heated:
     heated: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimated:
+    """One chunk of installations that lack a register: the last key, how many have one made up."""
+
+    last: tuple[str, datetime] | None
+    made: int
+
+
+NOTHING_ESTIMATED: Final = Estimated(last=None, made=0)
 NOTHING_HEATED: Final = Heated(last=None, heated=0)
 NOTHING_MEASURED: Final = Measured(last=None, measured=0, lacking=0)
 NOTHING_ISSUED: Final = Issued(last=None, billed=0, lines=0, volume_dm3=0, total_minor=0, held=0)
@@ -126,6 +139,9 @@ class RunStore(Protocol):
 
     async def measure(self, run: Run, claims: Claims[tuple[str, datetime]]) -> Measured:
         """Measure the next chunk of installations that nobody claimed."""
+
+    async def estimate(self, run: Run, *, after: tuple[str, datetime]) -> Estimated:
+        """Make up registers that lack, if the town lets it and has waited long enough for them."""
 
     async def heat(self, run: Run, *, after: str) -> Heated:
         """Say the energy of gas that is charged by it, of the next chunk of accounts."""
@@ -167,6 +183,10 @@ async def reconcile(
     run = Run(period=period, zone=zone, at=at, chunk=chunk)
     meters, accounts = Claims[tuple[str, datetime]](), Claims[str]()
     measured = await _together(lambda: store.measure(run, meters), store.sessions)
+    if await _estimate_all(store, run):
+        again = Claims[tuple[str, datetime]]()
+        made = await _together(lambda: store.measure(run, again), store.sessions)
+        measured = [*(replace(part, lacking=0) for part in measured), *made]
     await _heat_all(store, run)
     await store.settle(run)
     issued = await _together(lambda: store.issue(run, accounts), store.sessions)
@@ -210,6 +230,15 @@ async def due_periods(*, store: PeriodStore, at: datetime, zone: str) -> tuple[P
     open_starts |= await store.periods_without_bills(one.start for one in over)
     open_starts |= {one.start for one in over[-MONTHS_ASKED_AGAIN:]}
     return tuple(one for one in over if one.start in open_starts)
+
+
+async def _estimate_all(store: RunStore, run: Run) -> int:
+    made, after = 0, FIRST_METER
+    while True:
+        part = await store.estimate(run, after=after)
+        if part.last is None:
+            return made
+        made, after = made + part.made, part.last
 
 
 async def _heat_all(store: RunStore, run: Run) -> None:

@@ -78,6 +78,62 @@ class _End:
     finding: Finding | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A register that nobody read: how it was made up, how good it is, what better ways lacked."""
+
+    mark: Mark
+    quality: Quality
+    method: Method
+    why: Why
+
+
+def made_register(
+    closing: Boundary, *, opening: Mark, dial_dm3: int, past: Past, book: RuleBook
+) -> Made | Impossible | None:
+    """Make up the register at a boundary; None where one stands for it.
+
+    On a line between two registers where a later one is known, else what was read before plus an
+    estimate of the days since. It never lies below ``opening``, nor below what the dial has shown.
+    """
+    if closing.exact is not None:
+        return None
+    low_dm3 = opening.total_dm3(dial_dm3)
+    if closing.after is not None and closing.after.total_dm3(dial_dm3) >= low_dm3:
+        before = max(opening, closing.before, key=lambda mark: mark.read_at)
+        line = register_between(closing.at, before=before, after=closing.after, dial_dm3=dial_dm3)
+        return Made(
+            mark=_mark(closing.at, max(low_dm3, line.total_dm3(dial_dm3)), dial_dm3),
+            quality=Quality.SUBSTITUTED,
+            method=Method.FLAT,
+            why=Why.BETWEEN_REGISTERS,
+        )
+    since = opening.read_at
+    if closing.before.read_at > since:
+        since, low_dm3 = closing.before.read_at, max(low_dm3, closing.before.total_dm3(dial_dm3))
+    found = estimate(
+        days=max(round((closing.at - since) / DAY), 1),
+        last_year=past.last_year,
+        previous=past.previous,
+        norm_dm3_month=past.norm_dm3_month,
+        qualities=past.qualities,
+        book=book,
+    )
+    if isinstance(found, Impossible):
+        return found
+    return Made(
+        mark=_mark(closing.at, low_dm3 + found.volume_dm3, dial_dm3),
+        quality=found.quality,
+        method=found.method,
+        why=found.why,
+    )
+
+
+def _mark(at: datetime, total_dm3: int, dial_dm3: int) -> Mark:
+    turns, register_dm3 = divmod(total_dm3, dial_dm3)
+    return Mark(read_at=at, register_dm3=register_dm3, turns=turns)
+
+
 def used(  # noqa: PLR0913 - a stretch is its two ends, its past and the rules
     installation: Installation,
     *,

@@ -634,7 +634,9 @@ WHERE h.period_start = :period_start::date
           SELECT FROM bill b
           WHERE b.account_id = h.account_id AND b.period_start = h.period_start
       )
-      OR h.reason IN ('no_opening_register', 'no_closing_register') AND EXISTS (
+      OR h.reason IN (
+          'no_opening_register', 'no_closing_register', 'estimated_beyond_cap'
+      ) AND EXISTS (
           SELECT FROM usage u
           WHERE u.account_id = h.account_id AND u.period_start = h.period_start
             AND u.meter_id = h.meter_id

@@ -67,10 +67,11 @@ WHERE s.from_at < :to_at::timestamptz AND s.to_at > :from_at::timestamptz;
 -- Read the gas of these installations in some earlier periods as it holds now, and how long it was
 -- measured.
 SELECT k.meter_id, k.installed_at, u.period_start, sum(u.volume_dm3)::bigint AS volume_dm3,
-       round(extract(epoch FROM sum(u.to_at - u.from_at)) / 86400)::integer AS days
+       round(extract(epoch FROM sum(u.to_at - u.from_at)) / 86400)::integer AS days,
+       bool_or(u.closing_quality = 'estimated') AS estimated
 FROM unnest(:meter_ids::text[], :installed_ats::timestamptz[]) AS k (meter_id, installed_at)
 CROSS JOIN LATERAL (
-    SELECT u.period_start, u.volume_dm3, u.from_at, u.to_at
+    SELECT u.period_start, u.volume_dm3, u.from_at, u.to_at, u.closing_quality
     FROM usage_now u
     WHERE u.meter_id = k.meter_id AND u.installed_at = k.installed_at
       AND u.period_start = ANY (:period_starts::date[])

@@ -449,9 +449,9 @@ CREATE TABLE usage_gap (
     installed_at timestamptz NOT NULL,
     period_start date        NOT NULL,
     account_id   text        NOT NULL CHECK (account_id ~ '^[A-Z0-9-]{1,32}$'),
-    reason       text        NOT NULL CHECK (
-        reason IN ('no_opening_register', 'no_closing_register', 'held_finding')
-    ),
+    reason       text        NOT NULL CHECK (reason IN (
+        'no_opening_register', 'no_closing_register', 'held_finding', 'estimated_beyond_cap'
+    )),
     noted_at     timestamptz NOT NULL,
     PRIMARY KEY (meter_id, installed_at, period_start),
     FOREIGN KEY (meter_id, installed_at) REFERENCES installation
@@ -951,6 +951,22 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS high ON true
 WHERE e.to_at IS DISTINCT FROM i.removed_at;
+
+-- A register that nobody read, made up for the end of a month so that the month can be billed: how, from
+-- what, and how good. A register that was read at that instant always counts instead.
+CREATE TABLE estimated_register (
+    meter_id     text        NOT NULL,
+    installed_at timestamptz NOT NULL,
+    read_at      timestamptz NOT NULL CHECK (read_at > installed_at),
+    register_dm3 bigint      NOT NULL CHECK (register_dm3 >= 0),
+    turns        integer     NOT NULL CHECK (turns >= 0),
+    quality      text        NOT NULL CHECK (quality ~ '^[a-z_]{1,20}$'),
+    method       text        NOT NULL CHECK (method ~ '^[a-z_]{1,20}$'),
+    why          text        NOT NULL CHECK (why ~ '^[a-z_]{1,40}$'),
+    made_at      timestamptz NOT NULL,
+    PRIMARY KEY (meter_id, read_at),
+    FOREIGN KEY (meter_id, installed_at) REFERENCES installation
+);
 
 -- Group account_id --------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 -- The first half of the billing run: from readings to gas used, one installation at a time.
 -- Integers only. A register at an instant is, in this order: the installation's own opening or
 -- closing; the register with which a neighbouring usage already ends or begins there, so that no gas
--- is lost or counted twice; the latest trusted reading of the 24 hours up to the instant. Where a price
+-- is lost or counted twice; the latest trusted reading of the 24 hours up to the instant; the one that
+-- was estimated for it. Where a price
 -- or an account's terms change inside the month and no register is known, the stretch stays whole.
 
 -- name: plan_for_a_run()!
@@ -176,10 +177,11 @@ chained AS (
 ),
 point AS (
     SELECT c.*,
-           coalesce(c.chain_register_dm3, r.register_dm3) AS register_dm3,
-           coalesce(c.chain_turns, r.turns) AS turns,
-           coalesce(c.chain_read_at, r.read_at) AS read_at,
-           coalesce(c.chain_quality, 'read') AS quality
+           coalesce(c.chain_register_dm3, r.register_dm3, e.register_dm3) AS register_dm3,
+           coalesce(c.chain_turns, r.turns, e.turns) AS turns,
+           coalesce(c.chain_read_at, r.read_at, e.read_at) AS read_at,
+           coalesce(c.chain_quality, CASE WHEN e.read_at IS NULL THEN 'read' ELSE 'estimated' END)
+               AS quality
     FROM chained c
     LEFT JOIN LATERAL (
         (
@@ -210,6 +212,14 @@ point AS (
             LIMIT 1
         )
     ) AS r ON true
+    LEFT JOIN LATERAL (
+        SELECT e.register_dm3, e.turns, e.read_at
+        FROM estimated_register e
+        WHERE c.chain_read_at IS NULL AND r.read_at IS NULL
+          AND e.meter_id = c.meter_id AND e.installed_at = c.installed_at
+          AND e.read_at = c.boundary_at
+        LIMIT 1
+    ) AS e ON true
 ),
 part AS MATERIALIZED (
     SELECT p.meter_id, p.installed_at, p.account_id, p.supply_point_id, p.dial_dm3, p.waits,
@@ -335,3 +345,62 @@ FROM unnest(
 ) AS e
 ORDER BY 1, 2
 ON CONFLICT DO NOTHING;
+
+-- name: gaps_to_estimate(period_start, start_at, end_at, after_meter_id, after_installed_at, chunk)
+-- List installations that lack only the register at the end of a month in which they hung to its end,
+-- with the register at which their gas of the month begins.
+SELECT i.meter_id, i.installed_at, i.account_id, i.supply_point_id, i.opening_dm3, i.removed_at,
+       i.closing_dm3, i.closing_turns, m.dial_dm3, f.from_at, o.register_dm3 AS from_dm3,
+       o.turns AS from_turns
+FROM (
+    SELECT g.meter_id, g.installed_at FROM usage_gap g
+    WHERE g.period_start = :period_start::date
+      AND g.reason IN ('no_closing_register', 'estimated_beyond_cap')
+      AND (g.meter_id, g.installed_at)
+          > (:after_meter_id::text, :after_installed_at::timestamptz)
+    ORDER BY g.meter_id, g.installed_at
+    LIMIT :chunk::bigint
+) AS g
+JOIN installation i USING (meter_id, installed_at)
+JOIN meter m USING (meter_id)
+CROSS JOIN LATERAL (SELECT greatest(i.installed_at, :start_at::timestamptz) AS from_at) AS f
+CROSS JOIN LATERAL (
+    SELECT i.opening_dm3 AS register_dm3, 0 AS turns
+    WHERE f.from_at = i.installed_at
+    UNION ALL
+    SELECT u.closing_register_dm3, u.closing_turns
+    FROM usage_now u
+    WHERE u.meter_id = i.meter_id AND u.installed_at = i.installed_at AND u.to_at = f.from_at
+      AND f.from_at > i.installed_at
+    UNION ALL (
+        SELECT r.register_dm3, r.turns
+        FROM trusted_reading r
+        WHERE r.meter_id = i.meter_id AND r.read_at > f.from_at - interval '24 hours'
+          AND r.read_at <= f.from_at AND r.read_at >= i.installed_at
+        ORDER BY r.read_at DESC
+        LIMIT 1
+    )
+    LIMIT 1
+) AS o
+WHERE i.removed_at IS NULL OR i.removed_at > :end_at::timestamptz
+ORDER BY i.meter_id, i.installed_at;
+
+-- name: write_estimates(meter_ids, installed_ats, registers, turns, qualities, methods, whys, read_at, at)!
+-- Write estimated registers for one instant, once.
+INSERT INTO estimated_register (
+    meter_id, installed_at, register_dm3, turns, quality, method, why, read_at, made_at
+)
+SELECT e.*, :read_at::timestamptz, :at::timestamptz
+FROM unnest(
+    :meter_ids::text[], :installed_ats::timestamptz[], :registers::bigint[], :turns::integer[],
+    :qualities::text[], :methods::text[], :whys::text[]
+) AS e
+ORDER BY 1
+ON CONFLICT DO NOTHING;
+
+-- name: note_cap(meter_ids, installed_ats, period_start, at)!
+-- Note that so many months in a row were made up that somebody must go and look.
+UPDATE usage_gap g SET reason = 'estimated_beyond_cap', noted_at = :at::timestamptz
+FROM unnest(:meter_ids::text[], :installed_ats::timestamptz[]) AS k (meter_id, installed_at)
+WHERE g.meter_id = k.meter_id AND g.installed_at = k.installed_at
+  AND g.period_start = :period_start::date AND g.reason <> 'estimated_beyond_cap';

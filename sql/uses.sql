@@ -3,7 +3,8 @@
 -- name: billed_stretches(meter_id, period_start)
 -- Read the gas of a meter in a period as it holds now, by stay.
 SELECT installed_at, min(from_at) AS from_at, max(to_at) AS to_at,
-       sum(volume_dm3)::bigint AS volume_dm3
+       sum(volume_dm3)::bigint AS volume_dm3,
+       bool_or(closing_quality = 'estimated') AS estimated
 FROM usage_now
 WHERE meter_id = :meter_id AND period_start = :period_start::date
 GROUP BY installed_at;

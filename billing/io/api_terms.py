@@ -26,14 +26,17 @@ class TermsApi:
         raises=(AccountUnknownError, NoSuchTariffError, TermsBilledError),
     )
     async def say_terms(self, call: Call[AccountPath, Nothing, NewTermsSaid]) -> Answer[TermsShown]:
-        """Say tariff, persons and social discount from a local day on that was not billed.
+        """Say tariff, persons and social discount from a local day on.
+
+        A day that was billed is refused, unless the bills are to be corrected.
 
         A later word on the same day takes the place of the earlier one; the same word again changes
         nothing.
         """
         word, fresh = await self.book.say(
             call.path.account_id,
-            NewTerms(**call.body.model_dump()),
+            NewTerms(**call.body.model_dump(exclude={"corrects"})),
+            corrects=call.body.corrects,
             by=call.signature,
             at=call.at,
         )

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from datetime import UTC, date, datetime
-from typing import Any, Final
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import asyncpg
 
 import sql
 from billing.bill import Bill, Charge, Hold, Line, bill_no
 from billing.io.books import Books
+from billing.io.estimates import estimate_gaps
 from billing.io.heat import heat
 from billing.io.holds import hold_of, outsorting_as_json
 from billing.io.months import demand_approval, note_issued
@@ -21,10 +22,13 @@ from billing.ledger import Transfer
 from billing.period import local_day, midnight
 from billing.policy import NO_POLICY, BillPolicy
 from billing.reconcile import (
+    FIRST_METER,
+    NOTHING_ESTIMATED,
     NOTHING_HEATED,
     NOTHING_ISSUED,
     NOTHING_MEASURED,
     Claims,
+    Estimated,
     Heated,
     Issued,
     Measured,
@@ -38,9 +42,6 @@ from metering.io.conversions import Conversions
 _USAGE = sql.queries("usage")
 _BILLS = sql.queries("bills")
 _DRAFTS = sql.queries("drafts")
-
-# Before every key: a meter's name is never empty.
-_FIRST: Final = ("", datetime(2000, 1, 1, tzinfo=UTC))
 
 
 class BillingStore(Prices, Books):
@@ -73,7 +74,7 @@ class BillingStore(Prices, Books):
         async with self._pool.acquire() as connection, connection.transaction():
             await _USAGE.plan_for_a_run(connection)
             async with claims.turn:
-                after_meter_id, after_installed_at = claims.last or _FIRST
+                after_meter_id, after_installed_at = claims.last or FIRST_METER
                 claimed = await _USAGE.claim_installations(
                     connection,
                     start_at=start_at,
@@ -87,6 +88,13 @@ class BillingStore(Prices, Books):
                 last = claims.last = (claimed["meter_ids"][-1], claimed["installed_ats"][-1])
             row = await _measure(connection, run, claimed["meter_ids"], claimed["installed_ats"])
         return Measured(last=last, measured=row["measured"], lacking=row["lacking"])
+
+    async def estimate(self, run: Run, *, after: tuple[str, datetime]) -> Estimated:
+        """Make up registers that lack, if the town lets it and has waited long enough for them."""
+        days = self._policy.estimate_after_days
+        if days is None or run.at < run.period.bounds(run.zone)[1] + timedelta(days=days):
+            return NOTHING_ESTIMATED
+        return await estimate_gaps(self._pool, run, after=after)
 
     async def heat(self, run: Run, *, after: str) -> Heated:
         """Say the energy of the gas of the next chunk of accounts that pay for it."""

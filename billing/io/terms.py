@@ -40,13 +40,15 @@ class TermsBook:
     pool: asyncpg.Pool
 
     async def say(
-        self, account_id: str, new: NewTerms, *, by: str, at: datetime
+        self, account_id: str, new: NewTerms, *, corrects: bool = False, by: str, at: datetime
     ) -> tuple[Terms, bool]:
         """Say what holds from a day on; False when the newest word of that day says so already.
 
+        With ``corrects`` the days may stand on bills; those are corrected at the next look.
+
         Raises:
             AccountUnknownError: no account has this id.
-            TermsBilledError: a bill has that day, or a later one.
+            TermsBilledError: a bill has that day, or a later one, and none is to be corrected.
             NoSuchTariffError: the tariff has no price on that day in the account's currency.
         """
         async with self.pool.acquire() as conn, conn.transaction():
@@ -55,7 +57,7 @@ class TermsBook:
             if known is not None and _said(known) == new:
                 return known, False
             billed = await _Q.billed_from(conn, account_id=account_id, valid_from=new.valid_from)
-            if billed is not None:
+            if billed is not None and not corrects:
                 raise TermsBilledError(f"days from {new.valid_from} on stand on bill {billed}")
             if not await _Q.has_price_on(
                 conn, tariff_code=new.tariff_code, currency=currency, day=new.valid_from
@@ -75,7 +77,9 @@ class TermsBook:
             )
             made = await _newest(conn, account_id, new.valid_from)
         assert made is not None, "the word was just written down"
-        log.info("terms.said", account_id=account_id, revision=made.revision)
+        log.info(
+            "terms.said", account_id=account_id, revision=made.revision, corrects=billed is not None
+        )
         return made, True
 
     async def history(self, account_id: str) -> tuple[str, list[Terms]]:

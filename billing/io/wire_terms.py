@@ -18,6 +18,9 @@ class NewTermsSaid(Wire):
     tariff_code: TariffCode
     persons: Annotated[int, Field(ge=1, le=PERSONS_MAX)]
     social: Annotated[bool, Field(description="whether the tariff's discount is for this account")]
+    corrects: Annotated[
+        bool, Field(description="the days may stand on bills, which are corrected then")
+    ] = False
 
 
 class TermsShown(Wire):

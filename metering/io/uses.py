@@ -9,6 +9,7 @@ import asyncpg
 
 import sql
 from metering.consumption import register_at
+from metering.estimate import Impossible
 from metering.habit import PeriodUse
 from metering.installation import Installation
 from metering.io.overrides import read_overrides
@@ -19,7 +20,7 @@ from metering.quality import Quality
 from metering.reading import Mark
 from metering.rule import Code, RuleBook, rule_book
 from metering.survey import Window
-from metering.used import Boundary, Past, Used, used
+from metering.used import Boundary, Made, Past, Used, made_register, used
 from metering.validate import WindowNotOverError
 
 # More months in a row than any override lets be made up.
@@ -73,7 +74,7 @@ class Uses:
                     continue
                 known = billed.get(stay.installed_at)
                 if known is not None and (known["from_at"], known["to_at"]) == (from_at, to_at):
-                    found.append(_billed(stay, from_at, to_at, known["volume_dm3"]))
+                    found.append(_billed(stay, from_at, to_at, known))
                     continue
                 past = await self._past(conn, stay, window, norm_dm3_month)
                 opening, closing = [
@@ -91,14 +92,36 @@ class Uses:
                 )
         return found
 
+    async def closing_of(
+        self, stay: Installation, window: Window, opening: Mark, *, dial_dm3: int
+    ) -> Made | Impossible | None:
+        """Make up the register at the end of a period; None where one stands there.
+
+        ``opening`` is the mark with which the gas of the period begins.
+        """
+        async with (
+            self.pool.acquire() as conn,
+            conn.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            kind = meter_type_of(await _REGISTRY.find_meter_type(conn, meter_id=stay.meter_id))
+            book = rule_book(kind, await read_overrides(conn), on=window.days.start)
+            past = await self._past(conn, stay, window, None, latest=True)
+            closing = await _boundary(conn, stay, window.end_at, book)
+        return made_register(closing, opening=opening, dial_dm3=dial_dm3, past=past, book=book)
+
     async def _past(
         self,
         conn: asyncpg.Connection,
         stay: Installation,
         window: Window,
         norm_dm3_month: int | None,
+        *,
+        latest: bool = False,
     ) -> Past:
-        """Read what the same stay used before; a month that was not billed counts as made up."""
+        """Read what the same stay used before; a month that was not billed counts as made up.
+
+        With ``latest`` the period before is the last one that was measured, however long ago.
+        """
         months = _months_before(window.days.start)
         rows = _FINDINGS.survey_usage(
             conn,
@@ -108,27 +131,35 @@ class Uses:
         )
         uses = {
             one["period_start"]: PeriodUse(
-                days=one["days"], volume_dm3=one["volume_dm3"], quality=Quality.ACTUAL
+                days=one["days"],
+                volume_dm3=one["volume_dm3"],
+                quality=Quality.ESTIMATED if one["estimated"] else Quality.ACTUAL,
             )
             async for one in rows
             if one["days"] > 0
         }
+        previous = uses.get(window.previous.start)
+        if latest:
+            measured = [m for m in months if m in uses and uses[m].quality is Quality.ACTUAL]
+            previous = uses[measured[-1]] if measured else None
         lived = [month for month in months if self.midnight(_next(month)) > stay.installed_at]
         return Past(
             last_year=uses.get(window.last_year.start),
-            previous=uses.get(window.previous.start),
-            qualities=[Quality.ACTUAL if month in uses else Quality.ESTIMATED for month in lived],
+            previous=previous,
+            qualities=[
+                uses[month].quality if month in uses else Quality.ESTIMATED for month in lived
+            ],
             norm_dm3_month=norm_dm3_month,
         )
 
 
-def _billed(stay: Installation, from_at: datetime, to_at: datetime, volume_dm3: int) -> Used:
+def _billed(stay: Installation, from_at: datetime, to_at: datetime, known: asyncpg.Record) -> Used:
     return Used(
         installation=stay,
         from_at=from_at,
         to_at=to_at,
-        volume_dm3=volume_dm3,
-        quality=Quality.ACTUAL,
+        volume_dm3=known["volume_dm3"],
+        quality=Quality.ESTIMATED if known["estimated"] else Quality.ACTUAL,
         method="billed",
         why=None,
         findings=(),

@@ -97,6 +97,14 @@ class TestTerms:
             assert answer[1]["detail"] == f"days from {day} on stand on bill 2026-01"
         assert (await say(api, valid_from="2026-02-01"))[0] == 201
 
+    async def test_corrects_bills_if_it_says_so(self, api: Api) -> None:
+        """A child was born in January and nobody told us; whoever says it now means the bill too."""
+        await bill_january(api)
+
+        status, word = await say(api, valid_from="2026-01-10", corrects=True)
+
+        assert (status, word["revision"], word["stands"]) == (201, 1, True)
+
     async def test_names_a_price_that_there_is(self, api: Api) -> None:
         """On its own day, or the bill would be held."""
         for change in ({"tariff_code": "houshold"}, {"valid_from": "2024-12-31"}):

@@ -240,6 +240,18 @@ DEFECTS = {
         wrong="period=priced.period),",
         tests=("tests/billing/test_bands.py::TestCharges",),
     ),
+    "a month is made up before its readings had their time": Defect(
+        file="billing/io/store.py",
+        right="if days is None or run.at < run.period.bounds(run.zone)[1] + timedelta(days=days):",
+        wrong="if days is None:",
+        tests=("tests/billing/test_estimates.py",),
+    ),
+    "a meter is estimated for ever": Defect(
+        file="metering/io/uses.py",
+        right='Quality.ESTIMATED if one["estimated"] else Quality.ACTUAL',
+        wrong="Quality.ACTUAL",
+        tests=("tests/billing/test_estimates.py",),
+    ),
     "gas is measured while a finding waits": Defect(
         file="sql/usage.sql",
         right="        WHEN p.waits THEN 'held_finding'",

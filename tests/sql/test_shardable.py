@@ -46,6 +46,7 @@ GROUPS = {
         "usage",
         "usage_gap",
         "usage_energy",
+        "estimated_register",
         "device_key",
         "meter_claim",
         "start_register",
