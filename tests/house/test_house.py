@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,12 @@ def nouns() -> list[Path]:
     return sorted(found)
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Return a module's tree; many rules look at it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -110,14 +117,14 @@ class TestNouns:
     @pytest.mark.parametrize("path", nouns(), ids=name)
     def test_never_wait(self, path: Path) -> None:
         """An async def in a noun means that I/O has crept in."""
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parsed(path)
 
         assert not [node.name for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
 
     @pytest.mark.parametrize("path", nouns(), ids=name)
     def test_know_no_driver(self, path: Path) -> None:
         """A noun that imports a driver, the queries or the log cannot be reasoned about alone."""
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parsed(path)
 
         assert not DRIVERS & set(imported(tree))
 
@@ -130,7 +137,7 @@ class TestCalculator:
         foreign = {
             f"{name(path)}: {module}"
             for path in (ROOT / "billing" / "recompute").glob("*.py")
-            for module in imported(ast.parse(path.read_text(encoding="utf-8")))
+            for module in imported(parsed(path))
             if module
             not in sys.stdlib_module_names | {"compare", "derive", "penalty", "record", "strict"}
         }
@@ -146,7 +153,7 @@ class TestCalculator:
             and any(
                 isinstance(node, ast.ImportFrom)
                 and (node.module or "").startswith("billing.recompute")
-                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                for node in ast.walk(parsed(path))
             )
         }
 
@@ -185,7 +192,7 @@ class TestSql:
         for path in modules():
             if name(path).startswith("simulators/"):
                 continue
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in ast.walk(parsed(path)):
                 text = node.value if isinstance(node, ast.Constant) else None
                 if isinstance(text, str) and SQL_IN_PYTHON.search(text):
                     offenders.append(f"{name(path)}:{node.lineno}")
@@ -217,7 +224,7 @@ class TestSizes:
     @pytest.mark.parametrize("path", modules(), ids=name)
     def test_functions_fit_on_a_screen(self, path: Path) -> None:
         """A function is seen whole."""
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parsed(path)
         long = [
             f"{node.name}: {node.end_lineno - node.lineno + 1}"
             for node in ast.walk(tree)
