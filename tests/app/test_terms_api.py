@@ -98,7 +98,7 @@ class TestTerms:
         assert (await say(api, valid_from="2026-02-01"))[0] == 201
 
     async def test_corrects_bills_if_it_says_so(self, api: Api) -> None:
-        """A child was born in January, nobody told us; whoever says it now means the bill too."""
+        """A child was born in January; whoever says it only now means the bill too."""
         await bill_january(api)
 
         status, word = await say(api, valid_from="2026-01-10", corrects=True)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from tests.serving import Serve, command, environment
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ASK = re.compile(r"^ask (\w+) (\S+)(?: -d '(.*)')?$", re.MULTILINE)
+SET_UP = re.compile(
+    r"^cat > home\.json <<'JSON'\n(.*)\nJSON\n\./aqkol (tariff set-up home\.json .*)$", re.MULTILINE
+)
 PUBLISH = re.compile(r"^mosquitto_pub .*-t (\S+) -m '(.*)'$", re.MULTILINE)
 
 
@@ -66,17 +70,21 @@ async def test_serve_runs_alone(
     )
     [(topic, telegram)] = PUBLISH.findall(README)
     asked = ASK.findall(README)
-    assert len(asked) == 5
+    assert len(asked) == 4
+    [(price, words)] = SET_UP.findall(README)
+    file = tmp_path / "home.json"
+    file.write_text(price, encoding="utf-8")
 
     served = await Serve.start(env, "--migrate")
+    await command(env, *(str(file) if one == file.name else one for one in shlex.split(words)))
     token = await command(env, "token", "operator")
     async with aiohttp.ClientSession() as session:
-        for method, path, body in asked[:4]:
+        for method, path, body in asked[:3]:
             status, answer = await ask(session, served.url + path, token, method, body)
             assert status == 201, answer
         receipt = await tell(own_mosquitto.port, topic, telegram)
         ready = await ask(session, f"{served.url}/readyz", token, "GET", None)
-        method, path, _ = asked[4]
+        method, path, _ = asked[3]
         status, page = await ask(session, served.url + path, token, method, None)
     assert await served.stop() == 0
 
