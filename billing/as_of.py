@@ -69,7 +69,8 @@ class Past:
     """What was known of one account by an instant.
 
     ``gas`` lies in the month or touches it; ``corrected`` holds registers by meter and when they
-    were read, ``registers`` the latest trusted ones by installation and boundary.
+    were read; by installation and boundary, ``registers`` holds the latest trusted ones and
+    ``estimated`` those that had been made up.
     """
 
     account_id: str
@@ -79,6 +80,7 @@ class Past:
     terms: Sequence[Terms]
     gas: Sequence[Gas]
     corrected: Mapping[tuple[str, datetime], Mark]
+    estimated: Mapping[tuple[str, datetime, datetime], Mark]
     registers: Mapping[tuple[str, datetime, datetime], Mark] = field(default_factory=dict)
 
 
@@ -266,7 +268,8 @@ def _point(stay: Stay, at: datetime, billed: Point | None, past: Past) -> Point 
         billable=() if read is None else (read,),
     )
     if found is None:
-        return None
+        estimate = past.estimated.get((*stay.key, at))
+        return None if estimate is None else Point(mark=estimate, quality=Quality.ESTIMATED)
     return Point(mark=found, quality=Quality.READ if billed is None else billed.quality)
 
 

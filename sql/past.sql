@@ -52,6 +52,13 @@ WHERE c.meter_id = ANY (:meter_ids::text[]) AND c.decided_at <= :at::timestamptz
   AND c.read_at BETWEEN :from_at::timestamptz AND :to_at::timestamptz
 ORDER BY c.meter_id, c.read_at, c.revision DESC;
 
+-- name: estimated_by(meter_ids, from_at, to_at, at)
+-- Read the registers that had been made up by an instant for two boundaries.
+SELECT e.meter_id, e.installed_at, e.read_at, e.register_dm3, e.turns
+FROM estimated_register e
+WHERE e.meter_id = ANY (:meter_ids::text[]) AND e.made_at <= :at::timestamptz
+  AND e.read_at IN (:from_at::timestamptz, :to_at::timestamptz);
+
 -- name: registers_known_by(meter_ids, installed_ats, boundary_ats, at)
 -- Read for each boundary the latest register of the 24 hours up to it that was trusted by an instant: what
 -- had come by then, in place of it what a person had decided, in place of that the last correction.

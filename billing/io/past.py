@@ -88,6 +88,7 @@ async def _past(
     corrected = _Q.corrected_by(
         conn, meter_ids=meter_ids, from_at=start_at - _MARGIN, to_at=end_at, at=at
     )
+    estimated = _Q.estimated_by(conn, meter_ids=meter_ids, from_at=start_at, to_at=end_at, at=at)
     past = Past(
         account_id=account_id,
         currency=account["currency"],
@@ -96,6 +97,10 @@ async def _past(
         terms=[terms_of(row) async for row in words],
         gas=[_gas(dict(row)) async for row in _Q.gas_measured_by(conn, **of, at=at)],
         corrected={(row["meter_id"], row["read_at"]): _mark(row) async for row in corrected},
+        estimated={
+            (row["meter_id"], row["installed_at"], row["read_at"]): _mark(row)
+            async for row in estimated
+        },
     )
     ends = [(*stay.key, one) for stay in stays for one in boundaries(stay, past, month)]
     known = _Q.registers_known_by(

@@ -13,6 +13,7 @@ from billing.io.past import InstantAheadError, Pasts
 from billing.io.store import BillingStore
 from billing.period import Period
 from billing.reconcile import PeriodNotOverError
+from tests.billing import test_estimates as estimates
 from tests.billing import test_heat as heat
 from tests.billing.correct_town import ADJUST, AT, LATER, bill, look, say, winter
 from tests.billing.test_bands import odd_town, run, tariff
@@ -185,6 +186,24 @@ class TestWhatCameLater:
         await town.correct("AQ-1", FEB_1, 76_000, at=heat.AT + TICK)
 
         assert await sums(pool, heat.AT + TICK) == (75_000, 5_258)
+
+    async def test_hears_of_an_estimate_when_it_was_made(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """On 7 February the run made 62 m3 up; a question still kept the bill from going out."""
+        await estimates.billed(pool, owner)
+        await owner.execute(
+            "INSERT INTO month_question VALUES ('AC-1', '2026-01-01', 1, 'why', 'a test', $1)",
+            FEB_5,
+        )
+        await estimates.run(pool, "2026-01")
+        made_at = JANUARY.bounds(ZONE)[1] + timedelta(days=6)
+
+        assert await why(pool, made_at - TICK) is Why.NO_CLOSING_REGISTER
+        found = await asked(pool, made_at)
+        assert found.stood is None
+        assert await sums(pool, made_at) == (62_000, 62_000)
+        assert [one.quality.value for one in found.then.registers] == ["read", "estimated"]
 
 
 class TestBillThatStood:
