@@ -61,11 +61,14 @@ def form_of(text: str) -> Form:
         raise FormUnknownError("a bill is printed as pdf or html") from None
 
 
-def pdf(document: Document) -> bytes:
-    """Print a document on A4; the same document gives the same bytes."""
+def pdf(document: Document, *, tagged: bool = True) -> bytes:
+    """Print a document on A4; the same document gives the same bytes.
+
+    Tags let a program read the file aloud; what is printed on paper needs none, and is faster.
+    """
     data = json.dumps(document, ensure_ascii=False)
     with _ONE_AT_A_TIME:
-        content = compiler().compile(sys_inputs={"bill": data}, format="pdf")
+        content = compiler().compile(sys_inputs={"bill": data}, format="pdf", pdf_tags=tagged)
     assert isinstance(content, bytes), "a PDF is one file"
     return content
 
@@ -105,8 +108,10 @@ def pdfs(jobs: Iterable[Job], pool: Executor) -> Iterator[bytes]:
 
 
 def printed(jobs: Sequence[Job]) -> list[bytes]:
-    """Print bills one after the other, in this process."""
-    return [pdf(document(record, around, language)) for record, around, language in jobs]
+    """Print bills for paper one after the other, in this process."""
+    return [
+        pdf(document(record, around, language), tagged=False) for record, around, language in jobs
+    ]
 
 
 @cache

@@ -389,6 +389,19 @@ class TestManyPdfs:
         assert "A-1/0" in PdfReader(BytesIO(first)).pages[0].extract_text()
         assert "A-1/149" in PdfReader(BytesIO(rest[-1])).pages[0].extract_text()
 
+    def test_say_what_the_file_for_one_resident_says(self) -> None:
+        """A file for a screen can be read aloud by a program; one for paper leaves its tags out."""
+        record, near = SAMPLES["bands"]
+        made = document(record, near, Language.KK)
+
+        (paper,), screen = press.printed([(record, near, Language.KK)]), press.pdf(made)
+
+        read = {name: PdfReader(BytesIO(file)) for name, file in (("p", paper), ("s", screen))}
+        texts = [[page.extract_text() for page in one.pages] for one in read.values()]
+        assert texts[0] == texts[1]
+        tags = ["/StructTreeRoot" in one.root_object for one in read.values()]
+        assert tags == [False, True]
+
     def test_may_be_none(self) -> None:
         """A month without bills ends at once."""
         with ThreadPoolExecutor(1) as pool:
