@@ -16,7 +16,7 @@ import structlog
 from app.broker_tls import broker_tls
 from app.intake import ingest_until
 from app.run import loop
-from app.window import HEATED, go_over, window_of
+from app.window import HEATED, go_over
 from app.wiring import House, bank, billing_store, notary, served
 from billing.audit import audit
 from billing.collect import collect
@@ -33,6 +33,7 @@ from billing.io.wire_preview import preview_shown
 from billing.period import Period, local_day, midnight
 from billing.preview import preview
 from billing.reconcile import due_periods, reconcile
+from billing.window import window_of
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
 from metering.io.safe import SafeStore

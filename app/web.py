@@ -20,7 +20,7 @@ from app.mount import mount
 from app.public import Check, PublicApi
 from app.run import Clock
 from app.tokens import issue_token, revoke_account_tokens
-from app.window import go_over, window_of
+from app.window import go_over
 from billing.chart import Chart
 from billing.io.accounts import (
     AccountStore,
@@ -58,6 +58,7 @@ from billing.link import LinkBank
 from billing.payee import Payee
 from billing.period import Calendar, Period
 from billing.policy import NO_POLICY, BillPolicy
+from billing.window import window_of
 from metering.io.api import MeteringApi
 from metering.io.api_custody import CustodyApi
 from metering.io.api_desk import DeskApi

@@ -1,4 +1,4 @@
-"""A billing month as the rules of belief see it, and what they say before it is billed."""
+"""What the rules of belief say about a month before it is billed."""
 
 from datetime import datetime
 from typing import Final
@@ -7,26 +7,12 @@ import asyncpg
 
 from billing.period import Period
 from billing.reconcile import SETTLING
+from billing.window import window_of
 from metering.io.findings import Findings
-from metering.survey import Days, Window
 from metering.validate import validate
 
 # Which homes are heated by gas is not known, so a silent winter week is not strange.
 HEATED: Final = False
-
-
-def window_of(period: Period, zone: str) -> Window:
-    """Return a month as the rules see it: its instants, the month before, the same last year."""
-    start_at, end_at = period.bounds(zone)
-    before = period.before()
-    last_year = Period.month(period.start.year - 1, period.start.month)
-    return Window(
-        days=Days(start=period.start, end=period.end),
-        start_at=start_at,
-        end_at=end_at,
-        previous=Days(start=before.start, end=before.end),
-        last_year=Days(start=last_year.start, end=last_year.end),
-    )
 
 
 async def go_over(pool: asyncpg.Pool, zone: str, period: Period, at: datetime) -> None:

@@ -1,24 +1,25 @@
 """Registers that nobody read, made up for the end of a month so that it can be billed."""
 
 from datetime import datetime
+from typing import Final
 
 import asyncpg
 import structlog
 
 import sql
-from billing.period import Calendar, Period
+from billing.io.rows import installation_of
+from billing.period import Calendar
 from billing.reconcile import NOTHING_ESTIMATED, Estimated, Run
+from billing.window import window_of
 from metering.estimate import Impossible, Why
-from metering.installation import Installation
-from metering.io.uses import Uses
+from metering.io.uses import Lacking, Uses
 from metering.reading import Mark
-from metering.survey import Days, Window
 from metering.used import Made
 
 _USAGE = sql.queries("usage")
 
-# Each looks at a meter's history by itself.
-CHUNK = 500
+# Each is asked for its history; so many in one snapshot.
+CHUNK: Final = 500
 
 log = structlog.get_logger()
 
@@ -43,17 +44,12 @@ async def estimate_gaps(pool: asyncpg.Pool, run: Run, *, after: tuple[str, datet
         rows = [row async for row in found]
     if not rows:
         return NOTHING_ESTIMATED
-    uses = Uses(pool=pool, midnight=Calendar(zone=run.zone).midnight)
-    window = _window(run.period, run.zone)
+    answers = await Uses(pool=pool, midnight=Calendar(zone=run.zone).midnight).closings_of(
+        [_lacking(row) for row in rows], window_of(run.period, run.zone)
+    )
     made: list[tuple[asyncpg.Record, Made]] = []
     beyond: list[asyncpg.Record] = []
-    for row in rows:
-        answer = await uses.closing_of(
-            _stay(row),
-            window,
-            Mark(read_at=row["from_at"], register_dm3=row["from_dm3"], turns=row["from_turns"]),
-            dial_dm3=row["dial_dm3"],
-        )
+    for row, answer in zip(rows, answers, strict=True):
         if isinstance(answer, Made):
             made.append((row, answer))
         elif isinstance(answer, Impossible) and answer.why is Why.TOO_MANY_IN_A_ROW:
@@ -82,27 +78,9 @@ async def estimate_gaps(pool: asyncpg.Pool, run: Run, *, after: tuple[str, datet
     return Estimated(last=(rows[-1]["meter_id"], rows[-1]["installed_at"]), made=len(made))
 
 
-def _window(period: Period, zone: str) -> Window:
-    start_at, end_at = period.bounds(zone)
-    before = period.before()
-    last_year = Period.month(period.start.year - 1, period.start.month)
-    return Window(
-        days=Days(start=period.start, end=period.end),
-        start_at=start_at,
-        end_at=end_at,
-        previous=Days(start=before.start, end=before.end),
-        last_year=Days(start=last_year.start, end=last_year.end),
-    )
-
-
-def _stay(row: asyncpg.Record) -> Installation:
-    return Installation(
-        meter_id=row["meter_id"],
-        installed_at=row["installed_at"],
-        account_id=row["account_id"],
-        supply_point_id=row["supply_point_id"],
-        opening_dm3=row["opening_dm3"],
-        removed_at=row["removed_at"],
-        closing_dm3=row["closing_dm3"],
-        closing_turns=row["closing_turns"],
+def _lacking(row: asyncpg.Record) -> Lacking:
+    return Lacking(
+        stay=installation_of(row),
+        opening=Mark(read_at=row["from_at"], register_dm3=row["from_dm3"], turns=row["from_turns"]),
+        dial_dm3=row["dial_dm3"],
     )

@@ -8,9 +8,9 @@ import asyncpg
 import structlog
 
 import sql
+from billing.io.rows import installation_of
 from billing.reconcile import NOTHING_HEATED, Heated, Run
 from metering.conversion import Energy, EnergyUnit
-from metering.installation import Installation
 from metering.io.conversions import Conversions, Converted
 from metering.standard import Standard
 from metering.used import Used
@@ -67,16 +67,7 @@ async def heat(
 
 def _use(row: asyncpg.Record) -> Used:
     return Used(
-        installation=Installation(
-            meter_id=row["meter_id"],
-            installed_at=row["installed_at"],
-            account_id=row["account_id"],
-            supply_point_id=row["supply_point_id"],
-            opening_dm3=row["opening_dm3"],
-            removed_at=row["removed_at"],
-            closing_dm3=row["closing_dm3"],
-            closing_turns=row["closing_turns"],
-        ),
+        installation=installation_of(row),
         from_at=row["from_at"],
         to_at=row["to_at"],
         volume_dm3=row["volume_dm3"],

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from billing.move import Closing, ClosingRegister
 from billing.rating import Usage
 from billing.tariff import Band, NormPer, Tariff
 from billing.terms import Terms
+from metering.installation import Installation
 
 
 def tariff_of(row: Mapping[str, Any]) -> Tariff:
@@ -34,6 +36,11 @@ def usage_of(row: Mapping[str, Any]) -> Usage:
     values["opening_quality"] = Quality(values["opening_quality"])
     values["closing_quality"] = Quality(values["closing_quality"])
     return Usage(**values)
+
+
+def installation_of(row: Mapping[str, Any]) -> Installation:
+    """Return where a meter hung, from a row that may say more."""
+    return Installation(**{field.name: row[field.name] for field in fields(Installation)})
 
 
 def line_of(row: Mapping[str, Any]) -> Line:

@@ -32,6 +32,15 @@ _REGISTRY: Final = sql.queries("registry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lacking:
+    """A stay without a register at the end of a period, and the mark at which its gas begins."""
+
+    stay: Installation
+    opening: Mark
+    dial_dm3: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Uses:
     """The gas of meters in PostgreSQL; only reads, in one snapshot.
 
@@ -92,22 +101,30 @@ class Uses:
                 )
         return found
 
-    async def closing_of(
-        self, stay: Installation, window: Window, opening: Mark, *, dial_dm3: int
-    ) -> Made | Impossible | None:
-        """Make up the register at the end of a period; None where one stands there.
-
-        ``opening`` is the mark with which the gas of the period begins.
-        """
+    async def closings_of(
+        self, lacking: Sequence[Lacking], window: Window
+    ) -> list[Made | Impossible | None]:
+        """Make up registers at a period's end, in one snapshot; None where one stands there."""
         async with (
             self.pool.acquire() as conn,
             conn.transaction(isolation="repeatable_read", readonly=True),
         ):
-            kind = meter_type_of(await _REGISTRY.find_meter_type(conn, meter_id=stay.meter_id))
-            book = rule_book(kind, await read_overrides(conn), on=window.days.start)
-            past = await self._past(conn, stay, window, None, latest=True)
-            closing = await _boundary(conn, stay, window.end_at, book)
-        return made_register(closing, opening=opening, dial_dm3=dial_dm3, past=past, book=book)
+            overrides = await read_overrides(conn)
+            found = []
+            for one in lacking:
+                meter_id = one.stay.meter_id
+                kind = meter_type_of(await _REGISTRY.find_meter_type(conn, meter_id=meter_id))
+                book = rule_book(kind, overrides, on=window.days.start)
+                found.append(
+                    made_register(
+                        await _boundary(conn, one.stay, window.end_at, book),
+                        opening=one.opening,
+                        dial_dm3=one.dial_dm3,
+                        past=await self._past(conn, one.stay, window, None, latest=True),
+                        book=book,
+                    )
+                )
+        return found
 
     async def _past(
         self,

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from app.window import window_of
 from billing.audit import AuditReport, audit
 from billing.io.store import BillingStore
 from billing.period import Period
+from billing.window import window_of
 from metering.ingest import ingest
 from metering.io.findings import Findings
 from metering.io.store import Store

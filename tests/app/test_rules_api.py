@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pytest
 
-from app.window import window_of
 from billing.period import Period
+from billing.window import window_of
 from metering.io.findings import Findings
 from metering.validate import ValidateCounts, validate
 from tests.app.api_town import ZONE, Api

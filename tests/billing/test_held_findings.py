@@ -6,10 +6,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.window import window_of
 from billing.io.store import BillingStore
 from billing.period import Calendar, Period
 from billing.reconcile import ReconcileCounts, due_periods, reconcile
+from billing.window import window_of
 from metering.io.desk import Desk
 from metering.io.findings import Findings
 from metering.io.found import FindingAsked, FindingDesk
