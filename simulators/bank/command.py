@@ -16,11 +16,12 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from simulators.bank import creditors, mandates, payments
+from simulators.bank import creditors
 from simulators.bank.clock import Clock, parse, stamp
 from simulators.bank.control import control_app
 from simulators.bank.faults import Faults
 from simulators.bank.server import OPERATIONS, public_app
+from simulators.bank.steps import STEPS
 from simulators.bank.store import Store
 from simulators.bank.world import CLOCK, PROFILES, Bank
 
@@ -62,7 +63,7 @@ def open_bank(store: Store, *, profile: str, public_url: str, now: datetime | No
         creditor_id=store.setting("creditor") or "",
         salt=store.setting("salt") or "",
         at=clock.now(),
-        steps={**payments.STEPS, **mandates.STEPS},
+        steps=STEPS,
     )
     with store.transaction():
         if clock.conducted:

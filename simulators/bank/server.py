@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from simulators.bank import (
+    balances,
     bank_accounts,
     billing_requests,
     creditors,
@@ -20,8 +21,12 @@ from simulators.bank import (
     events,
     flows,
     mandates,
+    notifications,
     pages,
     payments,
+    payout_items,
+    payouts,
+    refunds,
     scenarios,
 )
 from simulators.bank.faults import Fault, Faults
@@ -38,6 +43,7 @@ RATE_LIMIT: Final = 1000
 BAD_GATEWAY: Final = "<html><body><h1>502 Bad Gateway</h1></body></html>\n"
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
+    *balances.OPERATIONS,
     *bank_accounts.OPERATIONS,
     *billing_requests.OPERATIONS,
     *creditors.OPERATIONS,
@@ -45,7 +51,11 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *events.OPERATIONS,
     *flows.OPERATIONS,
     *mandates.OPERATIONS,
+    *notifications.OPERATIONS,
     *payments.OPERATIONS,
+    *payout_items.OPERATIONS,
+    *payouts.OPERATIONS,
+    *refunds.OPERATIONS,
     *scenarios.OPERATIONS,
 )
 
