@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import structlog
 
 from billing.bank import BankError, BankEvent, EventPage, Payment
-from billing.debit import Debit, account_of
+from billing.debit import Debit
 from billing.link import LinkBank, LinkStore, adopt
 from billing.mandate import Mandate
 from billing.news import (
@@ -29,6 +29,7 @@ from billing.news import (
     take_news,
     why,
 )
+from billing.order import account_of
 
 log = structlog.get_logger()
 

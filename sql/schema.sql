@@ -1156,8 +1156,9 @@ CREATE TABLE debit (
     attempt         integer     NOT NULL CHECK (attempt BETWEEN 1 AND 99),
     mandate_id      text        NOT NULL,
     state           text        NOT NULL CHECK (state IN (
-        'held', 'noticed', 'recorded', 'sending', 'unknown', 'accepted', 'submitted',
-        'confirmed', 'settled', 'failed', 'cancelled', 'charged_back', 'review'
+        'planned', 'held', 'noticed', 'recorded', 'sending', 'unknown', 'accepted',
+        'cancel_requested', 'submitted', 'confirmed', 'settled', 'reconciled', 'failed',
+        'retry_due', 'cancelled', 'charged_back', 'exhausted', 'review'
     )),
     reason          text        CHECK (reason ~ '^[a-z_]{1,40}$'),
     amount_minor    bigint      NOT NULL CHECK (amount_minor > 0),
@@ -1171,6 +1172,11 @@ CREATE TABLE debit (
     sends           integer     NOT NULL DEFAULT 0 CHECK (sends >= 0),
     first_sent_at   timestamptz,
     changed_at      timestamptz NOT NULL,
+    -- From this day on a debit that failed may be announced anew.
+    retry_on        date,
+    -- Where a chargeback, or a question for a person, found the debit.
+    before_chargeback text CHECK (before_chargeback ~ '^[a-z_]{1,40}$'),
+    before_review   text        CHECK (before_review ~ '^[a-z_]{1,40}$'),
     PRIMARY KEY (account_id, bill_no, attempt),
     FOREIGN KEY (account_id, bill_no) REFERENCES bill,
     FOREIGN KEY (account_id, mandate_id) REFERENCES mandate,
@@ -1178,13 +1184,15 @@ CREATE TABLE debit (
     CONSTRAINT payment_once UNIQUE (account_id, bank_payment_id),
     -- What may have reached the bank has its key and its frozen body.
     CONSTRAINT sent_is_frozen CHECK (
-        state IN ('held', 'noticed', 'cancelled')
+        state IN ('planned', 'held', 'noticed', 'cancelled', 'exhausted')
         OR num_nonnulls(idempotency_key, body, body_digest) = 3
-    )
+    ),
+    -- What waits for another day knows which.
+    CONSTRAINT retry_has_day CHECK (state <> 'retry_due' OR retry_on IS NOT NULL)
 );
 -- One attempt at a time may still take money for a bill.
 CREATE UNIQUE INDEX debit_one_alive ON debit (account_id, bill_no)
-    WHERE state NOT IN ('failed', 'cancelled', 'charged_back');
+    WHERE state NOT IN ('failed', 'retry_due', 'cancelled', 'charged_back', 'exhausted');
 CREATE INDEX debit_state ON debit (state, charge_on);
 CREATE INDEX debit_payment ON debit (bank_payment_id);
 
@@ -1212,7 +1220,9 @@ CREATE TABLE notice (
     charge_on    date        NOT NULL,
     noticed_at   timestamptz NOT NULL,
     channel      text        NOT NULL CHECK (channel IN ('api')),
-    PRIMARY KEY (account_id, bill_no, attempt),
+    -- The last one counts; each is a promise of its own.
+    notice_no    integer     NOT NULL DEFAULT 1 CHECK (notice_no > 0),
+    PRIMARY KEY (account_id, bill_no, attempt, notice_no),
     FOREIGN KEY (account_id, bill_no, attempt) REFERENCES debit
 );
 
@@ -1564,7 +1574,7 @@ GRANT UPDATE (
 ) ON mandate TO aqkol_service;
 GRANT UPDATE (
     state, reason, charge_on, idempotency_key, body, body_digest, bank_payment_id, lease_until,
-    sends, first_sent_at, changed_at
+    sends, first_sent_at, changed_at, retry_on, before_chargeback, before_review
 ) ON debit TO aqkol_service;
 GRANT UPDATE (revoked_at) ON access_token TO aqkol_service;
 GRANT UPDATE (event_id) ON bank_cursor TO aqkol_service;
