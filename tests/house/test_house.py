@@ -41,7 +41,14 @@ VERBS = {
     "simulators/recover.py",
     "simulators/replay.py",
 }
-NOUN_FOLDERS = ("metering", "metering/adapters", "billing", "billing/recompute", "simulators")
+NOUN_FOLDERS = (
+    "metering",
+    "metering/adapters",
+    "billing",
+    "billing/iso",
+    "billing/recompute",
+    "simulators",
+)
 # What the verbs need from outside, as protocols: it waits for nothing itself, and is no step.
 PORTS = {"metering/port.py"}
 # What holds bills against the calculator; nothing that makes them is among them.
