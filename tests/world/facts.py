@@ -131,6 +131,9 @@ class MemoryFacts:
                 row.sends,
                 row.first_sent_at,
                 row.changed_at,
+                row.retry_on,
+                None if row.before_chargeback is None else row.before_chargeback.value,
+                None if row.before_review is None else row.before_review.value,
             )
             for key, row in sorted(self.db.rows["debit"].items())
         ]
@@ -233,7 +236,8 @@ class PostgresFacts(DebitTown):
         rows = await self.owner.fetch(
             "SELECT account_id, bill_no, attempt, mandate_id, state, reason, amount_minor,"
             " currency, charge_on, idempotency_key, body, body_digest, bank_payment_id,"
-            " lease_until, sends, first_sent_at, changed_at FROM debit ORDER BY 1, 2, 3"
+            " lease_until, sends, first_sent_at, changed_at, retry_on, before_chargeback,"
+            " before_review FROM debit ORDER BY 1, 2, 3"
         )
         return [tuple(row) for row in rows]
 

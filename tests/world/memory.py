@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
 
-from billing.debit import Claim, Debit, DebitId, State, transfers
+from billing.debit import Claim, Debit, DebitId, State
+from billing.debit_moves import transfers
 from billing.io.debits import StaleDebitError
 from billing.ledger import Account, Phase, Transfer
 from billing.mandate import ENDED, Enrolment, Mandate
@@ -18,9 +19,13 @@ from billing.notice import Attempt, Notice
 from tests.world.engine import Key, Table, Transaction
 
 _SENDABLE: Final = frozenset({State.RECORDED, State.UNKNOWN, State.SENDING})
-_UNFROZEN: Final = frozenset({State.HELD, State.NOTICED, State.CANCELLED})
-_DEAD: Final = frozenset({State.FAILED, State.CANCELLED, State.CHARGED_BACK})
-_UNSENT: Final = frozenset({State.HELD, State.NOTICED, State.RECORDED})
+_UNFROZEN: Final = frozenset(
+    {State.PLANNED, State.HELD, State.NOTICED, State.CANCELLED, State.EXHAUSTED}
+)
+_DEAD: Final = frozenset(
+    {State.FAILED, State.RETRY_DUE, State.CANCELLED, State.CHARGED_BACK, State.EXHAUSTED}
+)
+_UNSENT: Final = frozenset({State.PLANNED, State.HELD, State.NOTICED, State.RECORDED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +100,13 @@ def tables() -> dict[str, Table]:
                     row.bank_payment_id and (row.account_id, row.bank_payment_id)
                 ),
             },
-            checks={"sent_is_frozen": _frozen, "sends": lambda row: row.sends >= 0},
+            checks={
+                "sent_is_frozen": _frozen,
+                "sends": lambda row: row.sends >= 0,
+                "retry_has_day": lambda row: (
+                    row.state is not State.RETRY_DUE or row.retry_on is not None
+                ),
+            },
         ),
         "debit_step": Table(),
         "notice": Table(),
@@ -283,10 +294,18 @@ class MemoryDesk:
         )
 
     async def notice(self, debit_id: DebitId) -> Notice | None:
-        """What the resident was told about a debit."""
+        """What the resident was told last about a debit."""
         await self.tx.statement()
-        found: Notice | None = self.tx.get("notice", _name(debit_id))
+        told = self._notices(debit_id)
+        found: Notice | None = self.tx.get("notice", (*_name(debit_id), told)) if told else None
         return found
+
+    def _notices(self, debit_id: DebitId) -> int:
+        """Return how many notices a debit has."""
+        number = 0
+        while self.tx.get("notice", (*_name(debit_id), number + 1)) is not None:
+            number += 1
+        return number
 
     async def add_debit(self, debit: Debit) -> bool:
         """Keep a new attempt with its first step, unless another one for the bill is alive."""
@@ -339,7 +358,7 @@ class MemoryDesk:
     async def add_notice(self, debit_id: DebitId, notice: Notice) -> None:
         """Tell the resident what will be taken and from which day."""
         await self.tx.statement()
-        await self.tx.add("notice", _name(debit_id), notice)
+        await self.tx.add("notice", (*_name(debit_id), self._notices(debit_id) + 1), notice)
 
     async def post(self, transfer: Transfer) -> None:
         """Post one transfer; the same one twice is an error, never a second movement."""

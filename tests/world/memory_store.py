@@ -24,8 +24,20 @@ from tests.world.memory import Bill, MemoryDesk, debits_of, disputed, owed_minor
 
 # As many connections as a process has; the next one waits.
 POOL: Final = 5
-_UNDER_WAY: Final = frozenset({State.ACCEPTED, State.SUBMITTED, State.CONFIRMED})
-_OVER: Final = frozenset({State.SETTLED, State.FAILED, State.CANCELLED, State.CHARGED_BACK})
+_UNDER_WAY: Final = frozenset(
+    {State.ACCEPTED, State.CANCEL_REQUESTED, State.SUBMITTED, State.CONFIRMED}
+)
+_OVER: Final = frozenset(
+    {
+        State.SETTLED,
+        State.RECONCILED,
+        State.FAILED,
+        State.RETRY_DUE,
+        State.CANCELLED,
+        State.CHARGED_BACK,
+        State.EXHAUSTED,
+    }
+)
 
 
 def _candidate(row: Debit) -> Candidate:
