@@ -23,13 +23,16 @@ from billing.collect import collect
 from billing.correct import correct
 from billing.correction import Policy
 from billing.follow import follow
+from billing.hear import hear
 from billing.io.bank import BankClient
+from billing.io.bank_events import Hints
 from billing.io.corrections import Corrections
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
 from billing.io.months import Months, NotApprovedError
 from billing.io.store import BillingStore
 from billing.io.wire_preview import preview_shown
+from billing.month import answer
 from billing.period import Period, local_day, midnight
 from billing.preview import preview
 from billing.reconcile import due_periods, reconcile
@@ -62,6 +65,9 @@ FINDINGS_LOGGED_MAX: Final = 20
 async def reconcile_at(house: House, at: datetime, period: Period | None = None) -> dict[str, Any]:
     """Bill one month, or every month that is due, and return the counts by month.
 
+    Whoever asks for one month also hears the answer in a word, how many bills it had before, and
+    how many accounts have no meter in it.
+
     No month is billed before the rules have gone over all that came while it settled. In a parallel
     run the month, or the last that is over, is only worked out; where a person approves months, one
     that nobody approved is drafted.
@@ -74,17 +80,21 @@ async def reconcile_at(house: House, at: datetime, period: Period | None = None)
         return await _rehearsed(house, store, at, period or Period.holding(at, zone).before())
     periods = (period,) if period else await due_periods(store=store, at=at, zone=zone)
     done: dict[str, Any] = {}
+    months = Months(pool=house.pool)
     for one in periods:
         await go_over(house.pool, zone, one, at)
+        standing = await months.standing(one, zone=zone) if period else None
         try:
-            done[one.label] = asdict(await reconcile(store=store, period=one, at=at, zone=zone))
+            counts = await reconcile(store=store, period=one, at=at, zone=zone)
+            done[one.label] = asdict(counts)
+            if standing is not None:
+                word = answer(standing, billed=counts.billed, held=counts.held)
+                done[one.label] |= {"answer": word.value, **asdict(standing)}
         except NotApprovedError:
             made = await preview(
                 store=Drafts(pool=house.pool, store=store), period=one, at=at, zone=zone
             )
-            await Months(pool=house.pool).draft(
-                one, bills=made.drafted, total_minor=made.total_minor, at=at
-            )
+            await months.draft(one, bills=made.drafted, total_minor=made.total_minor, at=at)
             log.warning("reconcile.awaits_approval", period=one.label, drafted=made.drafted)
             done[one.label] = preview_shown(made).model_dump(mode="json")
     return done
@@ -180,14 +190,18 @@ async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str
     """Do one round of collecting and return its counts; in a parallel run nothing is collected."""
     if house.settings.parallel_run == "on":
         return {}
+    store = Debits(house.pool, house.settings.bill_policy)
+    heard = await hear(
+        hints=Hints(house.pool), store=store, bank=client, at=at, limit=COLLECT_BATCH
+    )
     counts = await collect(
-        store=Debits(house.pool, house.settings.bill_policy),
+        store=store,
         bank=client,
         at=at,
         zone=house.settings.zone,
         limit=COLLECT_BATCH,
     )
-    return asdict(counts)
+    return {"hear": asdict(heard), **asdict(counts)}
 
 
 async def audit_at(house: House, client: BankClient | None, at: datetime) -> dict[str, Any]:

@@ -26,14 +26,11 @@ from billing.debit import (
     DebitId,
     Event,
     State,
-    body_digest,
-    frozen_body,
     moved,
 )
 from billing.enrol import EnrolDesk
-from billing.follow import FollowCounts, follow, reread
+from billing.follow import FollowCounts, FollowDesk, follow, reread
 from billing.mandate import Allowed, Held, Mandate, Permission, Refused, may_debit
-from billing.news import NewsDesk
 from billing.notice import (
     Attempt,
     Candidate,
@@ -43,6 +40,7 @@ from billing.notice import (
     first_charge_day,
     may_try_again,
 )
+from billing.order import body_digest, frozen_body
 from billing.period import Period, local_day
 from billing.retire import RetireStore, retire
 from billing.send import SendBank, SendCounts, SendDesk, SendStore, send
@@ -106,7 +104,7 @@ class BatchStore(Protocol):
         """Return noticed debits whose day to be recorded has come."""
 
 
-class WholeDesk(CollectDesk, SendDesk, NewsDesk, EnrolDesk, Protocol):
+class WholeDesk(CollectDesk, SendDesk, FollowDesk, EnrolDesk, Protocol):
     """What all steps together need inside one transaction."""
 
 
@@ -241,8 +239,10 @@ async def _look_again(
         if not isinstance(permission, Allowed):
             await desk.touch_debit(debit.debit_id, at=at)
             return None
-        noticed = moved(debit, Event.NOTICE, at=at, charge_on=charge_on)
-        await desk.save_debit(debit, noticed)
+        planned = moved(debit, Event.FREE, at=at, charge_on=charge_on)
+        await desk.save_debit(debit, planned)
+        noticed = moved(planned, Event.NOTICE, at=at)
+        await desk.save_debit(planned, noticed)
         await desk.add_notice(noticed.debit_id, _told(noticed, at))
         return State.NOTICED
 

@@ -23,13 +23,13 @@ from billing.debit import (
     DebitId,
     Event,
     State,
-    is_ours,
     merge,
     moved,
 )
 from billing.enrol import cancel_unsent
 from billing.link import LinkDesk
 from billing.mandate import ENDED, Enrolment, Mandate
+from billing.order import is_ours
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from billing.bank import Payment, PaymentStatus
 from billing.bill import Bill
-from billing.debit import ALIVE, NOTICE_DAYS, Debit, State, body_digest
+from billing.debit import ALIVE, NOTICE_DAYS, TAKEN, Debit, State
 from billing.ledger import (
     Account,
     DebitAmount,
@@ -17,6 +17,7 @@ from billing.ledger import (
     balance_minor,
     debit_transfer,
 )
+from billing.order import body_digest
 from billing.period import local_day
 from billing.proof import Facts, Finding, Kind, compare_transfers
 from billing.proof_carry import CARRIED, is_carried_to
@@ -24,7 +25,6 @@ from billing.voucher import PREFIX as VOUCHERS
 
 # The bank has the resident's money, or has handed it to us.
 TAKEN_BY_BANK: Final = frozenset({PaymentStatus.CONFIRMED, PaymentStatus.PAID_OUT})
-TAKEN_BY_US: Final = frozenset({State.CONFIRMED, State.SETTLED})
 
 _PENDING: Final = (DebitMove.PENDING,)
 _IN_TRANSIT: Final = (*_PENDING, DebitMove.POSTED)
@@ -38,21 +38,31 @@ _NOTHING: Final[tuple[DebitMove, ...]] = ()
 # What may stand in the ledger for a debit in each state; REVIEW keeps whatever there was.
 _LEDGERS: Final[Mapping[State, tuple[tuple[DebitMove, ...], ...]]] = MappingProxyType(
     {
-        **dict.fromkeys((State.HELD, State.NOTICED), (_NOTHING,)),
+        **dict.fromkeys((State.PLANNED, State.HELD, State.NOTICED), (_NOTHING,)),
         **dict.fromkeys(
-            (State.RECORDED, State.SENDING, State.UNKNOWN, State.ACCEPTED, State.SUBMITTED),
+            (
+                State.RECORDED,
+                State.SENDING,
+                State.UNKNOWN,
+                State.ACCEPTED,
+                State.CANCEL_REQUESTED,
+                State.SUBMITTED,
+            ),
             (_PENDING,),
         ),
         State.CONFIRMED: (_IN_TRANSIT,),
         State.SETTLED: (_PAID_OUT,),
+        State.RECONCILED: (_PAID_OUT,),
         State.FAILED: _GIVEN_UP,
+        State.RETRY_DUE: _GIVEN_UP,
+        State.EXHAUSTED: (_NOTHING, *_GIVEN_UP),
         State.CHARGED_BACK: _GIVEN_UP,
         State.CANCELLED: (_NOTHING, *_GIVEN_UP),
         State.REVIEW: (_PENDING, _IN_TRANSIT, _PAID_OUT, *_GIVEN_UP),
     }
 )
 _WITH_PAYMENT: Final = frozenset(
-    {State.ACCEPTED, State.SUBMITTED, State.CONFIRMED, State.SETTLED, State.CHARGED_BACK}
+    {State.ACCEPTED, State.CANCEL_REQUESTED, State.SUBMITTED, *TAKEN, State.CHARGED_BACK}
 )
 
 
@@ -233,7 +243,7 @@ def check_payment(payment: Payment, debit: Debit | None) -> Iterator[Finding]:
             f" ordered {debit.amount_minor} {debit.currency}",
         )
     taken = payment.status in TAKEN_BY_BANK
-    if debit.state is not State.REVIEW and taken != (debit.state in TAKEN_BY_US):
+    if debit.state is not State.REVIEW and taken != (debit.state in TAKEN):
         yield _at_bank(
             payment, Kind.COLLECTED_DIFFERS, f"{payment.status} there, {debit.state} here"
         )

@@ -39,10 +39,10 @@ from billing.debit import (
     DebitId,
     Event,
     State,
-    is_ours,
     moved,
 )
 from billing.news import question
+from billing.order import is_ours
 
 log = structlog.get_logger()
 

@@ -1156,8 +1156,9 @@ CREATE TABLE debit (
     attempt         integer     NOT NULL CHECK (attempt BETWEEN 1 AND 99),
     mandate_id      text        NOT NULL,
     state           text        NOT NULL CHECK (state IN (
-        'held', 'noticed', 'recorded', 'sending', 'unknown', 'accepted', 'submitted',
-        'confirmed', 'settled', 'failed', 'cancelled', 'charged_back', 'review'
+        'planned', 'held', 'noticed', 'recorded', 'sending', 'unknown', 'accepted',
+        'cancel_requested', 'submitted', 'confirmed', 'settled', 'reconciled', 'failed',
+        'retry_due', 'cancelled', 'charged_back', 'exhausted', 'review'
     )),
     reason          text        CHECK (reason ~ '^[a-z_]{1,40}$'),
     amount_minor    bigint      NOT NULL CHECK (amount_minor > 0),
@@ -1171,6 +1172,11 @@ CREATE TABLE debit (
     sends           integer     NOT NULL DEFAULT 0 CHECK (sends >= 0),
     first_sent_at   timestamptz,
     changed_at      timestamptz NOT NULL,
+    -- From this day on a debit that failed may be announced anew.
+    retry_on        date,
+    -- Where a chargeback, or a question for a person, found the debit.
+    before_chargeback text CHECK (before_chargeback ~ '^[a-z_]{1,40}$'),
+    before_review   text        CHECK (before_review ~ '^[a-z_]{1,40}$'),
     PRIMARY KEY (account_id, bill_no, attempt),
     FOREIGN KEY (account_id, bill_no) REFERENCES bill,
     FOREIGN KEY (account_id, mandate_id) REFERENCES mandate,
@@ -1178,13 +1184,15 @@ CREATE TABLE debit (
     CONSTRAINT payment_once UNIQUE (account_id, bank_payment_id),
     -- What may have reached the bank has its key and its frozen body.
     CONSTRAINT sent_is_frozen CHECK (
-        state IN ('held', 'noticed', 'cancelled')
+        state IN ('planned', 'held', 'noticed', 'cancelled', 'exhausted')
         OR num_nonnulls(idempotency_key, body, body_digest) = 3
-    )
+    ),
+    -- What waits for another day knows which.
+    CONSTRAINT retry_has_day CHECK (state <> 'retry_due' OR retry_on IS NOT NULL)
 );
 -- One attempt at a time may still take money for a bill.
 CREATE UNIQUE INDEX debit_one_alive ON debit (account_id, bill_no)
-    WHERE state NOT IN ('failed', 'cancelled', 'charged_back');
+    WHERE state NOT IN ('failed', 'retry_due', 'cancelled', 'charged_back', 'exhausted');
 CREATE INDEX debit_state ON debit (state, charge_on);
 CREATE INDEX debit_payment ON debit (bank_payment_id);
 
@@ -1212,7 +1220,9 @@ CREATE TABLE notice (
     charge_on    date        NOT NULL,
     noticed_at   timestamptz NOT NULL,
     channel      text        NOT NULL CHECK (channel IN ('api')),
-    PRIMARY KEY (account_id, bill_no, attempt),
+    -- The last one counts; each is a promise of its own.
+    notice_no    integer     NOT NULL DEFAULT 1 CHECK (notice_no > 0),
+    PRIMARY KEY (account_id, bill_no, attempt, notice_no),
     FOREIGN KEY (account_id, bill_no, attempt) REFERENCES debit
 );
 
@@ -1512,6 +1522,45 @@ CREATE TABLE name_export (
 );
 CREATE INDEX name_export_newest ON name_export (exported_at DESC, export_id DESC);
 
+-- A body that the bank signed, whole, as it came: under which of our secrets (1 the newest), and how often.
+-- Kept for some weeks after it was opened.
+CREATE TABLE webhook_delivery (
+    delivery_id      bytea       PRIMARY KEY,
+    body             bytea       NOT NULL CHECK (length(body) <= 1048576),
+    signed_by        smallint    NOT NULL CHECK (signed_by IN (1, 2)),
+    times            integer     NOT NULL DEFAULT 1 CHECK (times > 0),
+    received_at      timestamptz NOT NULL,
+    last_received_at timestamptz NOT NULL CHECK (last_received_at >= received_at),
+    handled_at       timestamptz,
+    trouble          text        CHECK (trouble ~ '^[a-z_]{1,40}$'),
+    -- A body cannot stand under another one's name.
+    CONSTRAINT delivery_is_its_body CHECK (delivery_id = sha256(body)),
+    CONSTRAINT trouble_is_seen_by_opening CHECK (trouble IS NULL OR handled_at IS NOT NULL)
+);
+CREATE INDEX webhook_delivery_waiting ON webhook_delivery (received_at) WHERE handled_at IS NULL;
+CREATE INDEX webhook_delivery_handled ON webhook_delivery (handled_at);
+
+-- An event of the bank that has to be looked at, or looked at again: it came in a delivery, it names what
+-- we do not know (yet), or it broke our own code. In the end a person answers. What was dealt with stands
+-- in bank_event for ever; the row here goes after some weeks.
+CREATE TABLE bank_hint (
+    event_id    text        PRIMARY KEY CHECK (event_id ~ '^[A-Za-z0-9_-]{1,64}$'),
+    told        jsonb       NOT NULL CHECK (jsonb_typeof(told) = 'object'),
+    heard_at    timestamptz NOT NULL,
+    look_at     timestamptz NOT NULL,
+    looks       integer     NOT NULL DEFAULT 0 CHECK (looks >= 0),
+    state       text        NOT NULL CHECK (state IN ('waiting', 'asked', 'done')),
+    trouble     text        CHECK (trouble ~ '^[a-z_]{1,40}$'),
+    answered_by text        CHECK (length(answered_by) BETWEEN 1 AND 100),
+    because     text        CHECK (length(because) BETWEEN 1 AND 500),
+    settled_at  timestamptz,
+    CONSTRAINT done_is_settled CHECK ((state = 'done') = (settled_at IS NOT NULL)),
+    CONSTRAINT asked_about_something CHECK (state <> 'asked' OR trouble IS NOT NULL),
+    CONSTRAINT answer_is_whole CHECK ((answered_by IS NULL) = (because IS NULL))
+);
+CREATE INDEX bank_hint_due ON bank_hint (look_at) WHERE state = 'waiting';
+CREATE INDEX bank_hint_open ON bank_hint (event_id) WHERE state <> 'done';
+
 -- Divide and round as a tariff says; the numerator is not negative.
 CREATE FUNCTION rounded(numerator numeric, denominator numeric, rounding text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1564,7 +1613,7 @@ GRANT UPDATE (
 ) ON mandate TO aqkol_service;
 GRANT UPDATE (
     state, reason, charge_on, idempotency_key, body, body_digest, bank_payment_id, lease_until,
-    sends, first_sent_at, changed_at
+    sends, first_sent_at, changed_at, retry_on, before_chargeback, before_review
 ) ON debit TO aqkol_service;
 GRANT UPDATE (revoked_at) ON access_token TO aqkol_service;
 GRANT UPDATE (event_id) ON bank_cursor TO aqkol_service;
@@ -1572,5 +1621,9 @@ GRANT UPDATE (
     state, rows_done, rows_kept, stored, repeated, refused, suspect, flagged, changed_at
 ) ON upload TO aqkol_service;
 GRANT DELETE ON upload_row, usage_doubt TO aqkol_service;
+GRANT UPDATE (times, last_received_at, handled_at, trouble), DELETE ON webhook_delivery TO aqkol_service;
+GRANT UPDATE (
+    look_at, looks, state, trouble, heard_at, answered_by, because, settled_at
+), DELETE ON bank_hint TO aqkol_service;
 REVOKE ALL ON FUNCTION open_reading_month(timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION open_reading_month(timestamptz) TO aqkol_service;

@@ -26,6 +26,7 @@ VERBS = {
     "billing/enrol.py",
     "billing/export.py",
     "billing/follow.py",
+    "billing/hear.py",
     "billing/link.py",
     "billing/news.py",
     "billing/correct.py",
@@ -41,7 +42,14 @@ VERBS = {
     "simulators/recover.py",
     "simulators/replay.py",
 }
-NOUN_FOLDERS = ("metering", "metering/adapters", "billing", "billing/recompute", "simulators")
+NOUN_FOLDERS = (
+    "metering",
+    "metering/adapters",
+    "billing",
+    "billing/iso",
+    "billing/recompute",
+    "simulators",
+)
 # What the verbs need from outside, as protocols: it waits for nothing itself, and is no step.
 PORTS = {"metering/port.py"}
 # What holds bills against the calculator; nothing that makes them is among them.
