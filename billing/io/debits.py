@@ -13,9 +13,8 @@ import asyncpg
 
 import sql
 from billing.debit import Claim, Debit, DebitId, State
-from billing.debit_moves import transfers
 from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
-from billing.ledger import Transfer
+from billing.io.refunds import RefundBook, RefundDesk, post_step
 from billing.mandate import Mandate
 from billing.notice import (
     ATTEMPTS_MAX,
@@ -36,7 +35,7 @@ class StaleDebitError(Exception):
     """A debit was no longer in the state we saw it in, although it was locked: our bug."""
 
 
-class Desk:
+class Desk(RefundDesk):
     """One open transaction: what is locked here stays ours until it ends."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
@@ -198,7 +197,7 @@ class Desk:
         )
         if row is None:
             raise StaleDebitError(f"{before.key} is not {before.state} any more")
-        await self._post(transfers(before, after))
+        await post_step(self._db, before, after)
 
     async def touch_debit(self, debit_id: DebitId, *, at: datetime) -> None:
         """Note that we looked at a debit and found nothing new."""
@@ -215,21 +214,6 @@ class Desk:
             at=notice.noticed_at,
         )
 
-    async def _post(self, moved: Iterable[Transfer]) -> None:
-        for transfer in moved:
-            await _Q.add_transfer(
-                self._db,
-                account_id=transfer.account_id,
-                transfer_id=transfer.transfer_id,
-                phase=transfer.phase,
-                debit_code=transfer.debit_code,
-                credit_code=transfer.credit_code,
-                amount_minor=transfer.amount_minor,
-                currency=transfer.currency,
-                bill_no=transfer.bill_no,
-                posted_at=transfer.posted_at,
-            )
-
     async def first_time(self, event_id: str, *, resource: str, action: str, at: datetime) -> bool:
         """Keep an event of the bank as dealt with; False if it was dealt with before."""
         first = await _Q.add_bank_event(
@@ -238,7 +222,7 @@ class Desk:
         return first is True
 
 
-class Debits:
+class Debits(RefundBook):
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
     def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:

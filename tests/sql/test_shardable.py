@@ -36,6 +36,7 @@ LOCAL = {
     "upload",
     "upload_row",
     "name_export",
+    "town_transfer",
 }
 GROUPS = {
     "meter_id": {
@@ -91,6 +92,8 @@ GROUPS = {
         "voucher",
         "voucher_revocation",
         "account_closing",
+        "refund",
+        "refund_step",
     },
     "sender": {"refused_telegram"},
 }
