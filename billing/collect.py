@@ -29,9 +29,8 @@ from billing.debit import (
     moved,
 )
 from billing.enrol import EnrolDesk
-from billing.follow import FollowCounts, follow, reread
+from billing.follow import FollowCounts, FollowDesk, follow, reread
 from billing.mandate import Allowed, Held, Mandate, Permission, Refused, may_debit
-from billing.news import NewsDesk
 from billing.notice import (
     Attempt,
     Candidate,
@@ -105,7 +104,7 @@ class BatchStore(Protocol):
         """Return noticed debits whose day to be recorded has come."""
 
 
-class WholeDesk(CollectDesk, SendDesk, NewsDesk, EnrolDesk, Protocol):
+class WholeDesk(CollectDesk, SendDesk, FollowDesk, EnrolDesk, Protocol):
     """What all steps together need inside one transaction."""
 
 

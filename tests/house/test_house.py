@@ -26,6 +26,7 @@ VERBS = {
     "billing/enrol.py",
     "billing/export.py",
     "billing/follow.py",
+    "billing/hear.py",
     "billing/link.py",
     "billing/news.py",
     "billing/correct.py",
