@@ -315,12 +315,3 @@ SELECT :account_id, :bill_no, :attempt::integer, :amount_minor, :currency, :char
     SELECT count(*) FROM notice
     WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt::integer
 );
-
--- name: add_transfer(account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no, posted_at)!
--- Post one transfer; the same one twice is an error, never a second movement.
-INSERT INTO transfer (
-    account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no, posted_at
-)
-VALUES (
-    :account_id, :transfer_id, :phase, :debit_code, :credit_code, :amount_minor, :currency, :bill_no, :posted_at
-);

@@ -363,7 +363,7 @@ DEFECTS = {
     ),
     "a slow bank makes the resident late": Defect(
         file="billing/debt.py",
-        right="yield (asked_at or one.posted_at), sign",
+        right="yield (first or one).posted_at, sign",
         wrong="yield one.posted_at, sign",
         tests=("tests/billing/test_penalty.py::TestDebts",),
     ),

@@ -49,6 +49,9 @@ FACTS = [
     "bill_release",
     "month_question",
     "month_answer",
+    "refund",
+    "refund_step",
+    "town_transfer",
 ]
 
 
@@ -115,6 +118,10 @@ class TestRights:
             ("webhook_delivery", "body"),
             ("webhook_delivery", "received_at"),
             ("bank_hint", "told"),
+            ("refund", "amount_minor"),
+            ("refund", "before_minor"),
+            ("refund_step", "to_state"),
+            ("town_transfer", "amount_minor"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

@@ -38,6 +38,7 @@ LOCAL = {
     "name_export",
     "webhook_delivery",
     "bank_hint",
+    "town_transfer",
 }
 GROUPS = {
     "meter_id": {
@@ -93,6 +94,8 @@ GROUPS = {
         "voucher",
         "voucher_revocation",
         "account_closing",
+        "refund",
+        "refund_step",
     },
     "sender": {"refused_telegram"},
 }
