@@ -35,6 +35,7 @@ from billing.bank import (
     Unknown,
 )
 from billing.io import bank_wire as wire
+from billing.io.bank_payouts import PayoutReader
 
 API_VERSION: Final = "2015-07-06"
 # Connecting is quick or hopeless; an order may take the bank a while, but not our lease.
@@ -67,7 +68,7 @@ class _NotHeard:
     sent: bool
 
 
-class BankClient:
+class BankClient(PayoutReader):
     """One bank behind one address; many calls may be under way at once."""
 
     def __init__(

@@ -49,6 +49,11 @@ FACTS = [
     "bill_release",
     "month_question",
     "month_answer",
+    "mandate_freeze",
+    "bank_payout",
+    "statement_line",
+    "recon_day",
+    "recon_break",
 ]
 
 
@@ -76,6 +81,9 @@ class TestRights:
             ("bill", "total_minor"),
             ("bill_line", "net_minor"),
             ("transfer", "amount_minor"),
+            ("statement_line", "amount_minor"),
+            ("recon_break", "opened_at"),
+            ("mandate_freeze", "frozen_at"),
             ("notice", "amount_minor"),
             ("debit", "amount_minor"),
             ("mandate", "account_id"),

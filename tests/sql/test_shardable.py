@@ -36,6 +36,11 @@ LOCAL = {
     "upload",
     "upload_row",
     "name_export",
+    "bank_payout",
+    "bank_payout_item",
+    "statement_line",
+    "recon_day",
+    "recon_break",
     "webhook_delivery",
     "bank_hint",
 }
@@ -93,6 +98,7 @@ GROUPS = {
         "voucher",
         "voucher_revocation",
         "account_closing",
+        "mandate_freeze",
     },
     "sender": {"refused_telegram"},
 }
