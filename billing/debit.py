@@ -296,11 +296,15 @@ class Debit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A debit that is ours to send for a while; ``wanted`` is false once the resident withdrew."""
+    """A debit that is ours to send for a while; ``wanted`` is false once the resident withdrew.
+
+    Under a ``frozen`` mandate nothing is sent either, until a person has looked.
+    """
 
     debit: Debit
     bank_mandate_id: str
     wanted: bool
+    frozen: bool = False
 
 
 class Changes(TypedDict, total=False):

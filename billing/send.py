@@ -120,6 +120,7 @@ class _Order:
     bank_mandate_id: str
     post: bool
     wanted: bool
+    frozen: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +190,8 @@ async def _claim(store: SendStore, *, at: datetime) -> _Order | None:
             await desk.save_debit(debit, lost)
             debit = lost
         first = debit.first_sent_at
-        post = claim.wanted and (first is None or at < first + KEY_WINDOW)
+        fresh = first is None or at < first + KEY_WINDOW
+        post = claim.wanted and not claim.frozen and fresh
         if not claim.wanted and debit.sends == 0:
             after = moved(debit, Event.CANCEL, at=at, reason="withdrawn", lease_until=None)
         else:
@@ -207,6 +209,7 @@ async def _claim(store: SendStore, *, at: datetime) -> _Order | None:
             bank_mandate_id=claim.bank_mandate_id,
             post=post,
             wanted=claim.wanted,
+            frozen=claim.frozen,
         )
 
 
@@ -286,6 +289,8 @@ async def _look(bank: SendBank, order: _Order, *, at: datetime) -> _Outcome:
         return _lost(debit, error.reason)
     if payment is not None:
         return _compare(order, payment, mismatch="idempotency_mismatch")
+    if order.frozen:
+        return _lost(debit, "frozen")
     if order.wanted:
         return _Outcome(event=Event.QUESTION, reason="unresolved")
     if debit.first_sent_at is None or at < debit.first_sent_at + LISTED_AFTER:

@@ -52,6 +52,11 @@ FACTS = [
     "refund",
     "refund_step",
     "town_transfer",
+    "mandate_freeze",
+    "bank_payout",
+    "statement_line",
+    "recon_day",
+    "recon_break",
 ]
 
 
@@ -79,6 +84,9 @@ class TestRights:
             ("bill", "total_minor"),
             ("bill_line", "net_minor"),
             ("transfer", "amount_minor"),
+            ("statement_line", "amount_minor"),
+            ("recon_break", "opened_at"),
+            ("mandate_freeze", "frozen_at"),
             ("notice", "amount_minor"),
             ("debit", "amount_minor"),
             ("mandate", "account_id"),
