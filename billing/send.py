@@ -6,7 +6,8 @@
 
 A process may die between any two of these: the lease runs out, and the next one asks again with the
 same key and the same bytes. Two that ask at once do no harm for the same reason. Once the resident
-has withdrawn, or the bank may have forgotten the key, nothing is sent any more: we only look.
+has withdrawn, or the bank may have forgotten the key, nothing is sent any more: we only look. So it
+is while the whole run is stopped (``billing/breaker.py``).
 """
 
 import asyncio
@@ -120,6 +121,7 @@ class _Order:
     bank_mandate_id: str
     post: bool
     wanted: bool
+    stopped: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +191,8 @@ async def _claim(store: SendStore, *, at: datetime) -> _Order | None:
             await desk.save_debit(debit, lost)
             debit = lost
         first = debit.first_sent_at
-        post = claim.wanted and (first is None or at < first + KEY_WINDOW)
+        in_time = first is None or at < first + KEY_WINDOW
+        post = claim.wanted and not claim.stopped and in_time
         if not claim.wanted and debit.sends == 0:
             after = moved(debit, Event.CANCEL, at=at, reason="withdrawn", lease_until=None)
         else:
@@ -207,6 +210,7 @@ async def _claim(store: SendStore, *, at: datetime) -> _Order | None:
             bank_mandate_id=claim.bank_mandate_id,
             post=post,
             wanted=claim.wanted,
+            stopped=claim.stopped and in_time,
         )
 
 
@@ -286,6 +290,8 @@ async def _look(bank: SendBank, order: _Order, *, at: datetime) -> _Outcome:
         return _lost(debit, error.reason)
     if payment is not None:
         return _compare(order, payment, mismatch="idempotency_mismatch")
+    if order.wanted and order.stopped:
+        return _lost(debit, "run_stopped")
     if order.wanted:
         return _Outcome(event=Event.QUESTION, reason="unresolved")
     if debit.first_sent_at is None or at < debit.first_sent_at + LISTED_AFTER:

@@ -16,6 +16,7 @@ from billing.debit import Claim, Debit, DebitId, State
 from billing.debit_moves import transfers
 from billing.io.bank_events import EventBook, EventDesk
 from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
+from billing.io.run_stops import StopBook
 from billing.ledger import Transfer
 from billing.mandate import Mandate
 from billing.notice import (
@@ -101,7 +102,10 @@ class Desk(EventDesk):
         if row is None:
             return None
         return Claim(
-            debit=debit_of(row), bank_mandate_id=row["bank_mandate_id"], wanted=row["wanted"]
+            debit=debit_of(row),
+            bank_mandate_id=row["bank_mandate_id"],
+            wanted=row["wanted"],
+            stopped=row["stopped"],
         )
 
     async def lock_debit(self, debit_id: DebitId) -> Debit | None:
@@ -229,7 +233,7 @@ class Desk(EventDesk):
             )
 
 
-class Debits(EventBook):
+class Debits(EventBook, StopBook):
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
     def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:

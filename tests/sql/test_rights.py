@@ -49,6 +49,8 @@ FACTS = [
     "bill_release",
     "month_question",
     "month_answer",
+    "run_stop",
+    "run_release",
 ]
 
 
@@ -115,6 +117,8 @@ class TestRights:
             ("webhook_delivery", "body"),
             ("webhook_delivery", "received_at"),
             ("bank_hint", "told"),
+            ("run_stop", "cause"),
+            ("run_release", "released_by"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:
