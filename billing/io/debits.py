@@ -16,6 +16,7 @@ from billing.debit import Claim, Debit, DebitId, State
 from billing.io.bank_events import EventBook, EventDesk
 from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
 from billing.io.refunds import RefundBook, RefundDesk, post_step
+from billing.io.run_stops import StopBook
 from billing.mandate import Mandate
 from billing.notice import (
     ATTEMPTS_MAX,
@@ -105,6 +106,7 @@ class Desk(RefundDesk, EventDesk):
             bank_mandate_id=row["bank_mandate_id"],
             wanted=row["wanted"],
             frozen=row["frozen"],
+            stopped=row["stopped"],
         )
 
     async def lock_debit(self, debit_id: DebitId) -> Debit | None:
@@ -221,7 +223,7 @@ class Desk(RefundDesk, EventDesk):
         )
 
 
-class Debits(RefundBook, EventBook):
+class Debits(RefundBook, EventBook, StopBook):
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
     def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:

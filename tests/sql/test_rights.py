@@ -57,6 +57,8 @@ FACTS = [
     "statement_line",
     "recon_day",
     "recon_break",
+    "run_stop",
+    "run_release",
 ]
 
 
@@ -130,6 +132,8 @@ class TestRights:
             ("refund", "before_minor"),
             ("refund_step", "to_state"),
             ("town_transfer", "amount_minor"),
+            ("run_stop", "cause"),
+            ("run_release", "released_by"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

@@ -24,6 +24,8 @@ REFERENCE = {
     "price_decision",
     "outsorting",
     "month_step",
+    "run_stop",
+    "run_release",
 }
 LOCAL = {
     "access_token",
