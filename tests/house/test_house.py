@@ -23,6 +23,7 @@ VERBS = {
     "metering/validate.py",
     "billing/audit.py",
     "billing/collect.py",
+    "billing/deliver.py",
     "billing/enrol.py",
     "billing/export.py",
     "billing/follow.py",

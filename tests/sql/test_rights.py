@@ -49,6 +49,8 @@ FACTS = [
     "bill_release",
     "month_question",
     "month_answer",
+    "contact",
+    "message",
 ]
 
 
@@ -115,6 +117,10 @@ class TestRights:
             ("webhook_delivery", "body"),
             ("webhook_delivery", "received_at"),
             ("bank_hint", "told"),
+            ("contact", "language"),
+            ("message", "kind"),
+            ("message", "about"),
+            ("message", "queued_at"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

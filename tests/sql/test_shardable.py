@@ -93,6 +93,8 @@ GROUPS = {
         "voucher",
         "voucher_revocation",
         "account_closing",
+        "contact",
+        "message",
     },
     "sender": {"refused_telegram"},
 }
