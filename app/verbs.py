@@ -14,10 +14,11 @@ from typing import Any, Final
 import structlog
 
 from app.broker_tls import broker_tls
+from app.delivery import deliver_loop
 from app.intake import ingest_until
 from app.run import loop
 from app.window import HEATED, go_over
-from app.wiring import House, bank, billing_store, notary, served
+from app.wiring import House, bank, billing_store, mailer, notary, served
 from billing.audit import audit
 from billing.collect import collect
 from billing.correct import correct
@@ -232,6 +233,7 @@ async def serve(house: House, stopping: asyncio.Event) -> None:
     """Do everything in one process until ``stopping`` is set."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(bank(house.settings))
+        opened = await stack.enter_async_context(mailer(house.settings))
         await stack.enter_async_context(served(house, client))
         jobs: list[Coroutine[Any, Any, None]] = [house.servers.keep(stopping)]
         jobs.append(ingest_until(house, stopping))
@@ -239,6 +241,8 @@ async def serve(house: House, stopping: asyncio.Event) -> None:
         jobs.append(audit_loop(house, client, stopping))
         if client is not None:
             jobs.append(collect_loop(house, client, stopping))
+        if opened is not None:
+            jobs.append(deliver_loop(house, opened, stopping))
         log.info("serve.ready", collecting=client is not None)
         await together(jobs, stopping)
 

@@ -33,6 +33,7 @@ from billing.io.api_debits import DebitApi
 from billing.io.api_exports import ExportApi
 from billing.io.api_holds import HoldApi
 from billing.io.api_hooks import HookApi, HookFigures
+from billing.io.api_messages import MessageApi
 from billing.io.api_moves import MoveApi
 from billing.io.api_past import PastApi
 from billing.io.api_penalties import PenaltyApi
@@ -41,6 +42,7 @@ from billing.io.api_run import RunApi
 from billing.io.api_terms import TermsApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.bank_events import Hints
+from billing.io.contacts import Contacts
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
 from billing.io.exports import Exports
@@ -196,6 +198,7 @@ def _billing(
         PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
         PriceApi(store=store, desk=PriceDesk(pool=deps.pool, calendar=calendar)),
         TermsApi(book=TermsBook(pool=deps.pool)),
+        MessageApi(contacts=Contacts(pool=deps.pool, mails=deps.policy.mails)),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
         HoldApi(
             holds=Holds(pool=deps.pool),

@@ -77,6 +77,8 @@ POLICIES: Final = {
     "list_unexplained_events": "operator",
     "answer_event": "operator",
     "list_own_debits": "account",
+    "show_contact": "resident",
+    "say_contact": "resident",
     "list_debits": "operator",
     "register_meter": "operator",
     "list_meters": "operator",

@@ -24,6 +24,7 @@ VERBS = {
     "billing/audit.py",
     "billing/bank_recon.py",
     "billing/collect.py",
+    "billing/deliver.py",
     "billing/enrol.py",
     "billing/export.py",
     "billing/follow.py",

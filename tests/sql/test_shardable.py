@@ -104,6 +104,8 @@ GROUPS = {
         "refund",
         "refund_step",
         "mandate_freeze",
+        "contact",
+        "message",
     },
     "sender": {"refused_telegram"},
 }
