@@ -8,6 +8,7 @@ Questions that only read raise one of the errors below instead.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Final
 
@@ -64,7 +65,7 @@ class MandateStatus(StrEnum):
 class Payment:
     """A payment as the bank keeps it; ``status`` None is a status we do not know.
 
-    ``intent`` is our own key, given back from the metadata.
+    ``intent`` is our own key, given back from the metadata; ``charge_on`` the day it is taken.
     """
 
     payment_id: str
@@ -73,6 +74,7 @@ class Payment:
     currency: str
     bank_mandate_id: str
     intent: str | None
+    charge_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from typing import Protocol, assert_never
 
 import structlog
 
+from billing.breaker import Stop
 from billing.debit import (
     COUNTS_IN_MONTH,
     SEND_LEAD_DAYS,
@@ -70,6 +71,9 @@ class CollectDesk(Protocol):
     async def disputed(self, account_id: str, bill_no: str) -> bool:
         """Say whether a bill is in dispute."""
 
+    async def frozen(self, account_id: str, mandate_id: str) -> bool:
+        """Say whether nothing may be asked for under a mandate until a person has looked."""
+
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: frozenset[State], start: date, end: date
     ) -> int:
@@ -96,6 +100,9 @@ class BatchStore(Protocol):
 
     def begin(self) -> AbstractAsyncContextManager[CollectDesk]:
         """Open one transaction."""
+
+    async def stopped(self) -> Stop | None:
+        """Return why the whole run is stopped; None while it goes on."""
 
     async def bills_to_notice(self, *, limit: int) -> list[DueBill]:
         """Return bills to be asked for."""
@@ -170,7 +177,12 @@ async def collect(
 
 
 async def notice(*, store: BatchStore, at: datetime, zone: str, limit: int) -> NoticeCounts:
-    """Announce a debit for bills that are open and wanted, and look again at those held back."""
+    """Announce a debit for bills that are open and wanted, and look again at those held back.
+
+    While the run is stopped nothing is announced.
+    """
+    if await store.stopped() is not None:
+        return NoticeCounts()
     outcomes: list[State | None] = [
         await _announce(store, bill, at=at, zone=zone)
         for bill in await store.bills_to_notice(limit=limit)
@@ -262,6 +274,8 @@ def _told(debit: Debit, at: datetime) -> Notice:
 
 
 async def _permission(desk: CollectDesk, mandate: Mandate, debit: Debit) -> Permission:
+    if await desk.frozen(mandate.account_id, mandate.mandate_id):
+        return Held(reason="mandate_frozen")
     month = Period.month(debit.charge_on.year, debit.charge_on.month)
     month_minor = await desk.month_minor(
         debit.account_id, debit.bill_no, states=COUNTS_IN_MONTH, start=month.start, end=month.end
@@ -278,8 +292,11 @@ async def record(*, store: BatchStore, at: datetime, zone: str, limit: int) -> R
     """Freeze the order of every debit whose day has come, if every guard still holds.
 
     A debit whose promise is broken is cancelled, with the reason; where the bill still owes, the
-    next ``notice`` begins anew, with a fresh announcement.
+    next ``notice`` begins anew, with a fresh announcement. While the run is stopped nothing is
+    recorded, and nothing cancelled either: it waits.
     """
+    if await store.stopped() is not None:
+        return RecordCounts()
     charge_until = local_day(at, zone) + timedelta(days=SEND_LEAD_DAYS)
     candidates = await store.debits_to_record(charge_until=charge_until, limit=limit)
     outcomes = [await _record_one(store, one, at=at, zone=zone) for one in candidates]

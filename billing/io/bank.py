@@ -36,6 +36,7 @@ from billing.bank import (
     Unknown,
 )
 from billing.io import bank_wire as wire
+from billing.io.bank_payouts import PayoutReader
 from billing.io.bank_refunds import RefundCalls
 
 API_VERSION: Final = "2015-07-06"
@@ -69,7 +70,7 @@ class _NotHeard:
     sent: bool
 
 
-class BankClient(RefundCalls):
+class BankClient(PayoutReader, RefundCalls):
     """One bank behind one address; many calls may be under way at once."""
 
     def __init__(

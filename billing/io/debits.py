@@ -16,6 +16,7 @@ from billing.debit import Claim, Debit, DebitId, State
 from billing.io.bank_events import EventBook, EventDesk
 from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
 from billing.io.refunds import RefundBook, RefundDesk, post_step
+from billing.io.run_stops import StopBook
 from billing.mandate import Mandate
 from billing.notice import (
     ATTEMPTS_MAX,
@@ -30,6 +31,7 @@ from billing.notice import (
 from billing.policy import NO_POLICY, BillPolicy
 
 _Q: Final = sql.queries("debits")
+_RECON: Final = sql.queries("recon")
 
 
 class StaleDebitError(Exception):
@@ -100,7 +102,11 @@ class Desk(RefundDesk, EventDesk):
         if row is None:
             return None
         return Claim(
-            debit=debit_of(row), bank_mandate_id=row["bank_mandate_id"], wanted=row["wanted"]
+            debit=debit_of(row),
+            bank_mandate_id=row["bank_mandate_id"],
+            wanted=row["wanted"],
+            frozen=row["frozen"],
+            stopped=row["stopped"],
         )
 
     async def lock_debit(self, debit_id: DebitId) -> Debit | None:
@@ -133,6 +139,10 @@ class Desk(RefundDesk, EventDesk):
     async def disputed(self, account_id: str, bill_no: str) -> bool:
         """Say whether a bill is in dispute."""
         return bool(await _Q.disputed(self._db, account_id=account_id, bill_no=bill_no))
+
+    async def frozen(self, account_id: str, mandate_id: str) -> bool:
+        """Say whether nothing may be asked for under a mandate until a person has looked."""
+        return bool(await _RECON.frozen(self._db, account_id=account_id, mandate_id=mandate_id))
 
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: Iterable[State], start: date, end: date
@@ -213,7 +223,7 @@ class Desk(RefundDesk, EventDesk):
         )
 
 
-class Debits(RefundBook, EventBook):
+class Debits(RefundBook, EventBook, StopBook):
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
     def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:

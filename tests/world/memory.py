@@ -113,6 +113,7 @@ def tables() -> dict[str, Table]:
         "transfer": Table(parents=(by_bill,)),
         "bank_event": Table(),
         "bank_cursor": Table(),
+        "mandate_freeze": Table(),
     }
 
 
@@ -209,13 +210,16 @@ class MemoryDesk:
         await self.tx.statement()
         for row in list(self.tx.scan("debit")):
             ready = row.lease_until is None or row.lease_until <= at
+            mandate = self.tx.get("mandate", (row.account_id, row.mandate_id))
+            wanted = mandate.state is MandateState.ACTIVE and mandate.enrolment is Enrolment.ACTIVE
+            frozen = self._frozen(row.account_id, row.mandate_id)
+            ready = ready and (not frozen or row.sends > 0 or not wanted)
             if row.state in _SENDABLE and ready and self.tx.try_lock("debit", _name(row)):
-                mandate = self.tx.get("mandate", (row.account_id, row.mandate_id))
                 return Claim(
                     debit=row,
                     bank_mandate_id=mandate.bank_mandate_id,
-                    wanted=mandate.state is MandateState.ACTIVE
-                    and mandate.enrolment is Enrolment.ACTIVE,
+                    wanted=wanted,
+                    frozen=frozen,
                 )
         return None
 
@@ -277,6 +281,14 @@ class MemoryDesk:
         """Say whether a bill is in dispute."""
         await self.tx.statement()
         return disputed(self.tx, account_id, bill_no)
+
+    async def frozen(self, account_id: str, mandate_id: str) -> bool:
+        """Say whether a person has to look before anything is asked for under a mandate."""
+        await self.tx.statement()
+        return self._frozen(account_id, mandate_id)
+
+    def _frozen(self, account_id: str, mandate_id: str) -> bool:
+        return self.tx.get("mandate_freeze", (account_id, mandate_id)) is not None
 
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: Iterable[State], start: date, end: date
