@@ -7,6 +7,7 @@
     retire    end the mandates of accounts that have ended and owe nothing   (billing/retire.py)
     withdraw  tell the bank what residents have paused or cancelled  (billing/withdraw.py)
     reread    look again at what has been silent for a day          (billing/follow.py)
+    give_back send back what was taken wrongly or too late          (billing/give_back.py)
 
 Each step does one batch and may be run by any number of processes at once: rows are locked while
 they are moved, what was moved is seen to be, and no transaction is open while the bank is asked.
@@ -31,6 +32,7 @@ from billing.debit import (
 )
 from billing.enrol import EnrolDesk
 from billing.follow import FollowCounts, FollowDesk, follow, reread
+from billing.give_back import GiveBackCounts, GiveBackDesk, GiveBackStore, give_back
 from billing.mandate import Allowed, Held, Mandate, Permission, Refused, may_debit
 from billing.notice import (
     Attempt,
@@ -42,6 +44,7 @@ from billing.notice import (
     may_try_again,
 )
 from billing.order import body_digest, frozen_body
+from billing.pay_back import PayBackBank
 from billing.period import Period, local_day
 from billing.retire import RetireStore, retire
 from billing.send import SendBank, SendCounts, SendDesk, SendStore, send
@@ -111,18 +114,18 @@ class BatchStore(Protocol):
         """Return noticed debits whose day to be recorded has come."""
 
 
-class WholeDesk(CollectDesk, SendDesk, FollowDesk, EnrolDesk, Protocol):
+class WholeDesk(CollectDesk, SendDesk, FollowDesk, GiveBackDesk, EnrolDesk, Protocol):
     """What all steps together need inside one transaction."""
 
 
-class CollectStore(BatchStore, SendStore, RetireStore, WithdrawStore, Protocol):
+class CollectStore(BatchStore, SendStore, RetireStore, WithdrawStore, GiveBackStore, Protocol):
     """Everything that collecting keeps."""
 
     def begin(self) -> AbstractAsyncContextManager[WholeDesk]:
         """Open one transaction."""
 
 
-class CollectBank(SendBank, WithdrawBank, Protocol):
+class CollectBank(SendBank, WithdrawBank, PayBackBank, Protocol):
     """Everything that collecting asks of the bank."""
 
 
@@ -153,6 +156,7 @@ class CollectCounts:
     follow: FollowCounts
     withdraw: FollowCounts
     reread: FollowCounts
+    give_back: GiveBackCounts
     retired: int
 
 
@@ -168,6 +172,7 @@ async def collect(
         follow=await follow(store=store, bank=bank, at=at, limit=limit),
         withdraw=await withdraw(store=store, bank=bank, at=at, limit=limit),
         reread=await reread(store=store, bank=bank, at=at, limit=limit),
+        give_back=await give_back(store=store, bank=bank, at=at, limit=limit),
     )
 
 
