@@ -18,6 +18,7 @@ import typer
 from app import (
     account_cli,
     bill_cli,
+    deliver_cli,
     export_cli,
     intake,
     logs,
@@ -27,6 +28,7 @@ from app import (
     preview_cli,
     recompute_cli,
     rules_cli,
+    run_cli,
     source_cli,
     standard_cli,
     tariff_cli,
@@ -79,6 +81,7 @@ GROUPS: Final = {
     "export": export_cli.export,
     "penalty": penalty_cli.penalty,
     "month": preview_cli.group,
+    "debit-run": run_cli.debit_run,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
@@ -122,6 +125,7 @@ for _verb in (
     month_cli.correct,
     month_cli.validate,
     recompute_cli.recompute,
+    deliver_cli.deliver,
 ):
     cli.command()(_verb)
 

@@ -18,10 +18,14 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from billing.breaker import Limits
 from billing.chart import Chart
+from billing.contact import address_of
+from billing.io.smtp import relay_of
 from billing.money import BASIS_POINTS
 from billing.payee import Payee, PayeeError, compact
 from billing.policy import BillPolicy
+from billing.webhook import SECRET_LENGTH_MIN, SECRETS_MAX
 
 PREFIX: Final = "AQKOL_"
 MASK: Final = "****"
@@ -57,6 +61,13 @@ class Settings(BaseSettings):
     bank_url: str | None = None
     bank_token: SecretStr | None = None
     bank_scheme: BankScheme = "kz_direct"
+    # What the bank signs its webhooks with, the newest first; unset: all of them are refused.
+    bank_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    # From which figures on the debit run stops as a whole: season=300,plain=1000,...
+    run_limits: str | None = None
+    # The relay that takes our mails, and whom they come from; unset: all is read in the API.
+    smtp_url: SecretStr | None = None
+    mail_from: str | None = None
     # Our own API: where it listens, and how the world calls it.
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=0, le=65535)
@@ -120,10 +131,10 @@ class Settings(BaseSettings):
             _demand(value.get_secret_value(), ("postgresql", "postgres"), host=False)
         return value
 
-    @field_validator("mqtt_urls", mode="before")
+    @field_validator("mqtt_urls", "bank_webhook_secrets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        """Take a JSON list or addresses with commas between them."""
+        """Take a JSON list, or several with commas between them."""
         if not isinstance(value, str):
             return value
         if value.lstrip().startswith("["):
@@ -145,11 +156,39 @@ class Settings(BaseSettings):
             _demand(url.get_secret_value(), ("mqtt", "mqtts"), host=True)
         return value
 
+    @field_validator("bank_webhook_secrets")
+    @classmethod
+    def _are_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if len(value) > SECRETS_MAX:
+            raise ValueError(f"has at most {SECRETS_MAX}: the newest, and the one before it")
+        if any(len(one.get_secret_value()) < SECRET_LENGTH_MIN for one in value):
+            raise ValueError(f"must be {SECRET_LENGTH_MIN} letters or longer, each of them")
+        return value
+
     @model_validator(mode="after")
     def _is_somebody(self) -> Self:
         """Refuse half an identity, which would silently be none."""
         if (self.mqtt_cert is None) is not (self.mqtt_key is None):
             raise ValueError("AQKOL_MQTT_CERT and AQKOL_MQTT_KEY belong together")
+        return self
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_relay(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _ = relay_of(value.get_secret_value())
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        return None if value is None else address_of(value)
+
+    @model_validator(mode="after")
+    def _can_write(self) -> Self:
+        """Refuse a relay without a sender, which would silently write nothing."""
+        if (self.smtp_url is None) is not (self.mail_from is None):
+            raise ValueError("AQKOL_SMTP_URL and AQKOL_MAIL_FROM belong together")
         return self
 
     @field_validator("payee_bin", "payee_iban", "payee_bic", "payee_kbe", "payee_knp")
@@ -170,6 +209,12 @@ class Settings(BaseSettings):
         except PayeeError as error:
             raise ValueError(f"AQKOL_PAYEE_{error.field.upper()}: {error}") from error
         return self
+
+    @field_validator("run_limits")
+    @classmethod
+    def _are_limits(cls, value: str | None) -> str | None:
+        _ = Limits.parse(value or "")
+        return value
 
     @field_validator("chart")
     @classmethod
@@ -210,12 +255,23 @@ class Settings(BaseSettings):
             issues=self.parallel_run == "off",
             approval=self.approval == "on",
             estimate_after_days=self.estimate_after_days,
+            mails=self.smtp_url is not None,
         )
 
     @property
     def brokers(self) -> tuple[str, ...]:
         """The brokers' addresses in clear, for those who connect."""
         return tuple(url.get_secret_value() for url in self.mqtt_urls)
+
+    @property
+    def breaker_limits(self) -> Limits:
+        """From which figures on the debit run stops."""
+        return Limits.parse(self.run_limits or "")
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """What the bank signs its webhooks with, in clear, for those who check."""
+        return tuple(one.get_secret_value() for one in self.bank_webhook_secrets)
 
     @property
     def database(self) -> str | None:
@@ -242,6 +298,8 @@ class Settings(BaseSettings):
         plain["database_url"] = masked(self.database) if self.database else None
         plain["mqtt_urls"] = [masked(url) for url in self.brokers]
         plain["bank_token"] = MASK if self.bank_token else None
+        plain["smtp_url"] = masked(self.smtp_url.get_secret_value()) if self.smtp_url else None
+        plain["bank_webhook_secrets"] = [MASK for _ in self.bank_webhook_secrets]
         return plain
 
 

@@ -21,6 +21,9 @@ from billing.preview import preview
 # The group with these commands in it.
 group: Final = month
 
+# As many accounts as a person reads at once.
+ACCOUNTS_SHOWN: Final = 1000
+
 
 @month.command("preview")
 def preview_month(period: MonthName, *, state: State = None, as_json: Json = False) -> None:
@@ -93,6 +96,25 @@ def month_state(period: MonthName, *, state: State = None, as_json: Json = False
                 for step in steps
             },
         }
+
+    do(work, state=state, as_json=as_json)
+
+
+@month.command("without-meter")
+def without_meter(
+    period: MonthName,
+    *,
+    after: Annotated[str, typer.Option(help="Go on after this account.")] = "",
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """List accounts that live in a month without any meter; no run bills them."""
+
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        found = await Months(pool=house.pool).without_meter(
+            Period.parse(period), zone=house.settings.zone, after=after, limit=ACCOUNTS_SHOWN
+        )
+        return {"accounts": found, "more": len(found) == ACCOUNTS_SHOWN}
 
     do(work, state=state, as_json=as_json)
 

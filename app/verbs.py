@@ -14,25 +14,31 @@ from typing import Any, Final
 import structlog
 
 from app.broker_tls import broker_tls
+from app.delivery import deliver_loop
 from app.intake import ingest_until
 from app.run import loop
 from app.window import HEATED, go_over
-from app.wiring import House, bank, billing_store, notary, served
+from app.wiring import House, bank, billing_store, mailer, notary, served
 from billing.audit import audit
 from billing.collect import collect
 from billing.correct import correct
 from billing.correction import Policy
 from billing.follow import follow
+from billing.hear import hear
 from billing.io.bank import BankClient
+from billing.io.bank_events import Hints
 from billing.io.corrections import Corrections
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
 from billing.io.months import Months, NotApprovedError
+from billing.io.run_stops import RunStops
 from billing.io.store import BillingStore
 from billing.io.wire_preview import preview_shown
+from billing.month import answer
 from billing.period import Period, local_day, midnight
 from billing.preview import preview
 from billing.reconcile import due_periods, reconcile
+from billing.watch import watch
 from billing.window import window_of
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
@@ -62,6 +68,9 @@ FINDINGS_LOGGED_MAX: Final = 20
 async def reconcile_at(house: House, at: datetime, period: Period | None = None) -> dict[str, Any]:
     """Bill one month, or every month that is due, and return the counts by month.
 
+    Whoever asks for one month also hears the answer in a word, how many bills it had before, and
+    how many accounts have no meter in it.
+
     No month is billed before the rules have gone over all that came while it settled. In a parallel
     run the month, or the last that is over, is only worked out; where a person approves months, one
     that nobody approved is drafted.
@@ -74,17 +83,21 @@ async def reconcile_at(house: House, at: datetime, period: Period | None = None)
         return await _rehearsed(house, store, at, period or Period.holding(at, zone).before())
     periods = (period,) if period else await due_periods(store=store, at=at, zone=zone)
     done: dict[str, Any] = {}
+    months = Months(pool=house.pool)
     for one in periods:
         await go_over(house.pool, zone, one, at)
+        standing = await months.standing(one, zone=zone) if period else None
         try:
-            done[one.label] = asdict(await reconcile(store=store, period=one, at=at, zone=zone))
+            counts = await reconcile(store=store, period=one, at=at, zone=zone)
+            done[one.label] = asdict(counts)
+            if standing is not None:
+                word = answer(standing, billed=counts.billed, held=counts.held)
+                done[one.label] |= {"answer": word.value, **asdict(standing)}
         except NotApprovedError:
             made = await preview(
                 store=Drafts(pool=house.pool, store=store), period=one, at=at, zone=zone
             )
-            await Months(pool=house.pool).draft(
-                one, bills=made.drafted, total_minor=made.total_minor, at=at
-            )
+            await months.draft(one, bills=made.drafted, total_minor=made.total_minor, at=at)
             log.warning("reconcile.awaits_approval", period=one.label, drafted=made.drafted)
             done[one.label] = preview_shown(made).model_dump(mode="json")
     return done
@@ -180,14 +193,25 @@ async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str
     """Do one round of collecting and return its counts; in a parallel run nothing is collected."""
     if house.settings.parallel_run == "on":
         return {}
+    store = Debits(house.pool, house.settings.bill_policy)
+    watched = await watch(
+        store=RunStops(house.pool),
+        reconciled_until=None,
+        at=at,
+        zone=house.settings.zone,
+        limits=house.settings.breaker_limits,
+    )
+    heard = await hear(
+        hints=Hints(house.pool), store=store, bank=client, at=at, limit=COLLECT_BATCH
+    )
     counts = await collect(
-        store=Debits(house.pool, house.settings.bill_policy),
+        store=store,
         bank=client,
         at=at,
         zone=house.settings.zone,
         limit=COLLECT_BATCH,
     )
-    return asdict(counts)
+    return {"watch": asdict(watched), "hear": asdict(heard), **asdict(counts)}
 
 
 async def audit_at(house: House, client: BankClient | None, at: datetime) -> dict[str, Any]:
@@ -209,6 +233,7 @@ async def serve(house: House, stopping: asyncio.Event) -> None:
     """Do everything in one process until ``stopping`` is set."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(bank(house.settings))
+        opened = await stack.enter_async_context(mailer(house.settings))
         await stack.enter_async_context(served(house, client))
         jobs: list[Coroutine[Any, Any, None]] = [house.servers.keep(stopping)]
         jobs.append(ingest_until(house, stopping))
@@ -216,6 +241,8 @@ async def serve(house: House, stopping: asyncio.Event) -> None:
         jobs.append(audit_loop(house, client, stopping))
         if client is not None:
             jobs.append(collect_loop(house, client, stopping))
+        if opened is not None:
+            jobs.append(deliver_loop(house, opened, stopping))
         log.info("serve.ready", collecting=client is not None)
         await together(jobs, stopping)
 

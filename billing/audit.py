@@ -20,7 +20,8 @@ from typing import Final, Protocol
 import structlog
 
 from billing.bank import Payment
-from billing.debit import Debit, account_of
+from billing.debit import Debit
+from billing.order import account_of
 from billing.penalty import PenaltyBook
 from billing.period import Period
 from billing.proof import Facts, Finding, Kind, Priced, check_usage

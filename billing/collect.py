@@ -7,6 +7,7 @@
     retire    end the mandates of accounts that have ended and owe nothing   (billing/retire.py)
     withdraw  tell the bank what residents have paused or cancelled  (billing/withdraw.py)
     reread    look again at what has been silent for a day          (billing/follow.py)
+    give_back send back what was taken wrongly or too late          (billing/give_back.py)
 
 Each step does one batch and may be run by any number of processes at once: rows are locked while
 they are moved, what was moved is seen to be, and no transaction is open while the bank is asked.
@@ -19,6 +20,7 @@ from typing import Protocol, assert_never
 
 import structlog
 
+from billing.breaker import Stop
 from billing.debit import (
     COUNTS_IN_MONTH,
     SEND_LEAD_DAYS,
@@ -26,14 +28,12 @@ from billing.debit import (
     DebitId,
     Event,
     State,
-    body_digest,
-    frozen_body,
     moved,
 )
 from billing.enrol import EnrolDesk
-from billing.follow import FollowCounts, follow, reread
+from billing.follow import FollowCounts, FollowDesk, follow, reread
+from billing.give_back import GiveBackCounts, GiveBackDesk, GiveBackStore, give_back
 from billing.mandate import Allowed, Held, Mandate, Permission, Refused, may_debit
-from billing.news import NewsDesk
 from billing.notice import (
     Attempt,
     Candidate,
@@ -43,6 +43,8 @@ from billing.notice import (
     first_charge_day,
     may_try_again,
 )
+from billing.order import body_digest, frozen_body
+from billing.pay_back import PayBackBank
 from billing.period import Period, local_day
 from billing.retire import RetireStore, retire
 from billing.send import SendBank, SendCounts, SendDesk, SendStore, send
@@ -68,6 +70,9 @@ class CollectDesk(Protocol):
 
     async def disputed(self, account_id: str, bill_no: str) -> bool:
         """Say whether a bill is in dispute."""
+
+    async def frozen(self, account_id: str, mandate_id: str) -> bool:
+        """Say whether nothing may be asked for under a mandate until a person has looked."""
 
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: frozenset[State], start: date, end: date
@@ -96,6 +101,9 @@ class BatchStore(Protocol):
     def begin(self) -> AbstractAsyncContextManager[CollectDesk]:
         """Open one transaction."""
 
+    async def stopped(self) -> Stop | None:
+        """Return why the whole run is stopped; None while it goes on."""
+
     async def bills_to_notice(self, *, limit: int) -> list[DueBill]:
         """Return bills to be asked for."""
 
@@ -106,18 +114,18 @@ class BatchStore(Protocol):
         """Return noticed debits whose day to be recorded has come."""
 
 
-class WholeDesk(CollectDesk, SendDesk, NewsDesk, EnrolDesk, Protocol):
+class WholeDesk(CollectDesk, SendDesk, FollowDesk, GiveBackDesk, EnrolDesk, Protocol):
     """What all steps together need inside one transaction."""
 
 
-class CollectStore(BatchStore, SendStore, RetireStore, WithdrawStore, Protocol):
+class CollectStore(BatchStore, SendStore, RetireStore, WithdrawStore, GiveBackStore, Protocol):
     """Everything that collecting keeps."""
 
     def begin(self) -> AbstractAsyncContextManager[WholeDesk]:
         """Open one transaction."""
 
 
-class CollectBank(SendBank, WithdrawBank, Protocol):
+class CollectBank(SendBank, WithdrawBank, PayBackBank, Protocol):
     """Everything that collecting asks of the bank."""
 
 
@@ -148,6 +156,7 @@ class CollectCounts:
     follow: FollowCounts
     withdraw: FollowCounts
     reread: FollowCounts
+    give_back: GiveBackCounts
     retired: int
 
 
@@ -163,11 +172,17 @@ async def collect(
         follow=await follow(store=store, bank=bank, at=at, limit=limit),
         withdraw=await withdraw(store=store, bank=bank, at=at, limit=limit),
         reread=await reread(store=store, bank=bank, at=at, limit=limit),
+        give_back=await give_back(store=store, bank=bank, at=at, limit=limit),
     )
 
 
 async def notice(*, store: BatchStore, at: datetime, zone: str, limit: int) -> NoticeCounts:
-    """Announce a debit for bills that are open and wanted, and look again at those held back."""
+    """Announce a debit for bills that are open and wanted, and look again at those held back.
+
+    While the run is stopped nothing is announced.
+    """
+    if await store.stopped() is not None:
+        return NoticeCounts()
     outcomes: list[State | None] = [
         await _announce(store, bill, at=at, zone=zone)
         for bill in await store.bills_to_notice(limit=limit)
@@ -241,8 +256,10 @@ async def _look_again(
         if not isinstance(permission, Allowed):
             await desk.touch_debit(debit.debit_id, at=at)
             return None
-        noticed = moved(debit, Event.NOTICE, at=at, charge_on=charge_on)
-        await desk.save_debit(debit, noticed)
+        planned = moved(debit, Event.FREE, at=at, charge_on=charge_on)
+        await desk.save_debit(debit, planned)
+        noticed = moved(planned, Event.NOTICE, at=at)
+        await desk.save_debit(planned, noticed)
         await desk.add_notice(noticed.debit_id, _told(noticed, at))
         return State.NOTICED
 
@@ -257,6 +274,8 @@ def _told(debit: Debit, at: datetime) -> Notice:
 
 
 async def _permission(desk: CollectDesk, mandate: Mandate, debit: Debit) -> Permission:
+    if await desk.frozen(mandate.account_id, mandate.mandate_id):
+        return Held(reason="mandate_frozen")
     month = Period.month(debit.charge_on.year, debit.charge_on.month)
     month_minor = await desk.month_minor(
         debit.account_id, debit.bill_no, states=COUNTS_IN_MONTH, start=month.start, end=month.end
@@ -273,8 +292,11 @@ async def record(*, store: BatchStore, at: datetime, zone: str, limit: int) -> R
     """Freeze the order of every debit whose day has come, if every guard still holds.
 
     A debit whose promise is broken is cancelled, with the reason; where the bill still owes, the
-    next ``notice`` begins anew, with a fresh announcement.
+    next ``notice`` begins anew, with a fresh announcement. While the run is stopped nothing is
+    recorded, and nothing cancelled either: it waits.
     """
+    if await store.stopped() is not None:
+        return RecordCounts()
     charge_until = local_day(at, zone) + timedelta(days=SEND_LEAD_DAYS)
     candidates = await store.debits_to_record(charge_until=charge_until, limit=limit)
     outcomes = [await _record_one(store, one, at=at, zone=zone) for one in candidates]

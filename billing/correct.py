@@ -19,7 +19,7 @@ import structlog
 
 from billing.correction import Month, Outcome, Policy
 from billing.credit import Owing, Purse, settle
-from billing.debit import MAY_HAVE_REACHED_BANK, Debit, Event, State, moved
+from billing.debit import MAY_HAVE_REACHED_BANK, TAKEN, Debit, Event, moved
 from billing.ledger import Transfer
 from billing.period import Period, local_day
 from billing.review import CaseFile, Office, Renewed, Reviewed, Wait, Waits, measured, review
@@ -213,7 +213,7 @@ async def _make_way(desk: CorrectDesk, found: Reviewed, seen: Counter[str]) -> b
     if any(_under_way(debit) for debit in debits):
         return False
     for debit in debits:
-        if debit.state not in {State.CONFIRMED, State.SETTLED}:
+        if debit.state not in TAKEN:
             gone = moved(debit, Event.CANCEL, at=found.at, reason="bill_corrected")
             await desk.give_up(debit, gone)
             seen["debits_given_up"] += 1
@@ -222,7 +222,7 @@ async def _make_way(desk: CorrectDesk, found: Reviewed, seen: Counter[str]) -> b
 
 def _under_way(debit: Debit) -> bool:
     """Say whether only the bank can tell what will become of a debit."""
-    if debit.state in {State.CONFIRMED, State.SETTLED}:
+    if debit.state in TAKEN:
         return False
     return debit.sends > 0 or debit.state in MAY_HAVE_REACHED_BANK
 

@@ -1,30 +1,41 @@
 """A debit: one attempt to take one bill from one bank account.
 
-      birth            birth
-        |                |
-        v    notice      v     record            send
-       HELD --------> NOTICED --------> RECORDED ------> SENDING <------- UNKNOWN <--.
-        |                |              |      ^         | |  | |   send   ^  |      |
-        | cancel         | cancel       |      '---------' |  | '----------'  |      | release
-        v                v       cancel |       back_off   |  |    lose       |      |
-    CANCELLED <----------+--------------+------------------'  |               |      |
-                                                 cancel       | accept        |      |
-        .-----------------------------------------------------+---------------'      |
-        v            submit             confirm              settle                  |
-     ACCEPTED ---------------> SUBMITTED -------> CONFIRMED ---------> SETTLED       |
-                                                                                     |
-    SENDING, ACCEPTED .. SETTLED  --fail-->         FAILED         (SETTLED too: late failure)
-    ACCEPTED .. SETTLED           --charge_back-->  CHARGED_BACK
-    ACCEPTED, SUBMITTED           --cancel-->       CANCELLED
-    SENDING, ACCEPTED .. SETTLED, and the three ends  --question-->  REVIEW ---------'
+                birth                               RETRY_DUE --replace--> FAILED
+                  |                                     ^                    |  |
+        hold      v       notice      record            | retry     resubmit |  | give_up
+    HELD <----- PLANNED --------> NOTICED ---.       FAILED ---> ACCEPTED <--'  v
+     | |  free   ^  |  <--------     |  |    |                                EXHAUSTED
+     | '---------'  |    rebill      |  |    v       send
+     |  <------------- hold ---------'  | RECORDED ------> SENDING <------- UNKNOWN <-.
+     |              |                   |  |    ^         | |  | |   send   ^  |      |
+     | give_up      | cancel            |  |    '---------' |  | '----------'  |      | release
+     v              v                   |  | cancel back_off |  |    lose       |      |
+    EXHAUSTED   CANCELLED <-------------+--+-----------------'  |               |      |
+                                                    cancel      | accept        |      |
+        .-------------------------------------------------------+---------------'      |
+        v            submit             confirm              settle         reconcile  |
+     ACCEPTED ---------------> SUBMITTED -------> CONFIRMED <------> SETTLED ----> RECONCILED
+        | withdraw                 ^                  ^      bounce        <----
+        v               submit     |      confirm     |                   bounce       |
+     CANCEL_REQUESTED -------------+------------------'                                |
+        '--cancel--> CANCELLED                                                         |
+                                                                                       |
+    SENDING, ACCEPTED .. RECONCILED  --fail-->         FAILED     (after CONFIRMED: late failure)
+    ACCEPTED .. RECONCILED           --charge_back-->  CHARGED_BACK
+    CHARGED_BACK  --confirm, settle, reconcile-->      the state before; --give_up--> EXHAUSTED
+    ACCEPTED, SUBMITTED              --cancel-->       CANCELLED
+    HELD, PLANNED                    --cancel-->       CANCELLED
+    PLANNED                          --postpone-->     PLANNED    (the notice was not delivered)
+    what the bank may know, and the ends  --question-->  REVIEW ---------------------------'
+    REVIEW  --accept--> ACCEPTED, --cancel--> CANCELLED, --fail--> FAILED, as a person decides
 
-The bank may skip steps (ACCEPTED straight to SETTLED), never go back. UNKNOWN means that the bank
-may have taken the order and we do not know: only the same key and the same bytes may be sent
-again, and no other attempt for the bill may begin. REVIEW waits for a person.
+The bank may skip steps (ACCEPTED straight to SETTLED), never go back, but for a payout that bounced
+and a chargeback that was cancelled. UNKNOWN means that the bank may have taken the order and we do
+not know: only the same key and the same bytes may be sent again, and no other attempt for the bill
+may begin. RETRY_DUE gives way to the next attempt and is FAILED from then on. REVIEW waits for a
+person.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -32,8 +43,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, TypedDict, Unpack
 
-from billing.bank import Payment, PaymentStatus
-from billing.ledger import DebitAmount, DebitMove, Transfer, debit_transfer
+from billing.bank import PaymentStatus
 
 # The resident hears of amount and day at least this many days ahead; five calendar days hold the
 # three working days that direct-debit schemes ask for, except over long holidays.
@@ -44,52 +54,76 @@ SEND_LEAD_DAYS: Final = 3
 KEY_WINDOW: Final = timedelta(days=7)
 
 # Account ids and bill numbers hold no colon, so a key reads back in one way only.
-_KEY: Final = "debit:v1"
-_KEY_PARTS: Final = 5
+KEY: Final = "debit:v1"
 
 
 class State(StrEnum):
     """Where a debit stands; drawn at the top."""
 
+    PLANNED = "planned"
     HELD = "held"
     NOTICED = "noticed"
     RECORDED = "recorded"
     SENDING = "sending"
     UNKNOWN = "unknown"
     ACCEPTED = "accepted"
+    CANCEL_REQUESTED = "cancel_requested"
     SUBMITTED = "submitted"
     CONFIRMED = "confirmed"
     SETTLED = "settled"
+    RECONCILED = "reconciled"
     FAILED = "failed"
+    RETRY_DUE = "retry_due"
     CANCELLED = "cancelled"
     CHARGED_BACK = "charged_back"
+    EXHAUSTED = "exhausted"
     REVIEW = "review"
 
 
 class Event(StrEnum):
     """What can happen to a debit; drawn at the top."""
 
+    HOLD = "hold"
+    FREE = "free"
+    POSTPONE = "postpone"
     NOTICE = "notice"
+    REBILL = "rebill"
     RECORD = "record"
     SEND = "send"
     BACK_OFF = "back_off"
     LOSE = "lose"
     ACCEPT = "accept"
+    WITHDRAW = "withdraw"
     SUBMIT = "submit"
     CONFIRM = "confirm"
     SETTLE = "settle"
+    RECONCILE = "reconcile"
+    BOUNCE = "bounce"
     FAIL = "fail"
+    RETRY = "retry"
+    REPLACE = "replace"
+    RESUBMIT = "resubmit"
+    GIVE_UP = "give_up"
     CANCEL = "cancel"
     CHARGE_BACK = "charge_back"
     QUESTION = "question"
     RELEASE = "release"
 
 
+_TAKEN: Final = (State.CONFIRMED, State.SETTLED, State.RECONCILED)
+
 # The drawing at the top, as data.
 NEXT: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
     {
-        (State.HELD, Event.NOTICE): State.NOTICED,
+        (State.PLANNED, Event.HOLD): State.HELD,
+        (State.PLANNED, Event.POSTPONE): State.PLANNED,
+        (State.PLANNED, Event.NOTICE): State.NOTICED,
+        (State.PLANNED, Event.CANCEL): State.CANCELLED,
+        (State.HELD, Event.FREE): State.PLANNED,
         (State.HELD, Event.CANCEL): State.CANCELLED,
+        (State.HELD, Event.GIVE_UP): State.EXHAUSTED,
+        (State.NOTICED, Event.REBILL): State.PLANNED,
+        (State.NOTICED, Event.HOLD): State.HELD,
         (State.NOTICED, Event.RECORD): State.RECORDED,
         (State.NOTICED, Event.CANCEL): State.CANCELLED,
         (State.RECORDED, Event.SEND): State.SENDING,
@@ -101,43 +135,74 @@ NEXT: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
         (State.SENDING, Event.ACCEPT): State.ACCEPTED,
         (State.SENDING, Event.FAIL): State.FAILED,
         (State.SENDING, Event.CANCEL): State.CANCELLED,
-        (State.SENDING, Event.QUESTION): State.REVIEW,
         (State.UNKNOWN, Event.SEND): State.SENDING,
         (State.UNKNOWN, Event.ACCEPT): State.ACCEPTED,
-        (State.ACCEPTED, Event.SUBMIT): State.SUBMITTED,
-        (State.ACCEPTED, Event.CONFIRM): State.CONFIRMED,
-        (State.ACCEPTED, Event.SETTLE): State.SETTLED,
-        (State.ACCEPTED, Event.FAIL): State.FAILED,
-        (State.ACCEPTED, Event.CANCEL): State.CANCELLED,
-        (State.ACCEPTED, Event.CHARGE_BACK): State.CHARGED_BACK,
-        (State.ACCEPTED, Event.QUESTION): State.REVIEW,
-        (State.SUBMITTED, Event.CONFIRM): State.CONFIRMED,
-        (State.SUBMITTED, Event.SETTLE): State.SETTLED,
-        (State.SUBMITTED, Event.FAIL): State.FAILED,
-        (State.SUBMITTED, Event.CANCEL): State.CANCELLED,
-        (State.SUBMITTED, Event.CHARGE_BACK): State.CHARGED_BACK,
-        (State.SUBMITTED, Event.QUESTION): State.REVIEW,
+        (State.ACCEPTED, Event.WITHDRAW): State.CANCEL_REQUESTED,
+        **{
+            (state, event): following
+            for state in (State.ACCEPTED, State.CANCEL_REQUESTED, State.SUBMITTED)
+            for event, following in (
+                (Event.SUBMIT, State.SUBMITTED),
+                (Event.CONFIRM, State.CONFIRMED),
+                (Event.SETTLE, State.SETTLED),
+                (Event.CANCEL, State.CANCELLED),
+            )
+            if state is not following
+        },
         (State.CONFIRMED, Event.SETTLE): State.SETTLED,
-        (State.CONFIRMED, Event.FAIL): State.FAILED,
-        (State.CONFIRMED, Event.CHARGE_BACK): State.CHARGED_BACK,
-        (State.CONFIRMED, Event.QUESTION): State.REVIEW,
-        (State.SETTLED, Event.FAIL): State.FAILED,
-        (State.SETTLED, Event.CHARGE_BACK): State.CHARGED_BACK,
-        (State.SETTLED, Event.QUESTION): State.REVIEW,
-        (State.FAILED, Event.QUESTION): State.REVIEW,
-        (State.CANCELLED, Event.QUESTION): State.REVIEW,
-        (State.CHARGED_BACK, Event.QUESTION): State.REVIEW,
+        (State.SETTLED, Event.BOUNCE): State.CONFIRMED,
+        (State.SETTLED, Event.RECONCILE): State.RECONCILED,
+        (State.RECONCILED, Event.BOUNCE): State.CONFIRMED,
+        **{
+            (state, event): following
+            for state in (State.ACCEPTED, State.CANCEL_REQUESTED, State.SUBMITTED, *_TAKEN)
+            for event, following in (
+                (Event.FAIL, State.FAILED),
+                (Event.CHARGE_BACK, State.CHARGED_BACK),
+            )
+        },
+        (State.FAILED, Event.RETRY): State.RETRY_DUE,
+        (State.FAILED, Event.RESUBMIT): State.ACCEPTED,
+        (State.FAILED, Event.GIVE_UP): State.EXHAUSTED,
+        (State.RETRY_DUE, Event.REPLACE): State.FAILED,
+        (State.RETRY_DUE, Event.RESUBMIT): State.ACCEPTED,
+        (State.RETRY_DUE, Event.GIVE_UP): State.EXHAUSTED,
+        # The chargeback was cancelled: back to where it came from, as far as the bank says.
+        (State.CHARGED_BACK, Event.CONFIRM): State.CONFIRMED,
+        (State.CHARGED_BACK, Event.SETTLE): State.SETTLED,
+        (State.CHARGED_BACK, Event.RECONCILE): State.RECONCILED,
+        (State.CHARGED_BACK, Event.GIVE_UP): State.EXHAUSTED,
+        **{
+            (state, Event.QUESTION): State.REVIEW
+            for state in State
+            if state
+            not in {
+                State.PLANNED,
+                State.HELD,
+                State.NOTICED,
+                State.RECORDED,
+                State.UNKNOWN,
+                State.REVIEW,
+            }
+        },
         (State.REVIEW, Event.RELEASE): State.UNKNOWN,
+        (State.REVIEW, Event.ACCEPT): State.ACCEPTED,
+        (State.REVIEW, Event.CANCEL): State.CANCELLED,
+        (State.REVIEW, Event.FAIL): State.FAILED,
     }
 )
 
-FINAL: Final = frozenset({State.FAILED, State.CANCELLED, State.CHARGED_BACK})
+# Money that failed: the bill may be asked for again, by the next attempt or by hand.
+FELL_THROUGH: Final = frozenset({State.FAILED, State.RETRY_DUE, State.EXHAUSTED})
+FINAL: Final = FELL_THROUGH | {State.CANCELLED, State.CHARGED_BACK}
 # One such debit per bill; the index debit_one_alive says the same.
 ALIVE: Final = frozenset(State) - FINAL
 # The bank has never seen these, so they can be taken back without asking it.
-BEFORE_BANK: Final = frozenset({State.HELD, State.NOTICED, State.RECORDED})
+BEFORE_BANK: Final = frozenset({State.PLANNED, State.HELD, State.NOTICED, State.RECORDED})
 # From here on only the bank can say what became of the money.
 MAY_HAVE_REACHED_BANK: Final = ALIVE - BEFORE_BANK
+# We have the resident's money, or the bank has it for us.
+TAKEN: Final = frozenset(_TAKEN)
 # These use up the resident's cap of the month: the money may be taken or has been.
 COUNTS_IN_MONTH: Final = ALIVE - {State.HELD}
 
@@ -179,7 +244,9 @@ class DebitId:
 class Debit:
     """One row of the table debit; ``lease_until`` is also the instant before which to leave it.
 
-    ``sends`` counts the sends that may have reached the bank, so zero means that none has.
+    ``sends`` counts the sends that may have reached the bank, so zero means that none has. From
+    ``retry_on`` on a failed debit may be announced anew; ``before_chargeback`` and
+    ``before_review`` say where a chargeback or a question found it.
     """
 
     account_id: str
@@ -199,6 +266,9 @@ class Debit:
     sends: int = 0
     first_sent_at: datetime | None = None
     changed_at: datetime
+    retry_on: date | None = None
+    before_chargeback: State | None = None
+    before_review: State | None = None
 
     def __post_init__(self) -> None:
         """Refuse a debit of nothing."""
@@ -216,7 +286,7 @@ class Debit:
 
         The account, bill and attempt name the attempt, so no retry can ever make a second key.
         """
-        return f"{_KEY}:{self.account_id}:{self.bill_no}:{self.attempt}"
+        return f"{KEY}:{self.account_id}:{self.bill_no}:{self.attempt}"
 
     @property
     def releasable(self) -> bool:
@@ -226,17 +296,17 @@ class Debit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A debit that is ours to send for a while; ``wanted`` is false once the resident withdrew."""
+    """A debit that is ours to send for a while; ``wanted`` is false once the resident withdrew.
+
+    Under a ``frozen`` mandate nothing is sent either, until a person has looked.
+    ``stopped`` says that the whole run is stopped: it is only asked about (``billing/breaker.py``).
+    """
 
     debit: Debit
     bank_mandate_id: str
     wanted: bool
-
-
-def account_of(key: str | None) -> str | None:
-    """Return whose debit a key names; None if it is not one of our keys."""
-    parts = (key or "").split(":")
-    return parts[2] if len(parts) == _KEY_PARTS and key and key.startswith(f"{_KEY}:") else None
+    frozen: bool = False
+    stopped: bool = False
 
 
 class Changes(TypedDict, total=False):
@@ -250,6 +320,7 @@ class Changes(TypedDict, total=False):
     lease_until: datetime | None
     sends: int
     first_sent_at: datetime | None
+    retry_on: date
 
 
 def moved(
@@ -265,44 +336,23 @@ def moved(
     Raises:
         IllegalStepError: the table has no such step.
     """
-    return replace(debit, state=step(debit.state, event), reason=reason, changed_at=at, **changes)
+    after = replace(debit, state=step(debit.state, event), reason=reason, changed_at=at, **changes)
+    if after.state is State.CHARGED_BACK:
+        return replace(after, before_chargeback=debit.state)
+    return replace(after, before_review=debit.state) if after.state is State.REVIEW else after
 
 
-def frozen_body(debit: Debit, bank_mandate_id: str) -> bytes:
-    """Return the bytes of the order to the bank: compact JSON, keys sorted, made once and kept.
-
-    The bank never asks again by itself (retry_if_possible): two who ask collect twice.
-    """
-    order = {
-        "payments": {
-            "amount": debit.amount_minor,
-            "charge_date": debit.charge_on.isoformat(),
-            "currency": debit.currency,
-            "description": f"Gas {debit.bill_no}",
-            "links": {"mandate": bank_mandate_id},
-            "metadata": {"intent": debit.key},
-            "retry_if_possible": False,
-        }
+# How far the bank is; a request to cancel changes nothing of that.
+_PROGRESS: Final[Mapping[State, int]] = MappingProxyType(
+    {
+        State.ACCEPTED: 0,
+        State.CANCEL_REQUESTED: 0,
+        State.SUBMITTED: 1,
+        State.CONFIRMED: 2,
+        State.SETTLED: 3,
+        State.RECONCILED: 4,
     }
-    return json.dumps(order, sort_keys=True, separators=(",", ":")).encode()
-
-
-def body_digest(body: bytes) -> bytes:
-    """Return the SHA-256 by which a body that was changed afterwards is found out."""
-    return hashlib.sha256(body).digest()
-
-
-def is_ours(debit: Debit, payment: Payment, bank_mandate_id: str) -> bool:
-    """Tell whether a payment at the bank is what this debit ordered, in every respect we fixed."""
-    return (
-        payment.amount_minor == debit.amount_minor
-        and payment.currency == debit.currency
-        and payment.bank_mandate_id == bank_mandate_id
-        and payment.intent == debit.key
-    )
-
-
-_PROGRESS: Final = (State.ACCEPTED, State.SUBMITTED, State.CONFIRMED, State.SETTLED)
+)
 _EVENT_OF: Final[Mapping[PaymentStatus, Event | None]] = MappingProxyType(
     {
         PaymentStatus.PENDING_CUSTOMER_APPROVAL: None,
@@ -326,7 +376,7 @@ def merge(state: State, status: PaymentStatus | None) -> tuple[Event, ...]:
     What contradicts an end we believed in becomes a question. A status we do not know (None), a
     debit in REVIEW and one the bank cannot know yet are left as they are.
     """
-    if status is None or state in {State.REVIEW, State.HELD, State.NOTICED}:
+    if status is None or state in {State.REVIEW, State.PLANNED, State.HELD, State.NOTICED}:
         return ()
     if state in {State.RECORDED, State.SENDING, State.UNKNOWN}:
         return (Event.ACCEPT, *merge(State.ACCEPTED, status))
@@ -337,48 +387,5 @@ def merge(state: State, status: PaymentStatus | None) -> tuple[Event, ...]:
         return ()
     if event in _ENDS:
         return (event,) if (state, event) in NEXT else (Event.QUESTION,)
-    ahead = _PROGRESS.index(step(State.ACCEPTED, event)) > _PROGRESS.index(state)
+    ahead = _PROGRESS[step(State.ACCEPTED, event)] > _PROGRESS[state]
     return (event,) if ahead else ()
-
-
-class _Money(StrEnum):
-    NONE = "none"
-    PENDING = "pending"
-    IN_TRANSIT = "in_transit"
-    PAID_OUT = "paid_out"
-    GIVEN_UP = "given_up"
-
-
-def _money(state: State) -> _Money:
-    if state in {State.HELD, State.NOTICED}:
-        return _Money.NONE
-    if state in FINAL:
-        return _Money.GIVEN_UP
-    places = {State.CONFIRMED: _Money.IN_TRANSIT, State.SETTLED: _Money.PAID_OUT}
-    return places.get(state, _Money.PENDING)
-
-
-_MOVES: Final[Mapping[tuple[_Money, _Money], tuple[DebitMove, ...]]] = MappingProxyType(
-    {
-        (_Money.NONE, _Money.PENDING): (DebitMove.PENDING,),
-        (_Money.PENDING, _Money.IN_TRANSIT): (DebitMove.POSTED,),
-        (_Money.PENDING, _Money.PAID_OUT): (DebitMove.POSTED, DebitMove.PAYOUT),
-        (_Money.PENDING, _Money.GIVEN_UP): (DebitMove.VOID,),
-        (_Money.IN_TRANSIT, _Money.PAID_OUT): (DebitMove.PAYOUT,),
-        (_Money.IN_TRANSIT, _Money.GIVEN_UP): (DebitMove.REVERSAL,),
-        (_Money.PAID_OUT, _Money.GIVEN_UP): (DebitMove.REVERSAL_AFTER_PAYOUT,),
-    }
-)
-
-
-def transfers(before: Debit, after: Debit) -> tuple[Transfer, ...]:
-    """Return what the ledger records when a debit goes from one state to another."""
-    amount = DebitAmount(
-        account_id=after.account_id,
-        bill_no=after.bill_no,
-        attempt=after.attempt,
-        amount_minor=after.amount_minor,
-        currency=after.currency,
-    )
-    moves = _MOVES.get((_money(before.state), _money(after.state)), ())
-    return tuple(debit_transfer(move, amount, at=after.changed_at) for move in moves)

@@ -36,6 +36,33 @@ class MonthStep:
     at: datetime
 
 
+class Answer(StrEnum):
+    """What a run says of a month that somebody asked it to bill."""
+
+    ISSUED = "issued"
+    ISSUED_THE_REST = "issued_the_rest"
+    ALL_BILLED_BEFORE = "all_billed_before"
+    ALL_HELD = "all_held"
+    NOBODY_HAS_A_METER = "nobody_has_a_meter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How many accounts had their bill for a month before a run, and how many have no meter."""
+
+    billed_before: int
+    without_meter: int
+
+
+def answer(standing: Standing, *, billed: int, held: int) -> Answer:
+    """Return the word for a run that issued and held so many bills, after ``standing``."""
+    if billed:
+        return Answer.ISSUED_THE_REST if standing.billed_before else Answer.ISSUED
+    if held:
+        return Answer.ALL_HELD
+    return Answer.ALL_BILLED_BEFORE if standing.billed_before else Answer.NOBODY_HAS_A_METER
+
+
 def state_of(steps: Sequence[MonthStep]) -> MonthState:
     """Return where a month stands after its steps."""
     return steps[-1].state if steps else MonthState.COLLECTING

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from billing.debit import NOTICE_DAYS, Debit, DebitId, State
+from billing.debit import FELL_THROUGH, NOTICE_DAYS, Debit, DebitId, State
 
 # After three returned debits a fourth one only costs the resident money: a person calls instead.
 FAILURES_MAX: Final = 3
@@ -47,6 +47,7 @@ REPEATABLE_CANCELS: Final = frozenset(
         "cancelled_by_resident",
         "disputed",
         "mandate_ended",
+        "mandate_frozen",
         "mandate_pending",
         "no_notice",
         "notice_differs",
@@ -104,7 +105,7 @@ def may_try_again(past: Sequence[Attempt]) -> bool:
     Not while one is alive (its money may still come), not after a chargeback, and after a failure
     only for a cause that time can heal, at most FAILURES_MAX times.
     """
-    failures = [one.reason for one in past if one.state is State.FAILED]
+    failures = [one.reason for one in past if one.state in FELL_THROUGH]
     cancels = [one.reason for one in past if one.state is State.CANCELLED]
     return (
         all(one.state in {State.FAILED, State.CANCELLED} for one in past)

@@ -135,16 +135,17 @@ ORDER BY account_id, transfer_id;
 -- Read the debits.
 SELECT account_id, bill_no, attempt, mandate_id, state, reason, amount_minor, currency, charge_on,
        idempotency_key, body, body_digest, bank_payment_id, lease_until, sends, first_sent_at,
-       changed_at
+       changed_at, retry_on, before_chargeback, before_review
 FROM debit
 WHERE account_id = ANY (:account_ids::text[])
 ORDER BY account_id, bill_no, attempt;
 
 -- name: audited_notices(account_ids)
--- Read what residents were told.
+-- Read what residents were told, the last word last.
 SELECT account_id, bill_no, attempt, amount_minor, currency, charge_on, noticed_at
 FROM notice
-WHERE account_id = ANY (:account_ids::text[]);
+WHERE account_id = ANY (:account_ids::text[])
+ORDER BY account_id, bill_no, attempt, notice_no;
 
 -- name: audited_mandates(account_ids)
 -- Read under which name the bank knows each mandate.
@@ -178,7 +179,8 @@ WHERE account_id = ANY (:account_ids::text[]);
 -- Find the debits that some payments at the bank name as their orders.
 SELECT d.account_id, d.bill_no, d.attempt, d.mandate_id, d.state, d.reason, d.amount_minor,
        d.currency, d.charge_on, d.idempotency_key, d.body, d.body_digest, d.bank_payment_id,
-       d.lease_until, d.sends, d.first_sent_at, d.changed_at
+       d.lease_until, d.sends, d.first_sent_at, d.changed_at, d.retry_on, d.before_chargeback,
+       d.before_review
 FROM unnest(:account_ids::text[], :keys::text[]) AS k (account_id, idempotency_key)
 JOIN debit d USING (account_id, idempotency_key);
 

@@ -573,7 +573,10 @@ WITH small AS MATERIALIZED (
           AND NOT EXISTS (
               SELECT FROM debit d
               WHERE d.account_id = b.account_id AND d.bill_no = b.bill_no
-                AND d.state NOT IN ('settled', 'failed', 'cancelled', 'charged_back')
+                AND d.state NOT IN (
+                    'settled', 'reconciled', 'failed', 'retry_due', 'cancelled', 'charged_back',
+                    'exhausted'
+                )
           )
           AND NOT EXISTS (
               SELECT FROM bill_dispute q

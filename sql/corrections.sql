@@ -173,7 +173,7 @@ ORDER BY a.account_id, a.period_start, a.correction_no, a.vat_rate_bp;
 SELECT d.*
 FROM unnest(:account_ids::text[], :bill_nos::text[]) AS k (account_id, bill_no)
 JOIN debit d USING (account_id, bill_no)
-WHERE d.state NOT IN ('failed', 'cancelled', 'charged_back')
+WHERE d.state NOT IN ('failed', 'retry_due', 'cancelled', 'charged_back', 'exhausted')
 ORDER BY d.account_id, d.bill_no, d.attempt
 FOR UPDATE OF d;
 
@@ -321,7 +321,10 @@ SELECT b.account_id, b.bill_no, b.due_on, b.currency, b.kind, h.bill_no AS heir,
        coalesce(o.credit_minor, 0)::bigint AS credit_minor, EXISTS (
            SELECT FROM debit d
            WHERE d.account_id = b.account_id AND d.bill_no = b.bill_no
-             AND d.state IN ('recorded', 'sending', 'unknown', 'accepted', 'submitted', 'review')
+             AND d.state IN (
+                 'recorded', 'sending', 'unknown', 'accepted', 'cancel_requested', 'submitted',
+                 'review'
+             )
        ) AS busy
 FROM bill b
 CROSS JOIN LATERAL (

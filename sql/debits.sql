@@ -74,12 +74,26 @@ ORDER BY charge_on, account_id, bill_no
 LIMIT :batch::int;
 
 -- name: claim_debit(at)^
--- Lock one debit that is ready to be sent or asked about again, passing over those in other hands.
-SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted
+-- Lock one debit that is ready to be sent or asked about again, passing over those in other hands. One of a
+-- frozen mandate is only asked about. While the run is stopped, one that was never sent is left alone,
+-- unless nobody wants it any more.
+SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted, f.frozen,
+    EXISTS (SELECT FROM open_run_stop) AS stopped
 FROM debit d
 JOIN mandate m USING (account_id, mandate_id)
+CROSS JOIN LATERAL (
+    SELECT EXISTS (
+        SELECT FROM mandate_freeze z
+        WHERE z.account_id = d.account_id AND z.mandate_id = d.mandate_id AND z.lifted_at IS NULL
+    ) AS frozen
+) AS f
 WHERE d.state IN ('recorded', 'unknown', 'sending')
     AND (d.lease_until IS NULL OR d.lease_until <= :at)
+    AND (NOT f.frozen OR d.sends > 0 OR NOT (m.state = 'active' AND m.enrolment = 'active'))
+    AND (
+        d.state <> 'recorded' OR m.state <> 'active' OR m.enrolment <> 'active'
+        OR NOT EXISTS (SELECT FROM open_run_stop)
+    )
 LIMIT 1
 FOR UPDATE OF d SKIP LOCKED;
 
@@ -114,7 +128,9 @@ WHERE EXISTS (
   AND NOT EXISTS (
       SELECT FROM debit d
       WHERE d.account_id = c.account_id
-        AND d.state NOT IN ('settled', 'failed', 'cancelled', 'charged_back')
+        AND d.state NOT IN (
+            'settled', 'reconciled', 'failed', 'retry_due', 'cancelled', 'charged_back', 'exhausted'
+        )
   )
   AND (
       SELECT coalesce(sum(
@@ -131,7 +147,7 @@ LIMIT :batch::int;
 -- Debits under way of which we have heard nothing for too long.
 SELECT *
 FROM debit
-WHERE state IN ('accepted', 'submitted', 'confirmed') AND bank_payment_id IS NOT NULL
+WHERE state IN ('accepted', 'cancel_requested', 'submitted', 'confirmed') AND bank_payment_id IS NOT NULL
     AND changed_at <= :unchanged_since
 ORDER BY changed_at, account_id, bill_no
 LIMIT :batch::int;
@@ -213,14 +229,14 @@ SELECT * FROM debit WHERE account_id = :account_id AND idempotency_key = :idempo
 -- Lock the debits of a mandate that the bank has certainly never seen.
 SELECT * FROM debit
 WHERE account_id = :account_id AND mandate_id = :mandate_id
-    AND state IN ('held', 'noticed', 'recorded') AND sends = 0
+    AND state IN ('planned', 'held', 'noticed', 'recorded') AND sends = 0
 FOR UPDATE;
 
 -- name: other_alive(account_id, bill_no, attempt)^
 -- Lock another attempt for the same bill that may still take money.
 SELECT * FROM debit
 WHERE account_id = :account_id AND bill_no = :bill_no AND attempt <> :attempt
-    AND state NOT IN ('failed', 'cancelled', 'charged_back')
+    AND state NOT IN ('failed', 'retry_due', 'cancelled', 'charged_back', 'exhausted')
 FOR UPDATE;
 
 -- name: attempts(account_id, bill_no)
@@ -256,9 +272,11 @@ WHERE account_id = :account_id AND bill_no <> :bill_no AND state = ANY (:states:
     AND charge_on >= :month_start AND charge_on < :month_end;
 
 -- name: notice(account_id, bill_no, attempt)^
--- What the resident was told about a debit.
+-- What the resident was told last about a debit.
 SELECT amount_minor, currency, charge_on, noticed_at FROM notice
-WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt
+ORDER BY notice_no DESC
+LIMIT 1;
 
 -- name: add_debit(account_id, bill_no, attempt, mandate_id, state, reason, amount_minor, currency, charge_on, at)^
 -- Keep a new attempt with its first step, unless another one for the bill is alive.
@@ -276,13 +294,14 @@ INSERT INTO debit_step (account_id, bill_no, attempt, step_no, from_state, to_st
 SELECT account_id, bill_no, attempt, 1, NULL, state, reason, changed_at FROM born
 RETURNING step_no;
 
--- name: move_debit(account_id, bill_no, attempt, from_state, state, reason, charge_on, idempotency_key, body, body_digest, bank_payment_id, lease_until, sends, first_sent_at, at)^
+-- name: move_debit(account_id, bill_no, attempt, from_state, state, reason, charge_on, idempotency_key, body, body_digest, bank_payment_id, lease_until, sends, first_sent_at, retry_on, before_chargeback, before_review, at)^
 -- Take a debit one step on from the state we saw it in, and write the step down.
 WITH went AS (
     UPDATE debit SET
         state = :state, reason = :reason, charge_on = :charge_on, idempotency_key = :idempotency_key,
         body = :body, body_digest = :body_digest, bank_payment_id = :bank_payment_id,
-        lease_until = :lease_until, sends = :sends, first_sent_at = :first_sent_at, changed_at = :at
+        lease_until = :lease_until, sends = :sends, first_sent_at = :first_sent_at, changed_at = :at,
+        retry_on = :retry_on, before_chargeback = :before_chargeback, before_review = :before_review
     WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt AND state = :from_state
     RETURNING account_id, bill_no, attempt, state, reason, changed_at
 )
@@ -303,34 +322,10 @@ WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
 
 -- name: add_notice(account_id, bill_no, attempt, amount_minor, currency, charge_on, at)!
 -- Tell the resident, in a place where he reads it, what will be taken and from which day.
-INSERT INTO notice (account_id, bill_no, attempt, amount_minor, currency, charge_on, noticed_at, channel)
-VALUES (:account_id, :bill_no, :attempt, :amount_minor, :currency, :charge_on, :at, 'api');
-
--- name: add_transfer(account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no, posted_at)!
--- Post one transfer; the same one twice is an error, never a second movement.
-INSERT INTO transfer (
-    account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no, posted_at
+INSERT INTO notice (
+    account_id, bill_no, attempt, amount_minor, currency, charge_on, noticed_at, channel, notice_no
 )
-VALUES (
-    :account_id, :transfer_id, :phase, :debit_code, :credit_code, :amount_minor, :currency, :bill_no, :posted_at
+SELECT :account_id, :bill_no, :attempt::integer, :amount_minor, :currency, :charge_on, :at, 'api', 1 + (
+    SELECT count(*) FROM notice
+    WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt::integer
 );
-
--- name: bank_cursor()$
--- How far we have read the bank's events.
-SELECT event_id FROM bank_cursor;
-
--- name: move_bank_cursor(event_id)!
--- Note how far we have read the bank's events.
-INSERT INTO bank_cursor (event_id) VALUES (:event_id)
-ON CONFLICT (one) DO UPDATE SET event_id = excluded.event_id;
-
--- name: seen_events(event_ids)
--- Those of the given events of the bank that we have dealt with.
-SELECT event_id FROM bank_event WHERE event_id = ANY (:event_ids::text[]);
-
--- name: add_bank_event(event_id, resource, action, at)$
--- Keep an event of the bank as dealt with, and say whether this is the first time.
-INSERT INTO bank_event (event_id, resource, action, handled_at)
-VALUES (:event_id, :resource, :action, :at)
-ON CONFLICT DO NOTHING
-RETURNING true;

@@ -120,7 +120,11 @@ INSERT INTO ledger_account (code, side) VALUES
     ('carried', 'debit'),
     -- Money of residents beyond what their bills ask, and what of it waits to be sent back.
     ('resident_credit', 'credit'),
-    ('refund_due', 'credit');
+    ('refund_due', 'credit'),
+    ('fees', 'debit'),
+    ('refunds_payable', 'credit'),
+    ('chargebacks_receivable', 'debit'),
+    ('suspense', 'credit');
 
 -- A town's word on one rule of belief, for one type of meter or (empty) for all, from a local day on.
 -- A later word is another row, so that every old finding can be explained.
@@ -284,6 +288,52 @@ CREATE TABLE month_step (
     CONSTRAINT approved_by_a_person CHECK (
         (state = 'approved') = (said_by IS NOT NULL AND because IS NOT NULL)
     )
+);
+
+-- The debit run was stopped as a whole: by a rule, with the figures it saw, or by a person, who says why.
+CREATE TABLE run_stop (
+    stop_no    integer     PRIMARY KEY CHECK (stop_no > 0),
+    cause      text        NOT NULL CHECK (
+        cause IN ('amounts', 'total', 'failures', 'unknown', 'unreconciled', 'by_hand')
+    ),
+    facts      jsonb       NOT NULL CHECK (jsonb_typeof(facts) = 'object'),
+    stopped_by text        CHECK (length(stopped_by) BETWEEN 1 AND 100),
+    because    text        CHECK (length(because) BETWEEN 1 AND 500),
+    stopped_at timestamptz NOT NULL,
+    CONSTRAINT by_hand_is_signed CHECK (
+        (cause = 'by_hand') = (stopped_by IS NOT NULL)
+        AND (stopped_by IS NULL) = (because IS NULL)
+    )
+);
+
+-- Who lets a stopped run go on, and why. It goes on when two people have said so: the second row names the
+-- first person, so that the database itself sees that they are two.
+CREATE TABLE run_release (
+    stop_no     integer     NOT NULL REFERENCES run_stop,
+    release_no  integer     NOT NULL CHECK (release_no IN (1, 2)),
+    first_no    integer     CHECK (first_no = 1),
+    first_by    text,
+    released_by text        NOT NULL CHECK (length(released_by) BETWEEN 1 AND 100),
+    because     text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    released_at timestamptz NOT NULL,
+    PRIMARY KEY (stop_no, release_no),
+    UNIQUE (stop_no, release_no, released_by),
+    FOREIGN KEY (stop_no, first_no, first_by)
+        REFERENCES run_release (stop_no, release_no, released_by),
+    CONSTRAINT second_names_the_first CHECK (
+        (release_no = 2) = (first_by IS NOT NULL) AND (first_no IS NULL) = (first_by IS NULL)
+    ),
+    CONSTRAINT nobody_releases_alone CHECK (
+        first_by IS NULL OR lower(btrim(released_by)) <> lower(btrim(first_by))
+    )
+);
+
+-- Stops that keep the run back now.
+CREATE VIEW open_run_stop AS
+SELECT s.*
+FROM run_stop s
+WHERE NOT EXISTS (
+    SELECT FROM run_release r WHERE r.stop_no = s.stop_no AND r.release_no = 2
 );
 
 -- Group meter_id ----------------------------------------------------------------------------------
@@ -978,7 +1028,7 @@ CREATE TABLE account (
     opened_at   timestamptz NOT NULL
 );
 
--- Personal data stands here and nowhere else; everything else knows the account_id only.
+-- Personal data stands here and in contact, nowhere else; everything else knows the account_id only.
 CREATE TABLE person (
     account_id text PRIMARY KEY REFERENCES account,
     full_name  text NOT NULL CHECK (length(full_name) BETWEEN 1 AND 200),
@@ -1156,8 +1206,9 @@ CREATE TABLE debit (
     attempt         integer     NOT NULL CHECK (attempt BETWEEN 1 AND 99),
     mandate_id      text        NOT NULL,
     state           text        NOT NULL CHECK (state IN (
-        'held', 'noticed', 'recorded', 'sending', 'unknown', 'accepted', 'submitted',
-        'confirmed', 'settled', 'failed', 'cancelled', 'charged_back', 'review'
+        'planned', 'held', 'noticed', 'recorded', 'sending', 'unknown', 'accepted',
+        'cancel_requested', 'submitted', 'confirmed', 'settled', 'reconciled', 'failed',
+        'retry_due', 'cancelled', 'charged_back', 'exhausted', 'review'
     )),
     reason          text        CHECK (reason ~ '^[a-z_]{1,40}$'),
     amount_minor    bigint      NOT NULL CHECK (amount_minor > 0),
@@ -1171,6 +1222,11 @@ CREATE TABLE debit (
     sends           integer     NOT NULL DEFAULT 0 CHECK (sends >= 0),
     first_sent_at   timestamptz,
     changed_at      timestamptz NOT NULL,
+    -- From this day on a debit that failed may be announced anew.
+    retry_on        date,
+    -- Where a chargeback, or a question for a person, found the debit.
+    before_chargeback text CHECK (before_chargeback ~ '^[a-z_]{1,40}$'),
+    before_review   text        CHECK (before_review ~ '^[a-z_]{1,40}$'),
     PRIMARY KEY (account_id, bill_no, attempt),
     FOREIGN KEY (account_id, bill_no) REFERENCES bill,
     FOREIGN KEY (account_id, mandate_id) REFERENCES mandate,
@@ -1178,13 +1234,15 @@ CREATE TABLE debit (
     CONSTRAINT payment_once UNIQUE (account_id, bank_payment_id),
     -- What may have reached the bank has its key and its frozen body.
     CONSTRAINT sent_is_frozen CHECK (
-        state IN ('held', 'noticed', 'cancelled')
+        state IN ('planned', 'held', 'noticed', 'cancelled', 'exhausted')
         OR num_nonnulls(idempotency_key, body, body_digest) = 3
-    )
+    ),
+    -- What waits for another day knows which.
+    CONSTRAINT retry_has_day CHECK (state <> 'retry_due' OR retry_on IS NOT NULL)
 );
 -- One attempt at a time may still take money for a bill.
 CREATE UNIQUE INDEX debit_one_alive ON debit (account_id, bill_no)
-    WHERE state NOT IN ('failed', 'cancelled', 'charged_back');
+    WHERE state NOT IN ('failed', 'retry_due', 'cancelled', 'charged_back', 'exhausted');
 CREATE INDEX debit_state ON debit (state, charge_on);
 CREATE INDEX debit_payment ON debit (bank_payment_id);
 
@@ -1212,7 +1270,9 @@ CREATE TABLE notice (
     charge_on    date        NOT NULL,
     noticed_at   timestamptz NOT NULL,
     channel      text        NOT NULL CHECK (channel IN ('api')),
-    PRIMARY KEY (account_id, bill_no, attempt),
+    -- The last one counts; each is a promise of its own.
+    notice_no    integer     NOT NULL DEFAULT 1 CHECK (notice_no > 0),
+    PRIMARY KEY (account_id, bill_no, attempt, notice_no),
     FOREIGN KEY (account_id, bill_no, attempt) REFERENCES debit
 );
 
@@ -1396,6 +1456,138 @@ WHERE NOT EXISTS (
       AND e.question_no = d.question_no
 );
 
+-- Money that goes back to the bank account it was taken from. The key and the body are written before
+-- the first byte is sent, and are never changed afterwards. The states are drawn in billing/refund.py.
+CREATE TABLE refund (
+    account_id      text        NOT NULL,
+    bill_no         text        NOT NULL,
+    attempt         integer     NOT NULL,
+    refund_no       integer     NOT NULL CHECK (refund_no BETWEEN 1 AND 99),
+    state           text        NOT NULL CHECK (state IN (
+        'requested', 'recorded', 'sending', 'unknown', 'pending', 'paid', 'settled', 'bounced',
+        'returned', 'refused', 'review'
+    )),
+    reason          text        CHECK (reason ~ '^[a-z_]{1,40}$'),
+    amount_minor    bigint      NOT NULL CHECK (amount_minor > 0),
+    currency        text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    cause           text        NOT NULL CHECK (cause IN (
+        'cancel_too_late', 'overcharged', 'double_debit', 'wrong_debit', 'operator'
+    )),
+    -- The account of the ledger that the money was taken from when it was asked for.
+    source          text        NOT NULL REFERENCES ledger_account
+                                CHECK (source IN ('receivable', 'resident_credit', 'refund_due')),
+    asked_by        text        NOT NULL CHECK (length(btrim(asked_by)) BETWEEN 1 AND 100),
+    because         text        CHECK (length(btrim(because)) BETWEEN 1 AND 500),
+    asked_at        timestamptz NOT NULL,
+    -- What was taken, and what was given back or on its way before this one.
+    debit_minor     bigint      NOT NULL,
+    before_minor    bigint      NOT NULL CHECK (before_minor >= 0),
+    counted_minor   bigint      CHECK (counted_minor >= 0),
+    idempotency_key text        CHECK (length(idempotency_key) BETWEEN 8 AND 128),
+    body            bytea       CHECK (length(body) <= 4096),
+    body_digest     bytea       CHECK (length(body_digest) = 32),
+    bank_refund_id  text        CHECK (length(bank_refund_id) <= 64),
+    lease_until     timestamptz,
+    sends           integer     NOT NULL DEFAULT 0 CHECK (sends >= 0),
+    first_sent_at   timestamptz,
+    changed_at      timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, attempt, refund_no),
+    FOREIGN KEY (account_id, bill_no, attempt) REFERENCES debit,
+    CONSTRAINT refund_key_once UNIQUE (account_id, idempotency_key),
+    CONSTRAINT bank_refund_once UNIQUE (account_id, bank_refund_id),
+    -- Nobody gets more back than was taken.
+    CONSTRAINT never_more_than_taken CHECK (before_minor + amount_minor <= debit_minor),
+    -- What may have reached the bank has its key and its frozen body.
+    CONSTRAINT sent_refund_is_frozen CHECK (
+        state IN ('requested', 'refused') OR num_nonnulls(idempotency_key, body, body_digest) = 3
+    )
+);
+-- One refund of a payment at a time is on its way to the bank: each says what goes back in all.
+CREATE UNIQUE INDEX refund_one_on_its_way ON refund (account_id, bill_no, attempt)
+    WHERE state IN ('recorded', 'sending', 'unknown');
+CREATE INDEX refund_state ON refund (state, changed_at);
+CREATE INDEX refund_at_bank ON refund (bank_refund_id) WHERE bank_refund_id IS NOT NULL;
+
+-- Every step a refund took, for the resident who asks and the auditor who checks.
+CREATE TABLE refund_step (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    attempt    integer     NOT NULL,
+    refund_no  integer     NOT NULL,
+    step_no    integer     NOT NULL CHECK (step_no > 0),
+    from_state text        CHECK (from_state ~ '^[a-z_]{1,40}$'),
+    to_state   text        NOT NULL CHECK (to_state ~ '^[a-z_]{1,40}$'),
+    reason     text        CHECK (reason ~ '^[a-z_]{1,40}$'),
+    taken_at   timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, attempt, refund_no, step_no),
+    FOREIGN KEY (account_id, bill_no, attempt, refund_no) REFERENCES refund
+);
+-- A mandate under which nothing is announced, recorded or sent: the bank knows a payment of it that we do
+-- not. A person lifts it.
+CREATE TABLE mandate_freeze (
+    account_id text        NOT NULL,
+    mandate_id text        NOT NULL,
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 200),
+    frozen_at  timestamptz NOT NULL,
+    lifted_by  text        CHECK (length(lifted_by) BETWEEN 1 AND 100),
+    lifted_for text        CHECK (length(lifted_for) BETWEEN 1 AND 500),
+    lifted_at  timestamptz CHECK (lifted_at >= frozen_at),
+    PRIMARY KEY (account_id, mandate_id, frozen_at),
+    FOREIGN KEY (account_id, mandate_id) REFERENCES mandate,
+    CONSTRAINT lifted_by_somebody CHECK (num_nonnulls(lifted_by, lifted_for, lifted_at) IN (0, 3))
+);
+CREATE UNIQUE INDEX mandate_frozen ON mandate_freeze (account_id, mandate_id) WHERE lifted_at IS NULL;
+-- Where a resident is written to: one word, until the next one replaces it. Personal data, apart from the
+-- rest like the person; everything else knows the account_id and the revision only.
+CREATE TABLE contact (
+    account_id       text        NOT NULL REFERENCES account,
+    revision         integer     NOT NULL CHECK (revision > 0),
+    -- NULL: no mail is wanted, or the address was forgotten after a later one replaced it.
+    address          text        CHECK (length(address) <= 254 AND address ~ '^[!-?A-~]{1,64}@[A-Za-z0-9.-]{3,189}$'),
+    language         text        NOT NULL CHECK (language IN ('kk', 'ru', 'en')),
+    quiet_from_minor bigint      CHECK (quiet_from_minor >= 0),
+    quiet_to_minor   bigint      CHECK (quiet_to_minor >= quiet_from_minor),
+    said_at          timestamptz NOT NULL,
+    -- When a later word took its place.
+    replaced_at      timestamptz CHECK (replaced_at >= said_at),
+    PRIMARY KEY (account_id, revision),
+    CONSTRAINT quiet_has_two_ends CHECK ((quiet_from_minor IS NULL) = (quiet_to_minor IS NULL))
+);
+-- One word holds.
+CREATE UNIQUE INDEX contact_now ON contact (account_id) WHERE replaced_at IS NULL;
+-- Addresses that are to be forgotten.
+CREATE INDEX contact_old ON contact (replaced_at) WHERE address IS NOT NULL AND replaced_at IS NOT NULL;
+
+-- What a resident is told. A row is born with the step that causes it and named after it, so that one
+-- cause is one message; it is sent later, and marked, never counted past. "about" holds the facts of the
+-- letter and nothing about the person. The states are drawn in billing/message.py.
+CREATE TABLE message (
+    account_id   text        NOT NULL REFERENCES account,
+    message_id   text        NOT NULL CHECK (message_id ~ '^[a-z_]{1,20}(/[0-9A-Za-z-]{1,64}){1,4}$'),
+    kind         text        NOT NULL CHECK (kind IN (
+        'notice', 'receipt', 'correction', 'hold', 'retry', 'failed', 'refund', 'account_change',
+        'contact_change'
+    )),
+    about        jsonb       NOT NULL CHECK (jsonb_typeof(about) = 'object' AND length(about::text) <= 2000),
+    -- The contact it is for; NULL is the one that holds when it is sent.
+    to_revision  integer     CHECK (to_revision > 0),
+    channel      text        NOT NULL CHECK (channel IN ('api', 'mail')),
+    state        text        NOT NULL CHECK (state IN ('queued', 'sending', 'sent', 'failed', 'given_up')),
+    tries        integer     NOT NULL DEFAULT 0 CHECK (tries >= 0),
+    -- While it is being sent: until when it is somebody's.
+    next_try_at  timestamptz NOT NULL,
+    queued_at    timestamptz NOT NULL,
+    delivered_at timestamptz,
+    trouble      text        CHECK (trouble ~ '^[a-z0-9_]{1,40}$'),
+    PRIMARY KEY (account_id, message_id),
+    FOREIGN KEY (account_id, to_revision) REFERENCES contact,
+    -- Delivered is what a relay has taken, or what stands in the API, which is at once.
+    CONSTRAINT sent_is_delivered CHECK ((state = 'sent') = (delivered_at IS NOT NULL)),
+    CONSTRAINT api_is_at_once CHECK (channel <> 'api' OR state = 'sent')
+);
+CREATE INDEX message_waiting ON message (next_try_at) WHERE state IN ('queued', 'sending');
+CREATE INDEX message_stuck ON message (queued_at, account_id, message_id) WHERE state IN ('failed', 'given_up');
+
 -- Local tables: on one node only ------------------------------------------------------------------
 
 -- Who may call the API. Only a digest is kept: a stolen copy opens nothing.
@@ -1512,6 +1704,144 @@ CREATE TABLE name_export (
 );
 CREATE INDEX name_export_newest ON name_export (exported_at DESC, export_id DESC);
 
+-- A payout as the bank tells it, read again until it has been matched with the statement.
+CREATE TABLE bank_payout (
+    payout_id    text        PRIMARY KEY CHECK (length(payout_id) <= 64),
+    status       text        NOT NULL CHECK (status ~ '^[a-z_]{1,40}$'),
+    amount_minor bigint      NOT NULL,
+    fees_minor   bigint      NOT NULL,
+    currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    reference    text        NOT NULL CHECK (length(reference) BETWEEN 1 AND 140),
+    arrival_on   date,
+    created_at   timestamptz NOT NULL,
+    read_at      timestamptz NOT NULL,
+    matched_at   timestamptz
+);
+CREATE INDEX bank_payout_reference ON bank_payout (reference);
+
+-- What a payout is made of, in tenths of a minor unit, as the bank tells it today.
+CREATE TABLE bank_payout_item (
+    payout_id     text    NOT NULL CHECK (length(payout_id) <= 64),
+    item_no       integer NOT NULL CHECK (item_no > 0),
+    kind          text    NOT NULL CHECK (length(kind) <= 64),
+    amount_tenths bigint  NOT NULL,
+    payment_id    text    CHECK (length(payment_id) <= 64),
+    refund_id     text    CHECK (length(refund_id) <= 64),
+    PRIMARY KEY (payout_id, item_no)
+);
+CREATE INDEX bank_payout_item_payment ON bank_payout_item (payment_id);
+
+-- One movement of the town's account, as a statement of its bank says it; what went out is negative. A
+-- second entry of the same name on the same day is its second copy. "known_as" says what it turned out to be.
+CREATE TABLE statement_line (
+    line_id          text        PRIMARY KEY CHECK (line_id ~ '^[0-9a-f]{32}$'),
+    iban_ending      text        NOT NULL CHECK (length(iban_ending) BETWEEN 1 AND 4),
+    statement_id     text        NOT NULL CHECK (length(statement_id) <= 35),
+    entry_ref        text        NOT NULL CHECK (length(entry_ref) <= 80),
+    copy             integer     NOT NULL CHECK (copy > 0),
+    booked_on        date        NOT NULL,
+    amount_minor     bigint      NOT NULL CHECK (amount_minor <> 0),
+    currency         text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    end_to_end_id    text        CHECK (length(end_to_end_id) <= 140),
+    payout_reference text        CHECK (length(payout_reference) <= 140),
+    status           text        NOT NULL CHECK (length(status) <= 40),
+    text             text        NOT NULL CHECK (length(text) <= 500),
+    reason           text        CHECK (length(reason) <= 40),
+    imported_at      timestamptz NOT NULL,
+    known_as         text        CHECK (length(known_as) <= 100)
+);
+CREATE INDEX statement_line_reference ON statement_line (payout_reference);
+CREATE INDEX statement_line_unknown ON statement_line (booked_on) WHERE known_as IS NULL;
+
+-- A local day: whether its statement has come, whether the bank's books have been read since it ended, and
+-- since when all three sides agree about it.
+CREATE TABLE recon_day (
+    day           date        PRIMARY KEY,
+    statement_id  text        CHECK (length(statement_id) <= 35),
+    opening_minor bigint,
+    closing_minor bigint,
+    statement_at  timestamptz,
+    read_at       timestamptz,
+    agreed_at     timestamptz
+);
+
+-- What the three sides do not agree about. It is closed by itself when they do (closed_by is empty), or by
+-- a person, and then not asked again as long as it stays what it was.
+CREATE TABLE recon_break (
+    break_id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind             text        NOT NULL CHECK (kind ~ '^[a-z_]{1,40}$'),
+    subject          text        NOT NULL CHECK (length(subject) BETWEEN 1 AND 200),
+    account_id       text        CHECK (account_id ~ '^[A-Z0-9-]{1,32}$'),
+    amount_minor     bigint,
+    currency         text        CHECK (currency ~ '^[A-Z]{3}$'),
+    detail           text        NOT NULL CHECK (length(detail) <= 500),
+    suggested_action text        NOT NULL CHECK (length(suggested_action) <= 500),
+    owner            text        NOT NULL CHECK (length(owner) BETWEEN 1 AND 100),
+    day              date        NOT NULL,
+    opened_at        timestamptz NOT NULL,
+    seen_at          timestamptz NOT NULL,
+    closed_at        timestamptz,
+    closed_by        text        CHECK (length(closed_by) BETWEEN 1 AND 100),
+    because          text        CHECK (length(because) BETWEEN 1 AND 500),
+    CONSTRAINT closed_for_a_reason CHECK ((closed_at IS NULL) = (because IS NULL)),
+    CONSTRAINT closed_by_when_closed CHECK (closed_by IS NULL OR closed_at IS NOT NULL)
+);
+-- The same break is one row, however often it is seen.
+CREATE UNIQUE INDEX recon_break_open ON recon_break (kind, subject) WHERE closed_at IS NULL;
+CREATE INDEX recon_break_subject ON recon_break (kind, subject);
+
+-- A body that the bank signed, whole, as it came: under which of our secrets (1 the newest), and how often.
+-- Kept for some weeks after it was opened.
+CREATE TABLE webhook_delivery (
+    delivery_id      bytea       PRIMARY KEY,
+    body             bytea       NOT NULL CHECK (length(body) <= 1048576),
+    signed_by        smallint    NOT NULL CHECK (signed_by IN (1, 2)),
+    times            integer     NOT NULL DEFAULT 1 CHECK (times > 0),
+    received_at      timestamptz NOT NULL,
+    last_received_at timestamptz NOT NULL CHECK (last_received_at >= received_at),
+    handled_at       timestamptz,
+    trouble          text        CHECK (trouble ~ '^[a-z_]{1,40}$'),
+    -- A body cannot stand under another one's name.
+    CONSTRAINT delivery_is_its_body CHECK (delivery_id = sha256(body)),
+    CONSTRAINT trouble_is_seen_by_opening CHECK (trouble IS NULL OR handled_at IS NOT NULL)
+);
+CREATE INDEX webhook_delivery_waiting ON webhook_delivery (received_at) WHERE handled_at IS NULL;
+CREATE INDEX webhook_delivery_handled ON webhook_delivery (handled_at);
+
+-- An event of the bank that has to be looked at, or looked at again: it came in a delivery, it names what
+-- we do not know (yet), or it broke our own code. In the end a person answers. What was dealt with stands
+-- in bank_event for ever; the row here goes after some weeks.
+CREATE TABLE bank_hint (
+    event_id    text        PRIMARY KEY CHECK (event_id ~ '^[A-Za-z0-9_-]{1,64}$'),
+    told        jsonb       NOT NULL CHECK (jsonb_typeof(told) = 'object'),
+    heard_at    timestamptz NOT NULL,
+    look_at     timestamptz NOT NULL,
+    looks       integer     NOT NULL DEFAULT 0 CHECK (looks >= 0),
+    state       text        NOT NULL CHECK (state IN ('waiting', 'asked', 'done')),
+    trouble     text        CHECK (trouble ~ '^[a-z_]{1,40}$'),
+    answered_by text        CHECK (length(answered_by) BETWEEN 1 AND 100),
+    because     text        CHECK (length(because) BETWEEN 1 AND 500),
+    settled_at  timestamptz,
+    CONSTRAINT done_is_settled CHECK ((state = 'done') = (settled_at IS NOT NULL)),
+    CONSTRAINT asked_about_something CHECK (state <> 'asked' OR trouble IS NOT NULL),
+    CONSTRAINT answer_is_whole CHECK ((answered_by IS NULL) = (because IS NULL))
+);
+CREATE INDEX bank_hint_due ON bank_hint (look_at) WHERE state = 'waiting';
+CREATE INDEX bank_hint_open ON bank_hint (event_id) WHERE state <> 'done';
+
+-- The ledger's rows that belong to no resident: what the bank keeps of a payout, and lines of its
+-- statement that nobody knows. Like "transfer" they are posted once and never changed.
+CREATE TABLE town_transfer (
+    transfer_id  text        PRIMARY KEY CHECK (transfer_id ~ '^[A-Za-z0-9_/-]{1,120}$'),
+    phase        text        NOT NULL CHECK (phase = 'posted'),
+    debit_code   text        NOT NULL REFERENCES ledger_account,
+    credit_code  text        NOT NULL REFERENCES ledger_account CHECK (credit_code <> debit_code),
+    amount_minor bigint      NOT NULL CHECK (amount_minor > 0),
+    currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    reference    text        NOT NULL CHECK (length(reference) <= 140),
+    posted_at    timestamptz NOT NULL
+);
+
 -- Divide and round as a tariff says; the numerator is not negative.
 CREATE FUNCTION rounded(numerator numeric, denominator numeric, rounding text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1541,7 +1871,7 @@ GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
 REVOKE INSERT ON ledger_account, bucket, trusted_reading FROM aqkol_service;
 REVOKE INSERT ON held_reading, held_period, usage_now, estimate_sighting FROM aqkol_service;
-REVOKE INSERT ON open_question FROM aqkol_service;
+REVOKE INSERT ON open_question, open_run_stop FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;
 GRANT UPDATE (version) ON bucket TO aqkol_service;
 GRANT UPDATE (until), DELETE ON ingest_worker TO aqkol_service;
@@ -1564,13 +1894,33 @@ GRANT UPDATE (
 ) ON mandate TO aqkol_service;
 GRANT UPDATE (
     state, reason, charge_on, idempotency_key, body, body_digest, bank_payment_id, lease_until,
-    sends, first_sent_at, changed_at
+    sends, first_sent_at, changed_at, retry_on, before_chargeback, before_review
 ) ON debit TO aqkol_service;
+GRANT UPDATE (
+    state, reason, idempotency_key, body, body_digest, bank_refund_id, lease_until, sends,
+    first_sent_at, changed_at
+) ON refund TO aqkol_service;
+GRANT UPDATE (address, replaced_at) ON contact TO aqkol_service;
+GRANT UPDATE (channel, state, tries, next_try_at, delivered_at, trouble) ON message TO aqkol_service;
 GRANT UPDATE (revoked_at) ON access_token TO aqkol_service;
 GRANT UPDATE (event_id) ON bank_cursor TO aqkol_service;
 GRANT UPDATE (
     state, rows_done, rows_kept, stored, repeated, refused, suspect, flagged, changed_at
 ) ON upload TO aqkol_service;
 GRANT DELETE ON upload_row, usage_doubt TO aqkol_service;
+GRANT UPDATE (lifted_by, lifted_for, lifted_at) ON mandate_freeze TO aqkol_service;
+GRANT UPDATE (status, amount_minor, fees_minor, reference, arrival_on, read_at, matched_at) ON bank_payout
+TO aqkol_service;
+GRANT DELETE ON bank_payout_item TO aqkol_service;
+GRANT UPDATE (known_as) ON statement_line TO aqkol_service;
+GRANT UPDATE (statement_id, opening_minor, closing_minor, statement_at, read_at, agreed_at) ON recon_day
+TO aqkol_service;
+GRANT UPDATE (
+    account_id, amount_minor, currency, detail, day, seen_at, closed_at, closed_by, because
+) ON recon_break TO aqkol_service;
+GRANT UPDATE (times, last_received_at, handled_at, trouble), DELETE ON webhook_delivery TO aqkol_service;
+GRANT UPDATE (
+    look_at, looks, state, trouble, heard_at, answered_by, because, settled_at
+), DELETE ON bank_hint TO aqkol_service;
 REVOKE ALL ON FUNCTION open_reading_month(timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION open_reading_month(timestamptz) TO aqkol_service;

@@ -41,4 +41,4 @@ ORDER BY bill_no, attempt, step_no;
 SELECT bill_no, attempt, amount_minor, currency, charge_on, noticed_at
 FROM notice
 WHERE account_id = :account_id AND bill_no = ANY (:bill_nos::text[])
-ORDER BY bill_no, attempt;
+ORDER BY bill_no, attempt, notice_no;

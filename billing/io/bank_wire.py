@@ -5,11 +5,13 @@ None, so the bank may add those too. What we rely on must be there and of its ty
 """
 
 import re
+from datetime import date
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from billing.bank import (
+    UNREADABLE,
     BankEvent,
     BankGarbledError,
     BankMandate,
@@ -34,6 +36,14 @@ _MANDATE_STATUS: Final = {status.value: status for status in MandateStatus}
 _CONFLICT: Final = "idempotent_creation_conflict"
 
 
+def day_of(text: str | None) -> date | None:
+    """Return the day that a text of the bank's is; None if it is none."""
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        return None
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -52,6 +62,7 @@ class _Payment(_Wire):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     links: _PaymentLinks
     metadata: dict[str, Any] | None = None
+    charge_date: str | None = None
 
     def ours(self) -> Payment:
         """Return the payment in our own words."""
@@ -63,6 +74,7 @@ class _Payment(_Wire):
             currency=self.currency,
             bank_mandate_id=self.links.mandate,
             intent=intent if isinstance(intent, str) else None,
+            charge_on=day_of(self.charge_date),
         )
 
 
@@ -102,8 +114,8 @@ class _Details(_Wire):
 
 class _Event(_Wire):
     id: Name
-    resource_type: Word
-    action: Word
+    resource_type: Name
+    action: Name
     links: dict[str, Any] | None = None
     details: _Details | None = None
 
@@ -117,9 +129,9 @@ class _Event(_Wire):
             links={
                 name: value
                 for name, value in (self.links or {}).items()
-                if isinstance(value, str) and _NAME.match(value)
+                if isinstance(value, str) and _NAME.match(value) and _NAME.match(name)
             },
-            cause=details.cause,
+            cause=None if details.cause is None else reason_word(details.cause),
             will_attempt_retry=details.will_attempt_retry or False,
         )
 
@@ -260,7 +272,7 @@ def events(body: bytes) -> EventPage:
         BankGarbledError: it is not a page, or an event has no name to remember it by.
     """
     page = _read(_EventsBody, body)
-    found = tuple(_event(one) for one in page.events)
+    found = tuple(event(one) for one in page.events)
     return EventPage(
         events=found,
         before=found[0].event_id if found else None,
@@ -268,7 +280,12 @@ def events(body: bytes) -> EventPage:
     )
 
 
-def _event(one: object) -> BankEvent:
+def event(one: object) -> BankEvent:
+    """Read one event; one that cannot be read but has a name becomes an unreadable one.
+
+    Raises:
+        BankGarbledError: it has no name to remember it by.
+    """
     try:
         return _EVENT.validate_python(one).ours()
     except ValidationError:
@@ -277,7 +294,7 @@ def _event(one: object) -> BankEvent:
         name = _NAMED.validate_python(one)
     except ValidationError:
         raise BankGarbledError("event_without_name") from None
-    return BankEvent(event_id=name.id, resource="unreadable", action="unreadable")
+    return BankEvent(event_id=name.id, resource=UNREADABLE, action=UNREADABLE)
 
 
 def refusal(body: bytes) -> Rejected | None:

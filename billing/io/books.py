@@ -197,5 +197,6 @@ def _dispute(row: dict[str, Any]) -> Dispute:
 
 
 def _debit(row: dict[str, Any]) -> Debit:
-    row["state"] = State(row["state"])
+    for name in ("state", "before_chargeback", "before_review"):
+        row[name] = None if row[name] is None else State(row[name])
     return Debit(**row)

@@ -17,7 +17,8 @@ from billing.correction import Adjustment, Month, Outcome, Sum
 from billing.credit import Owing, Purse
 from billing.debit import Debit
 from billing.io.case_rows import cases_of
-from billing.io.debits import Desk, debit_of
+from billing.io.debit_rows import debit_of
+from billing.io.debits import Desk
 from billing.io.prices import read_prices
 from billing.io.rows import bill_of, charge_of, line_of
 from billing.io.store import insert_transfers

@@ -4,7 +4,7 @@
 and hands out its ``Desk``; no desk may be held while the bank is asked.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Final
@@ -12,10 +12,12 @@ from typing import Final
 import asyncpg
 
 import sql
-from billing.debit import Claim, Debit, DebitId, State, transfers
-from billing.ledger import Transfer
-from billing.mandate import Caps, Enrolment, Mandate
-from billing.mandate import State as MandateState
+from billing.debit import Claim, Debit, DebitId, State
+from billing.io.bank_events import EventBook, EventDesk
+from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
+from billing.io.refunds import RefundBook, RefundDesk, post_step
+from billing.io.run_stops import StopBook
+from billing.mandate import Mandate
 from billing.notice import (
     ATTEMPTS_MAX,
     FAILURES_MAX,
@@ -29,97 +31,35 @@ from billing.notice import (
 from billing.policy import NO_POLICY, BillPolicy
 
 _Q: Final = sql.queries("debits")
+_RECON: Final = sql.queries("recon")
 
 
 class StaleDebitError(Exception):
     """A debit was no longer in the state we saw it in, although it was locked: our bug."""
 
 
-def debit_of(row: asyncpg.Record) -> Debit:
-    """Return a debit from its row."""
-    return Debit(
-        account_id=row["account_id"],
-        bill_no=row["bill_no"],
-        attempt=row["attempt"],
-        mandate_id=row["mandate_id"],
-        state=State(row["state"]),
-        reason=row["reason"],
-        amount_minor=row["amount_minor"],
-        currency=row["currency"],
-        charge_on=row["charge_on"],
-        idempotency_key=row["idempotency_key"],
-        body=row["body"],
-        body_digest=row["body_digest"],
-        bank_payment_id=row["bank_payment_id"],
-        lease_until=row["lease_until"],
-        sends=row["sends"],
-        first_sent_at=row["first_sent_at"],
-        changed_at=row["changed_at"],
-    )
-
-
-def _mandate(row: asyncpg.Record) -> Mandate:
-    return Mandate(
-        account_id=row["account_id"],
-        mandate_id=row["mandate_id"],
-        state=MandateState(row["state"]),
-        enrolment=Enrolment(row["enrolment"]),
-        caps=Caps(
-            payment_minor_max=row["payment_minor_max"], month_minor_max=row["month_minor_max"]
-        ),
-        currency=row["currency"],
-        bank_request_id=row["bank_request_id"],
-        bank_flow_id=row["bank_flow_id"],
-        authorisation_url=row["authorisation_url"],
-        return_digest=row["return_digest"],
-        bank_mandate_id=row["bank_mandate_id"],
-        account_number_ending=row["account_number_ending"],
-        created_at=row["created_at"],
-        changed_at=row["changed_at"],
-    )
-
-
-def _debit_id(row: asyncpg.Record) -> DebitId:
-    return DebitId(account_id=row["account_id"], bill_no=row["bill_no"], attempt=row["attempt"])
-
-
-def _candidate(row: asyncpg.Record) -> Candidate:
-    return Candidate(debit_id=_debit_id(row), mandate_id=row["mandate_id"])
-
-
-def _name(debit_id: DebitId) -> dict[str, object]:
-    return {
-        "account_id": debit_id.account_id,
-        "bill_no": debit_id.bill_no,
-        "attempt": debit_id.attempt,
-    }
-
-
-class Desk:
+class Desk(RefundDesk, EventDesk):
     """One open transaction: what is locked here stays ours until it ends."""
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._db = connection
 
     async def lock_mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
         """Lock a mandate, waiting for whoever holds it; None if there is no such mandate."""
         row = await _Q.lock_mandate(self._db, account_id=account_id, mandate_id=mandate_id)
-        return None if row is None else _mandate(row)
+        return None if row is None else mandate_of(row)
 
     async def try_lock_mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
         """Lock a mandate; None if somebody else is at work on it."""
         row = await _Q.try_lock_mandate(self._db, account_id=account_id, mandate_id=mandate_id)
-        return None if row is None else _mandate(row)
+        return None if row is None else mandate_of(row)
 
     async def usable_mandate(self, account_id: str) -> Mandate | None:
         """Lock the one mandate of an account that is usable or on its way to be."""
         row = await _Q.usable_mandate(self._db, account_id=account_id)
-        return None if row is None else _mandate(row)
+        return None if row is None else mandate_of(row)
 
     async def mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
         """Return a mandate as it stands, without a lock."""
         row = await _Q.mandate(self._db, account_id=account_id, mandate_id=mandate_id)
-        return None if row is None else _mandate(row)
+        return None if row is None else mandate_of(row)
 
     async def add_mandate(self, mandate: Mandate) -> bool:
         """Keep a new mandate; False if the account has a usable one already."""
@@ -162,12 +102,16 @@ class Desk:
         if row is None:
             return None
         return Claim(
-            debit=debit_of(row), bank_mandate_id=row["bank_mandate_id"], wanted=row["wanted"]
+            debit=debit_of(row),
+            bank_mandate_id=row["bank_mandate_id"],
+            wanted=row["wanted"],
+            frozen=row["frozen"],
+            stopped=row["stopped"],
         )
 
     async def lock_debit(self, debit_id: DebitId) -> Debit | None:
         """Lock one debit; None if there is no such debit."""
-        row = await _Q.lock_debit(self._db, **_name(debit_id))
+        row = await _Q.lock_debit(self._db, **name_of(debit_id))
         return None if row is None else debit_of(row)
 
     async def unsent_debits(self, account_id: str, mandate_id: str) -> list[Debit]:
@@ -177,7 +121,7 @@ class Desk:
 
     async def other_alive(self, debit_id: DebitId) -> Debit | None:
         """Lock another attempt for the same bill that may still take money."""
-        row = await _Q.other_alive(self._db, **_name(debit_id))
+        row = await _Q.other_alive(self._db, **name_of(debit_id))
         return None if row is None else debit_of(row)
 
     async def attempts(self, account_id: str, bill_no: str) -> list[Attempt]:
@@ -196,6 +140,10 @@ class Desk:
         """Say whether a bill is in dispute."""
         return bool(await _Q.disputed(self._db, account_id=account_id, bill_no=bill_no))
 
+    async def frozen(self, account_id: str, mandate_id: str) -> bool:
+        """Say whether nothing may be asked for under a mandate until a person has looked."""
+        return bool(await _RECON.frozen(self._db, account_id=account_id, mandate_id=mandate_id))
+
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: Iterable[State], start: date, end: date
     ) -> int:
@@ -212,14 +160,14 @@ class Desk:
 
     async def notice(self, debit_id: DebitId) -> Notice | None:
         """Return what the resident was told about a debit."""
-        row = await _Q.notice(self._db, **_name(debit_id))
+        row = await _Q.notice(self._db, **name_of(debit_id))
         return None if row is None else Notice(**dict(row))
 
     async def add_debit(self, debit: Debit) -> bool:
         """Keep a new attempt with its first step; False if another one for the bill is alive."""
         row = await _Q.add_debit(
             self._db,
-            **_name(debit.debit_id),
+            **name_of(debit.debit_id),
             mandate_id=debit.mandate_id,
             state=debit.state,
             reason=debit.reason,
@@ -238,7 +186,7 @@ class Desk:
         """
         row = await _Q.move_debit(
             self._db,
-            **_name(after.debit_id),
+            **name_of(after.debit_id),
             from_state=before.state,
             state=after.state,
             reason=after.reason,
@@ -250,55 +198,36 @@ class Desk:
             lease_until=after.lease_until,
             sends=after.sends,
             first_sent_at=after.first_sent_at,
+            retry_on=after.retry_on,
+            before_chargeback=after.before_chargeback,
+            before_review=after.before_review,
             at=after.changed_at,
         )
         if row is None:
             raise StaleDebitError(f"{before.key} is not {before.state} any more")
-        await self._post(transfers(before, after))
+        await post_step(self._db, before, after)
 
     async def touch_debit(self, debit_id: DebitId, *, at: datetime) -> None:
         """Note that we looked at a debit and found nothing new."""
-        await _Q.touch_debit(self._db, **_name(debit_id), at=at)
+        await _Q.touch_debit(self._db, **name_of(debit_id), at=at)
 
     async def add_notice(self, debit_id: DebitId, notice: Notice) -> None:
         """Tell the resident what will be taken, and from which day."""
         await _Q.add_notice(
             self._db,
-            **_name(debit_id),
+            **name_of(debit_id),
             amount_minor=notice.amount_minor,
             currency=notice.currency,
             charge_on=notice.charge_on,
             at=notice.noticed_at,
         )
 
-    async def _post(self, moved: Iterable[Transfer]) -> None:
-        for transfer in moved:
-            await _Q.add_transfer(
-                self._db,
-                account_id=transfer.account_id,
-                transfer_id=transfer.transfer_id,
-                phase=transfer.phase,
-                debit_code=transfer.debit_code,
-                credit_code=transfer.credit_code,
-                amount_minor=transfer.amount_minor,
-                currency=transfer.currency,
-                bill_no=transfer.bill_no,
-                posted_at=transfer.posted_at,
-            )
 
-    async def first_time(self, event_id: str, *, resource: str, action: str, at: datetime) -> bool:
-        """Keep an event of the bank as dealt with; False if it was dealt with before."""
-        first = await _Q.add_bank_event(
-            self._db, event_id=event_id, resource=resource, action=action, at=at
-        )
-        return first is True
-
-
-class Debits:
+class Debits(RefundBook, EventBook, StopBook):
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
     def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._policy = policy
 
     @asynccontextmanager
@@ -323,12 +252,12 @@ class Debits:
 
     async def held_debits(self, *, at: datetime, limit: int) -> list[Candidate]:
         """Return held debits to look at again."""
-        return [_candidate(row) async for row in _Q.held_debits(self._pool, at=at, batch=limit)]
+        return [candidate_of(row) async for row in _Q.held_debits(self._pool, at=at, batch=limit)]
 
     async def debits_to_record(self, *, charge_until: date, limit: int) -> list[Candidate]:
         """Return noticed debits whose day to be recorded has come."""
         rows = _Q.debits_to_record(self._pool, charge_until=charge_until, batch=limit)
-        return [_candidate(row) async for row in rows]
+        return [candidate_of(row) async for row in rows]
 
     async def payments_to_withdraw(self, *, limit: int) -> list[Debit]:
         """Return debits that the bank has accepted and nobody wants any more."""
@@ -336,7 +265,7 @@ class Debits:
 
     async def mandates_to_withdraw(self, *, limit: int) -> list[Mandate]:
         """Return mandates that the resident cancelled and the bank has not ended yet."""
-        return [_mandate(row) async for row in _Q.mandates_to_withdraw(self._pool, batch=limit)]
+        return [mandate_of(row) async for row in _Q.mandates_to_withdraw(self._pool, batch=limit)]
 
     async def mandates_to_retire(self, *, limit: int) -> list[tuple[str, str]]:
         """Return account and mandate where the account has ended and nothing is owed any more."""
@@ -356,22 +285,22 @@ class Debits:
     async def mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
         """Return one mandate."""
         row = await _Q.mandate(self._pool, account_id=account_id, mandate_id=mandate_id)
-        return None if row is None else _mandate(row)
+        return None if row is None else mandate_of(row)
 
     async def mandate_by_return(self, digest: bytes) -> Mandate | None:
         """Return the mandate whose resident comes back from the bank's page."""
         row = await _Q.mandate_by_return(self._pool, return_digest=digest)
-        return None if row is None else _mandate(row)
+        return None if row is None else mandate_of(row)
 
     async def mandate_by_bank_id(self, bank_mandate_id: str) -> Mandate | None:
         """Return the mandate behind the bank's name for it."""
         row = await _Q.mandate_by_bank_id(self._pool, bank_mandate_id=bank_mandate_id)
-        return None if row is None else _mandate(row)
+        return None if row is None else mandate_of(row)
 
     async def mandate_by_request(self, bank_request_id: str) -> Mandate | None:
         """Return the mandate that a billing request was made for."""
         row = await _Q.mandate_by_request(self._pool, bank_request_id=bank_request_id)
-        return None if row is None else _mandate(row)
+        return None if row is None else mandate_of(row)
 
     async def debit_by_payment(self, bank_payment_id: str) -> Debit | None:
         """Return the debit that a payment at the bank belongs to."""
@@ -382,17 +311,3 @@ class Debits:
         """Return the debit that a key was made for."""
         row = await _Q.debit_by_key(self._pool, account_id=account_id, idempotency_key=key)
         return None if row is None else debit_of(row)
-
-    async def bank_cursor(self) -> str | None:
-        """Return the event up to which we have read; None before the first."""
-        cursor: str | None = await _Q.bank_cursor(self._pool)
-        return cursor
-
-    async def move_bank_cursor(self, event_id: str) -> None:
-        """Note the event up to which we have read."""
-        await _Q.move_bank_cursor(self._pool, event_id=event_id)
-
-    async def seen_events(self, event_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of the given events that we have dealt with."""
-        rows = _Q.seen_events(self._pool, event_ids=list(event_ids))
-        return frozenset([row["event_id"] async for row in rows])

@@ -8,7 +8,7 @@ import asyncpg
 import structlog
 
 import sql
-from billing.month import MonthState, MonthStep, after_issue, may_draft
+from billing.month import MonthState, MonthStep, Standing, after_issue, may_draft
 from billing.period import Period
 
 _Q: Final = sql.queries("months")
@@ -38,6 +38,31 @@ class Months:
         """Return the steps of a month, in order; none while it is still collected."""
         async with self.pool.acquire() as conn:
             return await _steps(conn, period)
+
+    async def standing(self, period: Period, *, zone: str) -> Standing:
+        """Count the accounts that have a bill for a month, and those without a meter in it."""
+        start_at, end_at = period.bounds(zone)
+        async with self.pool.acquire() as conn:
+            row = await _Q.standing(
+                conn, period_start=period.start, start_at=start_at, end_at=end_at
+            )
+        return Standing(**row)
+
+    async def without_meter(
+        self, period: Period, *, zone: str, after: str, limit: int
+    ) -> list[str]:
+        """List accounts that live in a month without a meter, in order, beginning after one."""
+        start_at, end_at = period.bounds(zone)
+        async with self.pool.acquire() as conn:
+            rows = _Q.without_meter(
+                conn,
+                period_start=period.start,
+                start_at=start_at,
+                end_at=end_at,
+                after=after,
+                rows=limit,
+            )
+            return [row["account_id"] async for row in rows]
 
     async def draft(self, period: Period, *, bills: int, total_minor: int, at: datetime) -> None:
         """Note the figures that wait for a person, unless they stand there."""

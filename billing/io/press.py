@@ -21,6 +21,7 @@ import jinja2
 import typst
 from markupsafe import Markup
 
+from billing.paper import qr
 from billing.paper.document import Document, document
 from billing.paper.surroundings import Surroundings
 from billing.paper.words import Language
@@ -66,7 +67,9 @@ def pdf(document: Document, *, tagged: bool = True) -> bytes:
 
     Tags let a program read the file aloud; a file for paper needs none, and is a third smaller.
     """
-    data = json.dumps(document, ensure_ascii=False)
+    code = document["qr"]
+    squares = {"qr": qr.pixels(code), "qr_side": len(code)}
+    data = json.dumps({**document, **squares}, ensure_ascii=False)
     with _ONE_AT_A_TIME:
         content = compiler().compile(sys_inputs={"bill": data}, format="pdf", pdf_tags=tagged)
     assert isinstance(content, bytes), "a PDF is one file"
@@ -75,7 +78,11 @@ def pdf(document: Document, *, tagged: bool = True) -> bytes:
 
 def html(document: Document) -> bytes:
     """Show a document as one page that loads nothing and needs no script."""
-    page = _page().render(bill=document, style=Markup(_style()))  # noqa: S704 - our own file
+    page = _page().render(
+        bill=document,
+        style=Markup(_style()),  # noqa: S704 - our own file
+        code=Markup(qr.svg(document["qr"])) if document["qr"] else "",  # noqa: S704 - our drawing
+    )
     return page.encode()
 
 

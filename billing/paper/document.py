@@ -99,11 +99,11 @@ class _Head:
             "note": say("nothing_to_pay"),
         }
 
-    def qr(self) -> str:
-        """Draw the payment details as text; without a payee or a debt there is nothing to say."""
+    def qr(self) -> list[str]:
+        """Return the code of the payment details; without a payee or a debt there is none."""
         payee, amount_minor = self.around.payee, self.asked.to_pay_minor
         if payee is None or amount_minor <= 0:
-            return ""
+            return []
         whole, rest = divmod(amount_minor, 100)
         lines = (
             f"NAME={payee.name}",
@@ -116,4 +116,4 @@ class _Head:
             f"CUR={self.record['currency']}",
             f"PURPOSE={self.record['number']}",
         )
-        return qr.svg("\n".join(lines))
+        return qr.rows("\n".join(lines))

@@ -6,7 +6,7 @@ from simulators.bank import settlement
 from simulators.bank.clock import stamp
 from simulators.bank.listing import bad_parameter
 from simulators.bank.operation import Call, Operation
-from simulators.bank.store import LAST, Document
+from simulators.bank.store import ALL, Document
 from simulators.bank.world import Bank
 
 KIND: Final = "balances"
@@ -15,7 +15,7 @@ LIMIT: Final = 50
 
 def amounts(bank: Bank) -> dict[str, int]:
     """Return each balance in minor units; funds count without the fees they will cost."""
-    waiting = bank.store.unsettled(LAST)
+    waiting = bank.store.unsettled(ALL)
     fees = sum(
         settlement.fee_tenths(bank.profile, item["hidden"]["tenths"] // settlement.TENTHS)
         for item in waiting

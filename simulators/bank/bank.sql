@@ -10,6 +10,9 @@ CREATE TABLE IF NOT EXISTS resource (
     created_at  TEXT NOT NULL,
     removed     INTEGER NOT NULL DEFAULT 0,
     body        TEXT NOT NULL,
+    -- What the body was before the instant of its last change, for a reader who lags.
+    changed_at  TEXT NOT NULL,
+    previous    TEXT,
     status        TEXT GENERATED ALWAYS AS (json_extract(body, '$.status')) STORED,
     currency      TEXT GENERATED ALWAYS AS (json_extract(body, '$.currency')) STORED,
     scheme        TEXT GENERATED ALWAYS AS (json_extract(body, '$.scheme')) STORED,
@@ -30,6 +33,7 @@ CREATE TABLE IF NOT EXISTS resource (
     billing_request TEXT
         GENERATED ALWAYS AS (json_extract(body, '$.links.billing_request')) STORED,
     parent_event  TEXT GENERATED ALWAYS AS (json_extract(body, '$.links.parent_event')) STORED,
+    successful    INTEGER GENERATED ALWAYS AS (json_extract(body, '$.successful')) STORED,
     fingerprint   TEXT GENERATED ALWAYS AS (json_extract(body, '$.hidden.fingerprint')) STORED,
     payout        TEXT GENERATED ALWAYS AS (
         coalesce(json_extract(body, '$.links.payout'), json_extract(body, '$.hidden.settled_by'))
@@ -63,35 +67,52 @@ CREATE TABLE IF NOT EXISTS idempotency (
     operation       TEXT NOT NULL,
     idempotency_key TEXT NOT NULL,
     resource_id     TEXT NOT NULL,
+    spent_at        TEXT NOT NULL,
     PRIMARY KEY (operation, idempotency_key)
 ) WITHOUT ROWID;
+-- Events that stand in no webhook yet: each leaves with the webhook it is put into.
+CREATE TABLE IF NOT EXISTS outbox (
+    place    INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id TEXT NOT NULL UNIQUE
+);
+-- Webhooks that have not arrived yet, and when to try again.
+CREATE TABLE IF NOT EXISTS delivery (
+    webhook_id TEXT PRIMARY KEY,
+    due_at     TEXT NOT NULL,
+    tries      INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS delivery_due ON delivery (due_at);
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- name: insert_resource(resource_id, kind, created_at, body)!
 -- Write down a new resource; its place in the sequence is its place in every list.
-INSERT INTO resource (resource_id, kind, created_at, body)
-VALUES (:resource_id, :kind, :created_at, :body);
+INSERT INTO resource (resource_id, kind, created_at, changed_at, body)
+VALUES (:resource_id, :kind, :created_at, :created_at, :body);
 
--- name: update_resource(resource_id, body)!
--- Write down what a resource has become.
-UPDATE resource SET body = :body WHERE resource_id = :resource_id;
+-- name: update_resource(resource_id, body, changed_at)!
+-- Write down what a resource has become, keeping what it was before this instant.
+UPDATE resource
+SET previous = CASE WHEN changed_at = :changed_at THEN previous ELSE body END,
+    changed_at = :changed_at, body = :body
+WHERE resource_id = :resource_id;
 
 -- name: remove_resource(resource_id)!
 -- Take a resource out of every answer; the books keep it.
 UPDATE resource SET removed = 1 WHERE resource_id = :resource_id;
 
--- name: resource_body(kind, resource_id)$
--- Read one resource by its kind and id.
-SELECT body FROM resource WHERE resource_id = :resource_id AND kind = :kind AND NOT removed;
+-- name: resource_body(kind, resource_id, seen_until)$
+-- Read one resource by its kind and id, as it was at an instant or a little before.
+SELECT CASE WHEN changed_at <= :seen_until THEN body ELSE previous END FROM resource
+WHERE resource_id = :resource_id AND kind = :kind AND NOT removed AND created_at <= :seen_until;
 
 -- name: resource_seq(kind, resource_id)$
 -- Read the place of a cursor, which stays good when its resource is removed.
 SELECT seq FROM resource WHERE resource_id = :resource_id AND kind = :kind;
 
--- name: page_older(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, payout, refund, payout_type, creditor_bank_account, created_from, created_to, charged_from, charged_to)
+-- name: page_older(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, payout, refund, payout_type, creditor_bank_account, successful, created_from, created_to, charged_from, charged_to, seen_until)
 -- Read the page just older than the edge, newest first.
-SELECT resource_id, body FROM resource
-WHERE kind = :kind AND NOT removed AND seq < :edge_seq
+SELECT CASE WHEN changed_at <= :seen_until THEN body ELSE previous END FROM resource
+WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq < :edge_seq
   AND (:status IS NULL OR instr(:status, ',' || status || ',') > 0)
   AND (:currency IS NULL OR currency = :currency)
   AND (:scheme IS NULL OR scheme = :scheme)
@@ -110,14 +131,15 @@ WHERE kind = :kind AND NOT removed AND seq < :edge_seq
   AND (:refund IS NULL OR refund = :refund)
   AND (:payout_type IS NULL OR payout_type = :payout_type)
   AND (:creditor_bank_account IS NULL OR creditor_bank_account = :creditor_bank_account)
+  AND (:successful IS NULL OR successful = :successful)
   AND created_at >= :created_from AND created_at < :created_to
   AND (charge_date IS NULL OR (charge_date >= :charged_from AND charge_date < :charged_to))
 ORDER BY seq DESC LIMIT :rows;
 
--- name: page_newer(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, payout, refund, payout_type, creditor_bank_account, created_from, created_to, charged_from, charged_to)
+-- name: page_newer(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, payout, refund, payout_type, creditor_bank_account, successful, created_from, created_to, charged_from, charged_to, seen_until)
 -- Read the page just newer than the edge, oldest first.
-SELECT resource_id, body FROM resource
-WHERE kind = :kind AND NOT removed AND seq > :edge_seq
+SELECT CASE WHEN changed_at <= :seen_until THEN body ELSE previous END FROM resource
+WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq > :edge_seq
   AND (:status IS NULL OR instr(:status, ',' || status || ',') > 0)
   AND (:currency IS NULL OR currency = :currency)
   AND (:scheme IS NULL OR scheme = :scheme)
@@ -136,6 +158,7 @@ WHERE kind = :kind AND NOT removed AND seq > :edge_seq
   AND (:refund IS NULL OR refund = :refund)
   AND (:payout_type IS NULL OR payout_type = :payout_type)
   AND (:creditor_bank_account IS NULL OR creditor_bank_account = :creditor_bank_account)
+  AND (:successful IS NULL OR successful = :successful)
   AND created_at >= :created_from AND created_at < :created_to
   AND (charge_date IS NULL OR (charge_date >= :charged_from AND charge_date < :charged_to))
 ORDER BY seq LIMIT :rows;
@@ -224,15 +247,26 @@ DELETE FROM agenda WHERE agenda_id = :agenda_id;
 -- Forget what was planned for a resource whose life took another turn.
 DELETE FROM agenda WHERE resource_id = :resource_id;
 
--- name: remember_key(operation, idempotency_key, resource_id)!
--- Spend an idempotency key, in the transaction that makes the resource.
-INSERT INTO idempotency (operation, idempotency_key, resource_id)
-VALUES (:operation, :idempotency_key, :resource_id);
+-- name: newest(kind, other_than)$
+-- Find the newest resource of a kind beside one.
+SELECT resource_id FROM resource
+WHERE kind = :kind AND resource_id <> :other_than ORDER BY seq DESC LIMIT 1;
 
--- name: recall_key(operation, idempotency_key)$
--- Find what an idempotency key has made.
+-- name: remember_key(operation, idempotency_key, resource_id, spent_at)!
+-- Spend an idempotency key, again if it had been forgotten, with the resource it makes.
+INSERT INTO idempotency (operation, idempotency_key, resource_id, spent_at)
+VALUES (:operation, :idempotency_key, :resource_id, :spent_at)
+ON CONFLICT (operation, idempotency_key)
+DO UPDATE SET resource_id = excluded.resource_id, spent_at = excluded.spent_at;
+
+-- name: recall_key(operation, idempotency_key, since)$
+-- Find what an idempotency key has made, unless that is too long ago to be known.
 SELECT resource_id FROM idempotency
-WHERE operation = :operation AND idempotency_key = :idempotency_key;
+WHERE operation = :operation AND idempotency_key = :idempotency_key AND spent_at > :since;
+
+-- name: forget_key(operation, idempotency_key)!
+-- Forget an idempotency key before its time.
+DELETE FROM idempotency WHERE operation = :operation AND idempotency_key = :idempotency_key;
 
 -- name: write_setting(name, value)!
 -- Keep one fact about the bank itself.
@@ -242,3 +276,40 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 -- name: read_setting(name)$
 -- Read one fact about the bank itself.
 SELECT value FROM setting WHERE name = :name;
+
+-- name: post_event(event_id)!
+-- Put an event into the outbox, in the transaction that writes it down.
+INSERT INTO outbox (event_id) VALUES (:event_id);
+
+-- name: posted_events(rows)
+-- Read the events that stand in no webhook yet, oldest first.
+SELECT resource.body FROM outbox
+JOIN resource ON resource.resource_id = outbox.event_id
+ORDER BY outbox.place LIMIT :rows;
+
+-- name: unpost_event(event_id)!
+-- Take an event out of the outbox, in the transaction that puts it into a webhook.
+DELETE FROM outbox WHERE event_id = :event_id;
+
+-- name: plan_delivery(webhook_id, due_at, tries)!
+-- Say when a webhook is to be delivered next.
+INSERT INTO delivery (webhook_id, due_at, tries) VALUES (:webhook_id, :due_at, :tries)
+ON CONFLICT (webhook_id) DO UPDATE SET due_at = excluded.due_at, tries = excluded.tries;
+
+-- name: end_delivery(webhook_id)!
+-- Forget a delivery that arrived or was given up.
+DELETE FROM delivery WHERE webhook_id = :webhook_id;
+
+-- name: due_deliveries(until)
+-- Read the webhooks that are to be delivered by now, in the order of their making.
+SELECT delivery.webhook_id, delivery.tries FROM delivery
+JOIN resource ON resource.resource_id = delivery.webhook_id
+WHERE delivery.due_at <= :until ORDER BY resource.seq;
+
+-- name: count_deliveries()^
+-- Count the events and the webhooks that are still on their way.
+SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM delivery);
+
+-- name: oldest(kind)$
+-- Read the oldest resource of a kind.
+SELECT body FROM resource WHERE kind = :kind ORDER BY seq LIMIT 1;

@@ -4,28 +4,33 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import signal
-import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import structlog
-from aiohttp import web
 
 from simulators.bank import creditors
 from simulators.bank.clock import Clock, parse, stamp
 from simulators.bank.control import control_app
+from simulators.bank.door import Door
 from simulators.bank.faults import Faults
-from simulators.bank.server import OPERATIONS, public_app
+from simulators.bank.gate import Gate
+from simulators.bank.pace import Pace
+from simulators.bank.postman import TIMEOUT_SECONDS, Postman
+from simulators.bank.server import TRAITS, public_app
 from simulators.bank.steps import STEPS
 from simulators.bank.store import Store
+from simulators.bank.tokens import Tokens
+from simulators.bank.webhooks import BadEndpointError, Endpoint
 from simulators.bank.world import CLOCK, PROFILES, Bank
 
-SHUTDOWN_SECONDS: Final = 2.0
+ENVIRONMENT: Final = "BANK_WEBHOOK_SECRETS"
 
 log = structlog.get_logger()
 
@@ -41,10 +46,38 @@ def arguments(args: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--control-port", type=int, default=0, help="control port; 0 likewise")
     parser.add_argument("--state", type=Path, required=True, help="the file that holds the books")
     parser.add_argument("--token", help="access token; made up and printed when left out")
+    parser.add_argument("--read-only-token", help="a second token, which may only read")
+    parser.add_argument("--rate-limit", type=_whole, help="requests a minute; none when left out")
+    parser.add_argument("--webhook-url", help="where events are told; an address of this machine")
+    parser.add_argument(
+        "--webhook-secret-file",
+        type=Path,
+        help=f"its one or two secrets, a line each; else {ENVIRONMENT}, one word each",
+    )
+    parser.add_argument("--webhook-timeout", type=float, default=TIMEOUT_SECONDS, help="seconds")
     parser.add_argument("--now", type=parse, help="start a clock that only POST /clock moves")
     parser.add_argument("--profile", choices=sorted(PROFILES), default="mock-kz")
     parser.add_argument("--public-url", help="address of the pages, when behind a proxy")
     return parser.parse_args(args)
+
+
+def _whole(text: str) -> int:
+    """Read a whole number above zero."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number above zero")
+    return int(text)
+
+
+def endpoint(options: argparse.Namespace, environment: Mapping[str, str]) -> Endpoint | None:
+    """Return where webhooks go, or None when the command line does not say.
+
+    :raises BadEndpointError: for an address that is not this machine's, or no secret.
+    """
+    if options.webhook_url is None:
+        return None
+    file = options.webhook_secret_file
+    text = environment.get(ENVIRONMENT, "") if file is None else file.read_text("utf-8")
+    return Endpoint(url=options.webhook_url, secrets=tuple(text.split()))
 
 
 def open_bank(store: Store, *, profile: str, public_url: str, now: datetime | None) -> Bank:
@@ -65,6 +98,7 @@ def open_bank(store: Store, *, profile: str, public_url: str, now: datetime | No
         at=clock.now(),
         steps=STEPS,
     )
+    store.now = lambda: stamp(bank.at)
     with store.transaction():
         if clock.conducted:
             store.set(CLOCK, stamp(clock.now()))
@@ -80,10 +114,9 @@ def open_bank(store: Store, *, profile: str, public_url: str, now: datetime | No
     return bank
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.create_server((host, port), backlog=1024)
-    listener.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
-    return listener
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _serve(options: argparse.Namespace) -> None:
@@ -91,27 +124,32 @@ async def _serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    public, control = (_listen(options.host, port) for port in (options.port, options.control_port))
-    url, control_url = (
-        f"http://{options.host}:{listener.getsockname()[1]}" for listener in (public, control)
-    )
+    public, control = (Gate(options.host, port) for port in (options.port, options.control_port))
     token = options.token or secrets.token_urlsafe(24)
     async with contextlib.AsyncExitStack() as stack:
         store = stack.enter_context(contextlib.closing(Store(options.state)))
         bank = open_bank(
             store,
             profile=options.profile,
-            public_url=(options.public_url or url).rstrip("/"),
+            public_url=(options.public_url or public.url).rstrip("/"),
             now=options.now,
         )
-        faults = Faults(frozenset(operation.name for operation in OPERATIONS))
-        apps = ((public_app(bank, faults, token), public), (control_app(bank, faults), control))
-        for app, listener in apps:
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.SockSite(runner, listener).start()
-        ready = {"url": url, "control_url": control_url, "token": token}
+        door = Door(
+            bank=bank,
+            faults=Faults(TRAITS),
+            tokens=Tokens(full=token, read_only=options.read_only_token),
+            pace=Pace(options.rate_limit),
+        )
+        postman = Postman(bank, door.faults, options.webhook_timeout)
+        if options.endpoint is not None:
+            postman.post_to(options.endpoint)
+        apps = ((public, public_app(door)), (control, control_app(door, public, postman)))
+        for gate, app in apps:
+            stack.push_async_callback(gate.close)
+            await gate.begin(app)
+        if not bank.clock.conducted:
+            stack.push_async_callback(_end, asyncio.create_task(postman.walk()))
+        ready = {"url": public.url, "control_url": control.url, "token": token}
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         log.info("bank.open", profile=options.profile, conducted=bank.clock.conducted)
@@ -122,6 +160,10 @@ async def _serve(options: argparse.Namespace) -> None:
 def main(args: Sequence[str]) -> int:
     """Run the bank until it is told to stop; standard output carries the one ready line."""
     options = arguments(args)
+    try:
+        options.endpoint = endpoint(options, os.environ)
+    except BadEndpointError as error:
+        raise SystemExit(str(error)) from error
     structlog.configure(
         processors=[structlog.processors.KeyValueRenderer(key_order=["event"])],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

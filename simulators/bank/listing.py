@@ -7,12 +7,13 @@ from typing import Any, Final
 
 from simulators.bank import errors
 from simulators.bank.clock import parse, stamp
-from simulators.bank.store import LAST, SEQ_END, Document
+from simulators.bank.store import SEQ_END, Document
 from simulators.bank.world import Bank, shown
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 500
 FIRST: Final = ""
+LAST: Final = "~"
 
 COLUMNS: Final = (
     "status",
@@ -33,6 +34,7 @@ COLUMNS: Final = (
     "refund",
     "payout_type",
     "creditor_bank_account",
+    "successful",
 )
 RANGE: Final = re.compile(r"(created_at|charge_date)\[(gt|gte|lt|lte)\]")
 
@@ -104,8 +106,9 @@ def _where(query: Mapping[str, str], filters: tuple[str, ...]) -> dict[str, Any]
             raise bad_parameter(name, "is not a parameter of this list")
     if where["status"] is not None:
         where["status"] = f",{where['status']},"
-    if where["enabled"] is not None:
-        where["enabled"] = {"true": 1, "false": 0}.get(where["enabled"], -1)
+    for name in ("enabled", "successful"):
+        if where[name] is not None:
+            where[name] = {"true": 1, "false": 0}.get(where[name], -1)
     return where | bounds
 
 

@@ -33,6 +33,7 @@ PREFIX: Final[Mapping[str, str]] = MappingProxyType(
         "payout_items": "PI",
         "payouts": "PO",
         "refunds": "RF",
+        "webhooks": "WB",
     }
 )
 
@@ -137,6 +138,8 @@ class Bank:
     salt: str
     at: datetime
     steps: Mapping[tuple[str, str], Advance] = field(default_factory=dict)
+    # Whether somebody wants to be told of events, and each goes into the outbox.
+    posts: bool = False
 
     def new_id(self, kind: str) -> str:
         """Return an id nobody can guess, with the prefix of its kind."""
@@ -178,7 +181,7 @@ class Bank:
         if details.not_retried_reason is not None:
             told["not_retried_reason"] = details.not_retried_reason
         source = "api" if details.origin == "api" else "gc_team"
-        return self.create(
+        event = self.create(
             "events",
             {
                 "resource_type": kind,
@@ -191,6 +194,9 @@ class Bank:
                 "source": {"name": "aqkol mock bank", "type": source},
             },
         )
+        if self.posts:
+            self.store.post(event["id"])
+        return event
 
     def plan(self, kind: str, document: Document, step: str, due_at: datetime) -> None:
         """Put a step of a resource's life on the agenda."""

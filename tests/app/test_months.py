@@ -11,6 +11,8 @@ from app.run import SteppedClock
 from app.servers.embedded import Servers
 from app.verbs import reconcile_at, validate_due
 from app.wiring import House
+from billing.io.months import Months
+from billing.period import Period
 from tests.billing.town import Town
 
 # The first of February 2026 in Almaty.
@@ -90,3 +92,83 @@ class TestBeforeTheFirstBill:
         before = await validated(owner)
         await reconcile_at(house, FIRST + 4 * HOUR)
         assert await validated(owner) == before
+
+
+class TestAskedForOneMonth:
+    """A run of a month that somebody names ..."""
+
+    async def test_says_that_all_was_billed_before(
+        self, house: House, owner: asyncpg.Connection
+    ) -> None:
+        """The second time nothing is issued again, and the answer says why."""
+        await january(owner)
+        month = Period.month(2026, 1)
+
+        first = (await reconcile_at(house, FIRST + 3 * HOUR, month))["2026-01"]
+        again = (await reconcile_at(house, FIRST + 4 * HOUR, month))["2026-01"]
+
+        assert (first["answer"], first["billed"], first["billed_before"]) == ("issued", 1, 0)
+        assert (again["answer"], again["billed"], again["billed_before"]) == (
+            "all_billed_before",
+            0,
+            1,
+        )
+
+    async def test_says_that_it_issued_the_rest(
+        self, house: House, owner: asyncpg.Connection
+    ) -> None:
+        """A straggler's bill follows; those that went out before are not counted as new."""
+        await january(owner)
+        month = Period.month(2026, 1)
+        await reconcile_at(house, FIRST + 3 * HOUR, month)
+        await Town(owner).home(
+            "2", {"2026-01-01T00:00:00+05:00": 0, "2026-01-31T23:59:00+05:00": 5_000}
+        )
+
+        done = (await reconcile_at(house, FIRST + 4 * HOUR, month))["2026-01"]
+
+        assert (done["answer"], done["billed"], done["billed_before"]) == ("issued_the_rest", 1, 1)
+
+    async def test_says_that_all_is_held(self, house: House, owner: asyncpg.Connection) -> None:
+        """No bill, and not because there was nobody to bill."""
+        town = Town(owner)
+        await town.tariff(640_490, "2025-01-01")
+        await town.home("1", {"2026-01-15T00:00:00+05:00": 0})
+
+        done = (await reconcile_at(house, FIRST + 3 * HOUR, Period.month(2026, 1)))["2026-01"]
+
+        assert (done["answer"], done["billed"], done["held"]) == ("all_held", 0, 1)
+
+    async def test_counts_and_lists_accounts_without_a_meter(
+        self, house: House, owner: asyncpg.Connection
+    ) -> None:
+        """One never had a meter; one moved out before the month and is not asked about."""
+        await january(owner)
+        month, zone = Period.month(2026, 1), "Asia/Almaty"
+        for name in ("A-8", "A-9"):
+            await owner.execute(
+                "INSERT INTO account (account_id, currency, tariff_code, opened_at)"
+                " SELECT $1, currency, tariff_code, opened_at FROM account LIMIT 1",
+                name,
+            )
+        await owner.execute(
+            "INSERT INTO account_closing VALUES"
+            " ('A-9', '2025-12-31', '[]', 'moved', 'Olga', '2026-01-02Z')"
+        )
+
+        done = (await reconcile_at(house, FIRST + 3 * HOUR, month))["2026-01"]
+        months = Months(pool=house.pool)
+
+        assert done["without_meter"] == 1
+        assert await months.without_meter(month, zone=zone, after="", limit=10) == ["A-8"]
+        assert await months.without_meter(month, zone=zone, after="A-8", limit=10) == []
+
+    async def test_says_that_nobody_has_a_meter(
+        self, house: House, owner: asyncpg.Connection
+    ) -> None:
+        """A month before the first meter was hung up is not an error, and not "billed"."""
+        await january(owner)
+
+        done = (await reconcile_at(house, FIRST + 3 * HOUR, Period.month(2019, 1)))["2019-01"]
+
+        assert (done["answer"], done["without_meter"]) == ("nobody_has_a_meter", 0)

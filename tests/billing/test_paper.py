@@ -16,6 +16,7 @@ from pypdf import PdfReader
 
 from billing.io import press
 from billing.io.press import FormUnknownError, form_of
+from billing.paper import qr
 from billing.paper.document import Document, document
 from billing.paper.figures import Figures
 from billing.paper.plain import text
@@ -245,7 +246,7 @@ class TestDocument:
         record, near = SAMPLES["in_credit"]
         made = document(record, near, Language.EN)
 
-        assert made["qr"] == ""
+        assert made["qr"] == []
         assert made["pay"]["amount"] == f"648.18{NO_BREAK}₸"
         assert "Payment details" not in text(made)
 
@@ -472,9 +473,27 @@ class TestQr:
         known = document(record, around(record), Language.KK)["qr"]
         nobody = document(record, around(record, addressee=None), Language.RU)["qr"]
 
-        assert known.startswith("<svg")
+        assert len(known) == len(known[0]) > 21
         assert known == nobody
-        assert document(record, around(record, payee=None), Language.KK)["qr"] == ""
+        assert document(record, around(record, payee=None), Language.KK)["qr"] == []
+
+    def test_is_drawn_square_by_square(self) -> None:
+        """The page and the paper draw the same squares: dark ones black, the others white."""
+        code = ["1101", "0010"]
+
+        drawn = qr.svg(code)
+
+        assert '<path d="M0 0h2v1h-2zM3 0h1v1h-1zM2 1h1v1h-1z"/>' in drawn
+        assert 'viewBox="0 0 2 2"' in drawn
+        assert qr.pixels(code) == [0, 0, 255, 0, 255, 255, 0, 255]
+
+    def test_has_room_around_it(self) -> None:
+        """A reader finds the three corners only with two light squares beside them."""
+        code = qr.rows("AQKOL")
+
+        assert code[0] == code[1] == code[-1] == "0" * len(code)
+        assert code[2].startswith("001111111")
+        assert all(row.startswith("00") and row.endswith("00") for row in code)
 
 
 class TestTemplates:

@@ -22,10 +22,16 @@ VERBS = {
     "metering/take_in.py",
     "metering/validate.py",
     "billing/audit.py",
+    "billing/bank_recon.py",
     "billing/collect.py",
+    "billing/deliver.py",
     "billing/enrol.py",
     "billing/export.py",
     "billing/follow.py",
+    "billing/give_back.py",
+    "billing/pay_back.py",
+    "billing/refund_news.py",
+    "billing/hear.py",
     "billing/link.py",
     "billing/news.py",
     "billing/correct.py",
@@ -34,6 +40,7 @@ VERBS = {
     "billing/reconcile.py",
     "billing/retire.py",
     "billing/send.py",
+    "billing/watch.py",
     "billing/withdraw.py",
     "simulators/__main__.py",
     "simulators/conductor.py",
@@ -41,7 +48,14 @@ VERBS = {
     "simulators/recover.py",
     "simulators/replay.py",
 }
-NOUN_FOLDERS = ("metering", "metering/adapters", "billing", "billing/recompute", "simulators")
+NOUN_FOLDERS = (
+    "metering",
+    "metering/adapters",
+    "billing",
+    "billing/iso",
+    "billing/recompute",
+    "simulators",
+)
 # What the verbs need from outside, as protocols: it waits for nothing itself, and is no step.
 PORTS = {"metering/port.py"}
 # What holds bills against the calculator; nothing that makes them is among them.

@@ -363,14 +363,15 @@ DEFECTS = {
     ),
     "a slow bank makes the resident late": Defect(
         file="billing/debt.py",
-        right="yield (asked_at or one.posted_at), sign",
+        right="yield (first or one).posted_at, sign",
         wrong="yield one.posted_at, sign",
         tests=("tests/billing/test_penalty.py::TestDebts",),
     ),
     "a sum that a debit asks for is carried beside it": Defect(
         file="sql/bills.sql",
-        right="AND d.state NOT IN ('settled', 'failed', 'cancelled', 'charged_back')",
-        wrong="AND false",
+        right="AND d.state NOT IN (\n                    'settled', 'reconciled', 'failed',",
+        wrong="AND d.state NOT IN (\n"
+        "                    'noticed', 'settled', 'reconciled', 'failed',",
         tests=("tests/billing/test_minimum_bill.py::TestASmallBill",),
     ),
     "a small final bill is never asked for": Defect(
@@ -390,6 +391,80 @@ DEFECTS = {
         right="if await _Q.has_ended(conn, account_id=account_id):",
         wrong="if False:",
         tests=("tests/billing/test_moves.py::TestAnAccountThatHasEnded",),
+    ),
+    "an event of the bank is forgotten after a month": Defect(
+        file="sql/bank_events.sql",
+        right="WHERE NOT EXISTS (SELECT FROM bank_event e WHERE e.event_id = one.event_id)",
+        wrong="WHERE NOT EXISTS (SELECT FROM bank_event e WHERE e.event_id = one.event_id"
+        " AND e.handled_at > :at::timestamptz - interval '30 days')",
+        tests=("tests/billing/test_hear.py::TestAReplay",),
+    ),
+    "a mark of what was opened skips what was kept late": Defect(
+        file="sql/bank_events.sql",
+        right="WHERE handled_at IS NULL\nORDER BY received_at",
+        wrong="WHERE handled_at IS NULL AND received_at >= (SELECT coalesce(max(d.received_at),"
+        " '-infinity') FROM webhook_delivery d WHERE d.handled_at IS NOT NULL)\n"
+        "ORDER BY received_at",
+        tests=("tests/billing/test_hear.py::TestHear",),
+    ),
+    "the cursor of the bank's list skips what is put behind it": Defect(
+        file="billing/follow.py",
+        right="            await _look_back(store, bank, cursor, counts, at=at)\n",
+        wrong="",
+        tests=("tests/billing/test_hear.py::TestTheOverlap",),
+    ),
+    "a body is parsed before its signature is checked": Defect(
+        file="billing/io/api_hooks.py",
+        right="        number = signer(letter.content,",
+        wrong='        __import__("json").loads(letter.content)\n'
+        "        number = signer(letter.content,",
+        tests=("tests/app/test_hooks_api.py::TestAnUnsignedBody",),
+    ),
+    "an event moves a debit without a look at the payment": Defect(
+        file="billing/follow.py",
+        right='        payment = payments[event.links["payment"]]\n',
+        wrong='        payment = payments[event.links["payment"]]\n'
+        "        if isinstance(payment, Payment):\n"
+        '            payment = __import__("dataclasses").replace(\n'
+        "                payment, status=type(payment.status)(event.action)\n"
+        "            )\n",
+        tests=("tests/billing/test_hear.py::TestHear",),
+    ),
+    "a poison event stops the batch": Defect(
+        file="billing/follow.py",
+        right="except Exception as error:  # noqa: BLE001 - one event must not stop the line",
+        wrong="except BankError as error:",
+        tests=("tests/billing/test_hear.py::TestAPoisonEvent",),
+    ),
+    "one person lets a stopped run go on": Defect(
+        file="billing/breaker.py",
+        right="    if any(same_person(one.released_by, by) for one in stop.releases):",
+        wrong="    if False:",
+        tests=("tests/billing/test_watch.py::TestARelease",),
+    ),
+    "a stopped run makes a lost order fail": Defect(
+        file="billing/send.py",
+        right='return _lost(debit, "run_stopped")',
+        wrong='return _Outcome(event=Event.FAIL, reason="run_stopped")',
+        tests=("tests/billing/test_watch.py::TestAStoppedRun",),
+    ),
+    "a stopped run repeats a lost order": Defect(
+        file="billing/send.py",
+        right="post = claim.wanted and not claim.stopped and in_time",
+        wrong="post = claim.wanted and in_time",
+        tests=("tests/billing/test_watch.py::TestAStoppedRun",),
+    ),
+    "a stopped run takes up what was never sent": Defect(
+        file="sql/debits.sql",
+        right="OR NOT EXISTS (SELECT FROM open_run_stop)",
+        wrong="OR true",
+        tests=("tests/billing/test_watch.py::TestAStoppedRun",),
+    ),
+    "the same facts stop the run again": Defect(
+        file="billing/watch.py",
+        right="return at - back if released is None else max(released, at - back)",
+        wrong="return at - back",
+        tests=("tests/billing/test_watch.py::TestARelease",),
     ),
 }
 

@@ -1,0 +1,50 @@
+"""The order that a debit gives to the bank: its frozen bytes, and how we know it again."""
+
+import hashlib
+import json
+from typing import Final
+
+from billing.bank import Payment
+from billing.debit import KEY, Debit
+
+_KEY_PARTS: Final = 5
+
+
+def account_of(key: str | None) -> str | None:
+    """Return whose debit a key names; None if it is not one of our keys."""
+    parts = (key or "").split(":")
+    return parts[2] if len(parts) == _KEY_PARTS and key and key.startswith(f"{KEY}:") else None
+
+
+def frozen_body(debit: Debit, bank_mandate_id: str) -> bytes:
+    """Return the bytes of the order to the bank: compact JSON, keys sorted, made once and kept.
+
+    The bank never asks again by itself (retry_if_possible): two who ask collect twice.
+    """
+    order = {
+        "payments": {
+            "amount": debit.amount_minor,
+            "charge_date": debit.charge_on.isoformat(),
+            "currency": debit.currency,
+            "description": f"Gas {debit.bill_no}",
+            "links": {"mandate": bank_mandate_id},
+            "metadata": {"intent": debit.key},
+            "retry_if_possible": False,
+        }
+    }
+    return json.dumps(order, sort_keys=True, separators=(",", ":")).encode()
+
+
+def body_digest(body: bytes) -> bytes:
+    """Return the SHA-256 by which a body that was changed afterwards is found out."""
+    return hashlib.sha256(body).digest()
+
+
+def is_ours(debit: Debit, payment: Payment, bank_mandate_id: str) -> bool:
+    """Tell whether a payment at the bank is what this debit ordered, in every respect we fixed."""
+    return (
+        payment.amount_minor == debit.amount_minor
+        and payment.currency == debit.currency
+        and payment.bank_mandate_id == bank_mandate_id
+        and payment.intent == debit.key
+    )
