@@ -22,6 +22,7 @@ from billing.chart import Chart
 from billing.money import BASIS_POINTS
 from billing.payee import Payee, PayeeError, compact
 from billing.policy import BillPolicy
+from billing.webhook import SECRET_LENGTH_MIN, SECRETS_MAX
 
 PREFIX: Final = "AQKOL_"
 MASK: Final = "****"
@@ -57,6 +58,8 @@ class Settings(BaseSettings):
     bank_url: str | None = None
     bank_token: SecretStr | None = None
     bank_scheme: BankScheme = "kz_direct"
+    # What the bank signs its webhooks with, the newest first; unset: all of them are refused.
+    bank_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     # Our own API: where it listens, and how the world calls it.
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=0, le=65535)
@@ -120,10 +123,10 @@ class Settings(BaseSettings):
             _demand(value.get_secret_value(), ("postgresql", "postgres"), host=False)
         return value
 
-    @field_validator("mqtt_urls", mode="before")
+    @field_validator("mqtt_urls", "bank_webhook_secrets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        """Take a JSON list or addresses with commas between them."""
+        """Take a JSON list, or several with commas between them."""
         if not isinstance(value, str):
             return value
         if value.lstrip().startswith("["):
@@ -143,6 +146,15 @@ class Settings(BaseSettings):
     def _are_brokers(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for url in value:
             _demand(url.get_secret_value(), ("mqtt", "mqtts"), host=True)
+        return value
+
+    @field_validator("bank_webhook_secrets")
+    @classmethod
+    def _are_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if len(value) > SECRETS_MAX:
+            raise ValueError(f"has at most {SECRETS_MAX}: the newest, and the one before it")
+        if any(len(one.get_secret_value()) < SECRET_LENGTH_MIN for one in value):
+            raise ValueError(f"must be {SECRET_LENGTH_MIN} letters or longer, each of them")
         return value
 
     @model_validator(mode="after")
@@ -218,6 +230,11 @@ class Settings(BaseSettings):
         return tuple(url.get_secret_value() for url in self.mqtt_urls)
 
     @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """What the bank signs its webhooks with, in clear, for those who check."""
+        return tuple(one.get_secret_value() for one in self.bank_webhook_secrets)
+
+    @property
     def database(self) -> str | None:
         """The database's address in clear, for those who connect."""
         return self.database_url.get_secret_value() if self.database_url else None
@@ -242,6 +259,7 @@ class Settings(BaseSettings):
         plain["database_url"] = masked(self.database) if self.database else None
         plain["mqtt_urls"] = [masked(url) for url in self.brokers]
         plain["bank_token"] = MASK if self.bank_token else None
+        plain["bank_webhook_secrets"] = [MASK for _ in self.bank_webhook_secrets]
         return plain
 
 

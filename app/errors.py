@@ -18,6 +18,7 @@ from billing.io.accounts import (
 )
 from billing.io.api_debits import NoBankError
 from billing.io.api_exports import ExportTooLargeError
+from billing.io.api_hooks import BadSignatureError
 from billing.link import MandateExistsError, NoSuchAccountError
 from billing.proposal import (
     PriceDayPastError,
@@ -257,6 +258,7 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     CursorError: problem_type(422, "cursor-unknown", "This list never gave out that place"),
     BankSilentError: problem_type(503, "bank-silent", "The bank does not answer; try again"),
     BankError: problem_type(502, "bank-trouble", "The bank does not do what we asked for"),
+    BadSignatureError: problem_type(498, "bad-signature", "No secret of ours signed this body"),
     NoBankError: problem_type(503, "no-bank", "This installation talks to no bank"),
     NotReadyError: problems.UNAVAILABLE,
     **RUN_ERRORS,

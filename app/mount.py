@@ -38,7 +38,7 @@ from app.run import AWAY, Clock
 from app.sending import answered
 from app.tokens import caller_of
 from metering.io.blob import Blob, BlobTooLargeError, Spool
-from metering.io.route import Bound, Call, Caller, Files, Nothing, Policy, Role, Route
+from metering.io.route import Bound, Call, Caller, Files, Letter, Nothing, Policy, Role, Route
 
 # A bill run or a tariff is a few hundred bytes; a megabyte is already a mistake or an attack.
 BODY_BYTES_MAX: Final = 1024 * 1024
@@ -164,7 +164,7 @@ async def _admitted(
     Raises:
         ProblemError: no valid token, a token that may not, or an account of somebody else.
     """
-    if route.policy is Policy.PUBLIC:
+    if route.policy in {Policy.PUBLIC, Policy.SIGNED}:
         return None
     caller = await _caller(request, pool, at)
     match route.policy, caller.role:
@@ -234,8 +234,13 @@ class _FileDesk:
 @asynccontextmanager
 async def _body_of(
     request: web.Request, route: Route, desk: _FileDesk
-) -> AsyncIterator[BaseModel | Blob]:
+) -> AsyncIterator[BaseModel | Blob | Letter]:
     """Give what the request carries: a model, or a file that is there until the answer is made."""
+    if route.signature is not None:
+        said = request.headers.getall(route.signature, [])
+        signature = said[0] if len(said) == 1 else ""
+        yield Letter(content=await _raw(request), signature=signature)
+        return
     if route.files is None:
         yield await _body(request, route)
         return
@@ -269,6 +274,17 @@ async def _file(request: web.Request, files: Files, spool: Spool) -> Blob:
 async def _body(request: web.Request, route: Route) -> BaseModel:
     if not route.takes_body:
         return Nothing()
+    raw = await _raw(request)
+    try:
+        return route.body_model.model_validate_json(raw)
+    except ValidationError as error:
+        if any(mistake["type"] == "json_invalid" for mistake in error.errors()):
+            raise ProblemError(problems.BROKEN_JSON) from None
+        raise ProblemError(problems.INVALID, fields=problems.fields_of(error)) from None
+
+
+async def _raw(request: web.Request) -> bytes:
+    """Take in a body that says it is JSON, and look no further."""
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     charset = (request.charset or "utf-8").lower()
     if (request.content_type, encoding, charset) != ("application/json", "identity", "utf-8"):
@@ -277,15 +293,9 @@ async def _body(request: web.Request, route: Route) -> BaseModel:
         raise ProblemError(problems.BODY_TOO_LARGE)
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            raw = await request.read()
+            return await request.read()
     except TimeoutError:
         raise ProblemError(problems.BODY_SLOW) from None
-    try:
-        return route.body_model.model_validate_json(raw)
-    except ValidationError as error:
-        if any(mistake["type"] == "json_invalid" for mistake in error.errors()):
-            raise ProblemError(problems.BROKEN_JSON) from None
-        raise ProblemError(problems.INVALID, fields=problems.fields_of(error)) from None
 
 
 def _options(methods: Iterable[str]) -> Handler:

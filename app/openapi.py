@@ -25,7 +25,10 @@ _WHO: Final[Mapping[Policy, str]] = {
     Policy.RESIDENT: "Only the resident of this account may call it.",
     Policy.ACCOUNT: "The resident of this account or an operator may call it.",
     Policy.OPERATOR: "Only an operator may call it.",
+    Policy.SIGNED: "Only whoever shares a secret with us may call it, and signs the body with it.",
 }
+
+_WITH_TOKEN: Final = frozenset({Policy.RESIDENT, Policy.ACCOUNT, Policy.OPERATOR})
 
 # Keyed by model and mode; pydantic types the key by a name it keeps private.
 Schemas = Mapping[Any, dict[str, Any]]
@@ -93,11 +96,12 @@ def _operation(
         "summary": route.summary,
         "description": f"{route.description}\n\n{_WHO[route.policy]}",
         "tags": [route.tag],
-        "security": [] if route.policy is Policy.PUBLIC else [{"token": []}],
+        "security": [{"token": []}] if route.policy in _WITH_TOKEN else [],
         "x-aqkol-policy": route.policy.value,
         "parameters": [
             *_parameters(route.path_model, "path", schemas, definitions),
             *_parameters(route.query_model, "query", schemas, definitions),
+            *_signature(route),
         ],
         "responses": _responses(route, schemas, errors),
     }
@@ -114,7 +118,24 @@ def _operation(
                 media_type: {"schema": {"type": "string"}} for media_type in route.files.media_types
             },
         }
+    if route.signature is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "description": "What was signed, byte for byte",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
     return operation
+
+
+def _signature(route: Route) -> Iterable[dict[str, Any]]:
+    if route.signature is not None:
+        yield {
+            "name": route.signature,
+            "in": "header",
+            "required": True,
+            "description": "HMAC-SHA256 of the body under the secret, in hexadecimal digits",
+            "schema": {"type": "string"},
+        }
 
 
 def _parameters(
@@ -154,19 +175,18 @@ def _without_null(described: dict[str, Any]) -> dict[str, Any]:
 def kinds_of(route: Route, errors: Mapping[type[Exception], ProblemType]) -> list[ProblemType]:
     """List the problems that a route may answer with."""
     kinds = [problems.OURS, problems.REFUSED]
+    if route.policy in _WITH_TOKEN:
+        kinds += [problems.NO_TOKEN, problems.FORBIDDEN]
     if route.policy is not Policy.PUBLIC:
-        kinds += [problems.NO_TOKEN, problems.FORBIDDEN, problems.UNAVAILABLE]
+        kinds.append(problems.UNAVAILABLE)
     if route.path_model is not Nothing:
         kinds.append(problems.NOT_FOUND)
     # Every route refuses query parameters that it does not know.
     kinds.append(problems.INVALID)
+    if route.takes_body or route.signature is not None:
+        kinds += [problems.BODY_SLOW, problems.BODY_TOO_LARGE, problems.NOT_JSON]
     if route.takes_body:
-        kinds += [
-            problems.BROKEN_JSON,
-            problems.BODY_SLOW,
-            problems.BODY_TOO_LARGE,
-            problems.NOT_JSON,
-        ]
+        kinds.append(problems.BROKEN_JSON)
     if route.files is not None:
         kinds += [problems.BODY_SLOW, problems.FILE_TOO_LARGE, problems.FILE_KIND]
     kinds += [errors[error] for error in route.raises]

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 from typing import Annotated, Any, Final
 
@@ -39,6 +40,7 @@ _HOME: Final = b"""<!doctype html>
 """
 
 Check = Callable[[], Awaitable[bool]]
+Look = Callable[[datetime], Awaitable[None]]
 
 log: Final = structlog.get_logger()
 
@@ -84,11 +86,13 @@ class ProblemPath(Wire):
 class PublicApi:
     """The routes that speak of the service itself.
 
-    ``document`` is filled in by the shell once all routes are known.
+    ``document`` is filled in by the shell once all routes are known; ``look`` brings the figures up
+    to date that are read from the database.
     """
 
     checks: Mapping[str, Check]
     metrics: CollectorRegistry
+    look: Look
     problems: Sequence[ProblemType]
     document: dict[str, Any]
 
@@ -123,8 +127,9 @@ class PublicApi:
         tag="service",
         media_type="text/plain",
     )
-    async def metrics_page(self, _call: Call[Nothing, Nothing, Nothing]) -> Page:
-        """Counters and timings of this process, without anybody's data."""
+    async def metrics_page(self, call: Call[Nothing, Nothing, Nothing]) -> Page:
+        """Counters and timings of this process and what waits, without anybody's data."""
+        await self.look(call.at)
         return Page(content=generate_latest(self.metrics), media_type="text/plain; charset=utf-8")
 
     @route("GET", "/openapi.json", policy=Policy.PUBLIC, summary="This document", tag="service")

@@ -23,7 +23,9 @@ from billing.collect import collect
 from billing.correct import correct
 from billing.correction import Policy
 from billing.follow import follow
+from billing.hear import hear
 from billing.io.bank import BankClient
+from billing.io.bank_events import Hints
 from billing.io.corrections import Corrections
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
@@ -188,14 +190,18 @@ async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str
     """Do one round of collecting and return its counts; in a parallel run nothing is collected."""
     if house.settings.parallel_run == "on":
         return {}
+    store = Debits(house.pool, house.settings.bill_policy)
+    heard = await hear(
+        hints=Hints(house.pool), store=store, bank=client, at=at, limit=COLLECT_BATCH
+    )
     counts = await collect(
-        store=Debits(house.pool, house.settings.bill_policy),
+        store=store,
         bank=client,
         at=at,
         zone=house.settings.zone,
         limit=COLLECT_BATCH,
     )
-    return asdict(counts)
+    return {"hear": asdict(heard), **asdict(counts)}
 
 
 async def audit_at(house: House, client: BankClient | None, at: datetime) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from app import openapi, problems
 from app.errors import ERRORS
+from app.gauges import Gauges
 from app.mount import mount
 from app.public import Check, PublicApi
 from app.run import Clock
@@ -31,12 +32,14 @@ from billing.io.api_corrections import CorrectionApi
 from billing.io.api_debits import DebitApi
 from billing.io.api_exports import ExportApi
 from billing.io.api_holds import HoldApi
+from billing.io.api_hooks import HookApi, HookFigures
 from billing.io.api_moves import MoveApi
 from billing.io.api_past import PastApi
 from billing.io.api_penalties import PenaltyApi
 from billing.io.api_prices import PriceApi
 from billing.io.api_terms import TermsApi
 from billing.io.api_vouchers import VoucherApi
+from billing.io.bank_events import Hints
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
 from billing.io.exports import Exports
@@ -104,7 +107,8 @@ class WebDeps:
     ``checks`` say whether what we depend on is there (/readyz); ``bank`` is None where no debits
     are sent; ``public_url`` is how the world calls this server, without a slash at its end;
     ``wanted`` is what the town wants to know of a volume, ``policy`` what it decides about bills;
-    ``payee`` is whom bills are paid to; ``chart`` is how the accountants call our accounts.
+    ``payee`` is whom bills are paid to; ``chart`` is how the accountants call our accounts;
+    ``webhook_secrets`` are those with which the bank signs what it tells us, the newest first.
     """
 
     pool: asyncpg.Pool
@@ -119,6 +123,14 @@ class WebDeps:
     policy: BillPolicy = NO_POLICY
     payee: Payee | None = None
     chart: Chart = field(default_factory=Chart.own)
+    webhook_secrets: tuple[str, ...] = ()
+    hook_figures: HookFigures = field(init=False)
+    gauges: Gauges = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Register the figures of the business beside those of the web."""
+        object.__setattr__(self, "hook_figures", HookFigures.on(self.metrics))
+        object.__setattr__(self, "gauges", Gauges.on(self.metrics))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +172,11 @@ def _billing(
             bank=deps.bank,
             scheme=deps.bank_scheme,
             public_url=deps.public_url,
+        ),
+        HookApi(
+            hints=Hints(deps.pool),
+            secrets=deps.webhook_secrets,
+            figures=deps.hook_figures,
         ),
         BillingApi(
             store=store,
@@ -216,6 +233,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
         PublicApi(
             checks=deps.checks,
             metrics=deps.metrics,
+            look=lambda at: deps.gauges.look(deps.pool, at),
             problems=tuple(dict.fromkeys((*problems.OF_THE_WEB, *ERRORS.values()))),
             document=document,
         ),

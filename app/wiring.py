@@ -237,6 +237,7 @@ async def served(house: House, client: BankClient | None) -> AsyncIterator[str]:
         policy=settings.bill_policy,
         payee=settings.payee,
         chart=settings.chart_of_accounts,
+        webhook_secrets=settings.webhook_secrets,
     )
     runner = Runner(build_app(deps))
     try:

@@ -89,6 +89,10 @@ class Flow:
     authorisation_url: str
 
 
+# The resource of an event that has a name and nothing else that we can read.
+UNREADABLE: Final = "unreadable"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BankEvent:
     """Something happened at the bank. A hint only: what counts is the resource, read afresh."""

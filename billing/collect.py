@@ -22,10 +22,9 @@ import structlog
 from billing.announce import AnnounceDesk, AnnounceStore, NoticeCounts, notice, tell
 from billing.debit import SEND_LEAD_DAYS, Debit, DebitId, Event, State, moved
 from billing.enrol import EnrolDesk
-from billing.follow import FollowCounts, follow, reread
+from billing.follow import FollowCounts, FollowDesk, follow, reread
 from billing.guard import permission
 from billing.mandate import Allowed, Held, Mandate, Refused
-from billing.news import NewsDesk
 from billing.notice import (
     GIVEN_UP_FOR,
     Candidate,
@@ -59,7 +58,7 @@ class BatchStore(AnnounceStore, Protocol):
         """Return noticed debits whose day to be recorded has come."""
 
 
-class WholeDesk(RecordDesk, SendDesk, NewsDesk, EnrolDesk, Protocol):
+class WholeDesk(RecordDesk, SendDesk, FollowDesk, EnrolDesk, Protocol):
     """What all steps together need inside one transaction."""
 
 

@@ -14,16 +14,14 @@ from typing import Final, Protocol
 
 import structlog
 
-from billing.bank import BankError, BankEvent, EventPage, Payment
+from billing.bank import UNREADABLE, BankError, BankEvent, EventPage, Payment
 from billing.debit import Debit
 from billing.link import LinkBank, LinkStore, adopt
 from billing.mandate import Mandate
 from billing.news import (
-    FAILURE_ACTIONS,
     PAGE_MAX,
     NewsBank,
     NewsDesk,
-    cause_of,
     each,
     take_answers,
     take_news,
@@ -35,12 +33,30 @@ log = structlog.get_logger()
 
 # The backstop for events that never came: a payment is looked at once a day in any case.
 SILENT_FOR: Final = timedelta(days=1)
+# A bank may put an event into its list behind one that we have read; so many are looked at again.
+OVERLAP: Final = 100
+# By which of its links an event names what it is about; other resources are not ours to follow.
+_NAMED_BY: Final = {
+    "payments": "payment",
+    "mandates": "mandate",
+    "billing_requests": "billing_request",
+    UNREADABLE: "",
+}
+# What became of an event that has to be looked at again by ``follow`` itself.
+_UNDONE: Final = frozenset({"silent"})
+
+
+class FollowDesk(NewsDesk, Protocol):
+    """What an event needs inside one transaction."""
+
+    async def set_aside(self, event: BankEvent, *, trouble: str, at: datetime) -> None:
+        """Keep an event to be looked at again (``billing/hear.py``), unless it is kept."""
 
 
 class FollowStore(LinkStore, Protocol):
     """Where debits under way and mandates are kept."""
 
-    def begin(self) -> AbstractAsyncContextManager[NewsDesk]:
+    def begin(self) -> AbstractAsyncContextManager[FollowDesk]:
         """Open one transaction."""
 
     async def debits_to_reread(self, *, unchanged_since: datetime, limit: int) -> list[Debit]:
@@ -65,7 +81,7 @@ class FollowStore(LinkStore, Protocol):
         """Note the event up to which we have read."""
 
     async def seen_events(self, event_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of the given events that we have dealt with."""
+        """Return those of the given events that we have dealt with or set aside."""
 
 
 class FollowBank(LinkBank, NewsBank, Protocol):
@@ -80,7 +96,8 @@ class FollowCounts:
     """What one batch did: debits or mandates that ``moved``, news that was none or not for us.
 
     ``silent`` questions got no usable answer and are asked again; ``contradicted`` ones need a
-    person.
+    person. Events about what is ``unknown`` to us, and those that ``broke`` our own code, are set
+    aside and looked at again.
     """
 
     moved: int = 0
@@ -89,13 +106,16 @@ class FollowCounts:
     repeated: int = 0
     silent: int = 0
     contradicted: int = 0
+    unknown: int = 0
+    broke: int = 0
 
 
 async def follow(*, store: FollowStore, bank: FollowBank, at: datetime, limit: int) -> FollowCounts:
     """Deal with up to ``limit`` events we have not seen, from where the last batch stopped.
 
     The cursor never passes an event that could not be dealt with, but those behind it are not kept
-    waiting: each is remembered by its name, for ever.
+    waiting: each is remembered by its name, for ever. The last ones before the cursor are looked at
+    again, in case the bank had put another between them.
     """
     counts: Counter[str] = Counter()
     try:
@@ -104,6 +124,7 @@ async def follow(*, store: FollowStore, bank: FollowBank, at: datetime, limit: i
             await _follow_from_the_start(store, bank, counts, at=at, limit=limit)
         else:
             await _follow_from(store, bank, cursor, counts, at=at, limit=limit)
+            await _look_back(store, bank, cursor, counts, at=at)
     except BankError as error:
         counts["silent"] += 1
         log.warning("follow.silent", reason=error.reason)
@@ -135,6 +156,14 @@ async def _follow_from(  # noqa: PLR0913 - the inside of follow
         before = page.before
 
 
+async def _look_back(
+    store: FollowStore, bank: FollowBank, cursor: str, counts: Counter[str], *, at: datetime
+) -> None:
+    """Deal with events that the bank put into its list behind what we have read."""
+    page = await bank.list_events(after=cursor, limit=OVERLAP)
+    await _take_page(store, bank, page, counts, at=at)
+
+
 async def _follow_from_the_start(
     store: FollowStore, bank: FollowBank, counts: Counter[str], *, at: datetime, limit: int
 ) -> None:
@@ -163,17 +192,36 @@ async def _take_page(
     """Deal with the events of one page, oldest first; return the names of those dealt with."""
     seen = await store.seen_events([event.event_id for event in page.events])
     fresh = [event for event in reversed(page.events) if event.event_id not in seen]
-    payment_ids = sorted({event.links["payment"] for event in fresh if _about_payment(event)})
+    outcomes = await take_events(store, bank, fresh, at=at)
+    counts.update(outcomes.values())
+    return seen | {name for name, outcome in outcomes.items() if outcome not in _UNDONE}
+
+
+async def take_events(
+    store: FollowStore, bank: FollowBank, events: Sequence[BankEvent], *, at: datetime
+) -> dict[str, str]:
+    """Deal with events, whoever brought them, and return what became of each by its name.
+
+    What counts is the payment or mandate, read afresh once for all of them; so their order is of no
+    importance. Whatever one event does to us, the others are dealt with.
+    """
+    payment_ids = sorted({event.links["payment"] for event in events if _about_payment(event)})
     payments = dict(zip(payment_ids, await each(payment_ids, bank.get_payment), strict=True))
-    causes = await _causes(bank, payments, fresh)
+    causes = await _causes(bank, payments)
     payments |= {name: cause for name, cause in causes.items() if isinstance(cause, BankError)}
-    dealt_with = set(seen)
-    for event in fresh:
-        outcome = await _take_event(store, bank, event, payments, causes, at=at)
-        counts[outcome] += 1
-        if outcome != "silent":
-            dealt_with.add(event.event_id)
-    return frozenset(dealt_with)
+    outcomes: dict[str, str] = {}
+    for event in events:
+        try:
+            outcome = await _take_event(store, bank, event, payments, causes, at=at)
+        except Exception as error:  # noqa: BLE001 - one event must not stop the line
+            # Where the database itself is away, setting aside fails too, and ends the batch.
+            name = type(error).__name__
+            log.error("event.broke", event_id=event.event_id, error=name)  # noqa: TRY400 - no text
+            async with store.begin() as desk:
+                await desk.set_aside(event, trouble="broke", at=at)
+            outcome = "broke"
+        outcomes[event.event_id] = outcome
+    return outcomes
 
 
 def _about_payment(event: BankEvent) -> bool:
@@ -181,27 +229,19 @@ def _about_payment(event: BankEvent) -> bool:
 
 
 async def _causes(
-    bank: FollowBank, payments: Mapping[str, Payment | BankError | None], events: list[BankEvent]
+    bank: FollowBank, payments: Mapping[str, Payment | BankError | None]
 ) -> dict[str, str | BankError]:
-    """Return why payments failed: the payment itself does not say, only its event does."""
-    causes: dict[str, str | BankError] = {
-        event.links["payment"]: cause_of(event)
-        for event in events
-        if _about_payment(event) and event.action in FAILURE_ACTIONS
-    }
-    untold = [
-        payment
-        for payment in payments.values()
-        if isinstance(payment, Payment) and payment.payment_id not in causes
-    ]
+    """Return why payments failed: they do not say, but the bank's own list of their events does.
+
+    The event that led here may be an old one that came late, so its word does not count.
+    """
+    found = [payment for payment in payments.values() if isinstance(payment, Payment)]
 
     async def ask(payment: Payment) -> str:
         return await why(bank, payment)
 
-    answers = await each(untold, ask)
-    return causes | {
-        payment.payment_id: answer for payment, answer in zip(untold, answers, strict=True)
-    }
+    answers = await each(found, ask)
+    return {payment.payment_id: answer for payment, answer in zip(found, answers, strict=True)}
 
 
 async def _take_event(  # noqa: PLR0913 - the inside of follow
@@ -222,7 +262,14 @@ async def _take_event(  # noqa: PLR0913 - the inside of follow
             cause = causes[payment.payment_id]
             assert isinstance(cause, str), "a cause we did not hear makes the payment silent"
             return await take_news(store, debit, payment, cause=cause, at=at, event=event)
+        stranger = payment is None or await _names_us(store, payment)
+    else:
+        stranger = event.resource in _NAMED_BY
     mandate = await _mandate_of(store, event)
+    if mandate is None and stranger:
+        async with store.begin() as desk:
+            await desk.set_aside(event, trouble=_trouble(event), at=at)
+        return "unknown"
     outcome = "foreign"
     if mandate is not None:
         try:
@@ -235,6 +282,19 @@ async def _take_event(  # noqa: PLR0913 - the inside of follow
             event.event_id, resource=event.resource, action=event.action, at=at
         )
     return outcome if first else "repeated"
+
+
+def _trouble(event: BankEvent) -> str:
+    """Say in a word why an event about our kind of thing led nowhere."""
+    if event.resource == UNREADABLE:
+        return "unreadable"
+    return "unknown_id" if _NAMED_BY[event.resource] in event.links else "no_link"
+
+
+async def _names_us(store: FollowStore, payment: Payment) -> bool:
+    """Say whether a payment that we do not know has a key of ours, or a resident of ours pays."""
+    ours = payment.intent is not None and account_of(payment.intent) is not None
+    return ours or await store.mandate_by_bank_id(payment.bank_mandate_id) is not None
 
 
 async def _debit_of(store: FollowStore, payment: Payment) -> Debit | None:

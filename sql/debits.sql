@@ -357,23 +357,3 @@ INSERT INTO transfer (
 VALUES (
     :account_id, :transfer_id, :phase, :debit_code, :credit_code, :amount_minor, :currency, :bill_no, :posted_at
 );
-
--- name: bank_cursor()$
--- How far we have read the bank's events.
-SELECT event_id FROM bank_cursor;
-
--- name: move_bank_cursor(event_id)!
--- Note how far we have read the bank's events.
-INSERT INTO bank_cursor (event_id) VALUES (:event_id)
-ON CONFLICT (one) DO UPDATE SET event_id = excluded.event_id;
-
--- name: seen_events(event_ids)
--- Those of the given events of the bank that we have dealt with.
-SELECT event_id FROM bank_event WHERE event_id = ANY (:event_ids::text[]);
-
--- name: add_bank_event(event_id, resource, action, at)$
--- Keep an event of the bank as dealt with, and say whether this is the first time.
-INSERT INTO bank_event (event_id, resource, action, handled_at)
-VALUES (:event_id, :resource, :action, :at)
-ON CONFLICT DO NOTHING
-RETURNING true;

@@ -61,7 +61,8 @@ class SimulatedBank:
         self.process.kill()
         await self.process.wait()
 
-    async def _control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    async def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Ask the control port for one thing."""
         async with self.session.request(method, self.control_url + path, json=body) as answer:
             found: dict[str, Any] = await answer.json()
             assert answer.status == 200, found
@@ -69,27 +70,24 @@ class SimulatedBank:
 
     async def advance(self, to: datetime) -> None:
         """Move the bank's clock; everything due on the way happens at its instant."""
-        await self._control("POST", "/clock", {"now": to.isoformat()})
+        await self.control("POST", "/clock", {"now": to.isoformat()})
 
-    async def fault(
-        self, name: str, operation: str = "*", *, times: int = 1, seconds: float = 0
-    ) -> None:
-        """Switch a fault on for the next `times` requests of an operation."""
-        wanted = {"name": name, "operation": operation, "times": times, "seconds": seconds}
-        await self._control("POST", "/faults", wanted)
+    async def fault(self, name: str, operation: str = "*", **bounds: float) -> None:
+        """Switch a fault on, once as a rule; `bounds` are times, seconds, percent and seed."""
+        await self.control("POST", "/faults", {"name": name, "operation": operation, **bounds})
 
     async def faults(self) -> list[dict[str, Any]]:
         """Return the faults with how often each fired."""
-        found: list[dict[str, Any]] = (await self._control("GET", "/faults"))["faults"]
+        found: list[dict[str, Any]] = (await self.control("GET", "/faults"))["faults"]
         return found
 
     async def heal(self) -> None:
         """Switch every fault off."""
-        await self._control("DELETE", "/faults")
+        await self.control("DELETE", "/faults")
 
     async def books(self) -> dict[str, Any]:
         """Return the bank's own books."""
-        return await self._control("GET", "/books")
+        return await self.control("GET", "/books")
 
     async def api(
         self, method: str, path: str, body: object = None, *, key: str | None = None

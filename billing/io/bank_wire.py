@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from billing.bank import (
+    UNREADABLE,
     BankEvent,
     BankGarbledError,
     BankMandate,
@@ -102,8 +103,8 @@ class _Details(_Wire):
 
 class _Event(_Wire):
     id: Name
-    resource_type: Word
-    action: Word
+    resource_type: Name
+    action: Name
     links: dict[str, Any] | None = None
     details: _Details | None = None
 
@@ -117,9 +118,9 @@ class _Event(_Wire):
             links={
                 name: value
                 for name, value in (self.links or {}).items()
-                if isinstance(value, str) and _NAME.match(value)
+                if isinstance(value, str) and _NAME.match(value) and _NAME.match(name)
             },
-            cause=details.cause,
+            cause=None if details.cause is None else reason_word(details.cause),
             will_attempt_retry=details.will_attempt_retry or False,
         )
 
@@ -260,7 +261,7 @@ def events(body: bytes) -> EventPage:
         BankGarbledError: it is not a page, or an event has no name to remember it by.
     """
     page = _read(_EventsBody, body)
-    found = tuple(_event(one) for one in page.events)
+    found = tuple(event(one) for one in page.events)
     return EventPage(
         events=found,
         before=found[0].event_id if found else None,
@@ -268,7 +269,12 @@ def events(body: bytes) -> EventPage:
     )
 
 
-def _event(one: object) -> BankEvent:
+def event(one: object) -> BankEvent:
+    """Read one event; one that cannot be read but has a name becomes an unreadable one.
+
+    Raises:
+        BankGarbledError: it has no name to remember it by.
+    """
     try:
         return _EVENT.validate_python(one).ours()
     except ValidationError:
@@ -277,7 +283,7 @@ def _event(one: object) -> BankEvent:
         name = _NAMED.validate_python(one)
     except ValidationError:
         raise BankGarbledError("event_without_name") from None
-    return BankEvent(event_id=name.id, resource="unreadable", action="unreadable")
+    return BankEvent(event_id=name.id, resource=UNREADABLE, action=UNREADABLE)
 
 
 def refusal(body: bytes) -> Rejected | None:

@@ -4,7 +4,7 @@
 and hands out its ``Desk``; no desk may be held while the bank is asked.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Final
@@ -15,6 +15,7 @@ import sql
 from billing.debit import Claim, Debit, DebitId
 from billing.debit_moves import transfers
 from billing.io.announce_rows import AnnounceRows
+from billing.io.bank_events import EventBook, EventDesk
 from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
 from billing.ledger import Transfer
 from billing.mandate import Mandate
@@ -35,11 +36,8 @@ class StaleDebitError(Exception):
     """A debit was no longer in the state we saw it in, although it was locked: our bug."""
 
 
-class Desk(AnnounceRows):
+class Desk(AnnounceRows, EventDesk):
     """One open transaction: what is locked here stays ours until it ends."""
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        super().__init__(connection)
 
     async def lock_mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
         """Lock a mandate, waiting for whoever holds it; None if there is no such mandate."""
@@ -168,19 +166,12 @@ class Desk(AnnounceRows):
                 posted_at=transfer.posted_at,
             )
 
-    async def first_time(self, event_id: str, *, resource: str, action: str, at: datetime) -> bool:
-        """Keep an event of the bank as dealt with; False if it was dealt with before."""
-        first = await _Q.add_bank_event(
-            self._db, event_id=event_id, resource=resource, action=action, at=at
-        )
-        return first is True
 
-
-class Debits:
+class Debits(EventBook):
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
     def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._policy = policy
 
     @asynccontextmanager
@@ -265,17 +256,3 @@ class Debits:
         """Return the debit that a key was made for."""
         row = await _Q.debit_by_key(self._pool, account_id=account_id, idempotency_key=key)
         return None if row is None else debit_of(row)
-
-    async def bank_cursor(self) -> str | None:
-        """Return the event up to which we have read; None before the first."""
-        cursor: str | None = await _Q.bank_cursor(self._pool)
-        return cursor
-
-    async def move_bank_cursor(self, event_id: str) -> None:
-        """Note the event up to which we have read."""
-        await _Q.move_bank_cursor(self._pool, event_id=event_id)
-
-    async def seen_events(self, event_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of the given events that we have dealt with."""
-        rows = _Q.seen_events(self._pool, event_ids=list(event_ids))
-        return frozenset([row["event_id"] async for row in rows])

@@ -102,6 +102,7 @@ class Policy(StrEnum):
     RESIDENT = "resident"  # the resident of the account in the path, nobody else
     ACCOUNT = "account"  # the resident of the account in the path, or an operator
     OPERATOR = "operator"  # an operator
+    SIGNED = "signed"  # whoever signed the body with a secret that is ours and his
 
 
 class Role(StrEnum):
@@ -130,7 +131,7 @@ class Caller:
 
 P = TypeVar("P", bound=BaseModel)
 Q = TypeVar("Q", bound=BaseModel)
-B = TypeVar("B", bound=BaseModel | Blob)
+B = TypeVar("B", bound="BaseModel | Blob | Letter")
 M_co = TypeVar("M_co", bound=BaseModel, covariant=True)
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
@@ -195,6 +196,17 @@ class Files:
     at_once: int = 4
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A body as it came, byte for byte, with the signature that came beside it; "" if none did.
+
+    Nobody has looked into it: whoever takes it checks the signature first.
+    """
+
+    content: bytes
+    signature: str
+
+
 class RouteError(TypeError):
     """A route was declared wrongly; the program does not start."""
 
@@ -227,6 +239,7 @@ class Route:
     body_model: type[BaseModel]
     answer_model: type[BaseModel] | None
     files: Files | None = None
+    signature: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a declaration that does not hold together.
@@ -241,7 +254,9 @@ class Route:
             raise RouteError(f"{self.name}: the path and {self.path_model.__name__} disagree")
         if self.policy in {Policy.RESIDENT, Policy.ACCOUNT} and "account_id" not in named:
             raise RouteError(f"{self.name} is a resident's, but its path names no account")
-        if self.method == "GET" and (self.takes_body or self.files is not None):
+        if (self.policy is Policy.SIGNED) != (self.signature is not None):
+            raise RouteError(f"{self.name}: a signature and its policy belong together")
+        if self.method == "GET" and (self.takes_body or self.files or self.signature):
             raise RouteError(f"{self.name}: a GET has no body")
 
     @property
@@ -271,12 +286,14 @@ def route(  # noqa: PLR0913 - a route is a row of a table; these are its columns
     media_type: str = "application/json",
     shown: bool = True,
     files: Files | None = None,
+    signature: str | None = None,
 ) -> Callable[[F], F]:
     """Declare a handler's route; its annotations name the models.
 
     ``raises`` lists the errors of the domain that a caller may provoke; the shell knows the status
     of each. ``repeat_status`` is the status of an ``Answer`` that is not fresh. ``files`` says
-    which files a handler takes whose body is a ``Blob``.
+    which files a handler takes whose body is a ``Blob``, ``signature`` which header signs the body
+    of one that takes a ``Letter``.
 
     Raises:
         RouteError: the declaration does not hold together.
@@ -290,6 +307,8 @@ def route(  # noqa: PLR0913 - a route is a row of a table; these are its columns
         models = get_args(calls[0])
         if (models[2] is Blob) != (files is not None):
             raise RouteError(f"{handler.__qualname__}: a Blob and files belong together")
+        if (models[2] is Letter) != (signature is not None):
+            raise RouteError(f"{handler.__qualname__}: a Letter and a signature belong together")
         declared = Route(
             name=handler.__name__,
             method=method,
@@ -305,9 +324,10 @@ def route(  # noqa: PLR0913 - a route is a row of a table; these are its columns
             shown=shown,
             path_model=models[0],
             query_model=models[1],
-            body_model=Nothing if models[2] is Blob else models[2],
+            body_model=Nothing if models[2] in {Blob, Letter} else models[2],
             answer_model=_answered(handler.__qualname__, hints.get("return"), repeat_status),
             files=files,
+            signature=signature,
         )
         handler.__route__ = declared  # type: ignore[attr-defined] # a mark for routes_of
         return handler

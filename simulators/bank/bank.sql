@@ -10,6 +10,9 @@ CREATE TABLE IF NOT EXISTS resource (
     created_at  TEXT NOT NULL,
     removed     INTEGER NOT NULL DEFAULT 0,
     body        TEXT NOT NULL,
+    -- What the body was before the instant of its last change, for a reader who lags.
+    changed_at  TEXT NOT NULL,
+    previous    TEXT,
     status        TEXT GENERATED ALWAYS AS (json_extract(body, '$.status')) STORED,
     currency      TEXT GENERATED ALWAYS AS (json_extract(body, '$.currency')) STORED,
     scheme        TEXT GENERATED ALWAYS AS (json_extract(body, '$.scheme')) STORED,
@@ -52,35 +55,40 @@ CREATE TABLE IF NOT EXISTS idempotency (
     operation       TEXT NOT NULL,
     idempotency_key TEXT NOT NULL,
     resource_id     TEXT NOT NULL,
+    spent_at        TEXT NOT NULL,
     PRIMARY KEY (operation, idempotency_key)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- name: insert_resource(resource_id, kind, created_at, body)!
 -- Write down a new resource; its place in the sequence is its place in every list.
-INSERT INTO resource (resource_id, kind, created_at, body)
-VALUES (:resource_id, :kind, :created_at, :body);
+INSERT INTO resource (resource_id, kind, created_at, changed_at, body)
+VALUES (:resource_id, :kind, :created_at, :created_at, :body);
 
--- name: update_resource(resource_id, body)!
--- Write down what a resource has become.
-UPDATE resource SET body = :body WHERE resource_id = :resource_id;
+-- name: update_resource(resource_id, body, changed_at)!
+-- Write down what a resource has become, keeping what it was before this instant.
+UPDATE resource
+SET previous = CASE WHEN changed_at = :changed_at THEN previous ELSE body END,
+    changed_at = :changed_at, body = :body
+WHERE resource_id = :resource_id;
 
 -- name: remove_resource(resource_id)!
 -- Take a resource out of every answer; the books keep it.
 UPDATE resource SET removed = 1 WHERE resource_id = :resource_id;
 
--- name: resource_body(kind, resource_id)$
--- Read one resource by its kind and id.
-SELECT body FROM resource WHERE resource_id = :resource_id AND kind = :kind AND NOT removed;
+-- name: resource_body(kind, resource_id, seen_until)$
+-- Read one resource by its kind and id, as it was at an instant or a little before.
+SELECT CASE WHEN changed_at <= :seen_until THEN body ELSE previous END FROM resource
+WHERE resource_id = :resource_id AND kind = :kind AND NOT removed AND created_at <= :seen_until;
 
 -- name: resource_seq(kind, resource_id)$
 -- Read the place of a cursor, which stays good when its resource is removed.
 SELECT seq FROM resource WHERE resource_id = :resource_id AND kind = :kind;
 
--- name: page_older(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, created_from, created_to, charged_from, charged_to)
+-- name: page_older(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, created_from, created_to, charged_from, charged_to, seen_until)
 -- Read the page just older than the edge, newest first.
-SELECT resource_id, body FROM resource
-WHERE kind = :kind AND NOT removed AND seq < :edge_seq
+SELECT CASE WHEN changed_at <= :seen_until THEN body ELSE previous END FROM resource
+WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq < :edge_seq
   AND (:status IS NULL OR instr(:status, ',' || status || ',') > 0)
   AND (:currency IS NULL OR currency = :currency)
   AND (:scheme IS NULL OR scheme = :scheme)
@@ -99,10 +107,10 @@ WHERE kind = :kind AND NOT removed AND seq < :edge_seq
   AND (charge_date IS NULL OR (charge_date >= :charged_from AND charge_date < :charged_to))
 ORDER BY seq DESC LIMIT :rows;
 
--- name: page_newer(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, created_from, created_to, charged_from, charged_to)
+-- name: page_newer(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, created_from, created_to, charged_from, charged_to, seen_until)
 -- Read the page just newer than the edge, oldest first.
-SELECT resource_id, body FROM resource
-WHERE kind = :kind AND NOT removed AND seq > :edge_seq
+SELECT CASE WHEN changed_at <= :seen_until THEN body ELSE previous END FROM resource
+WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq > :edge_seq
   AND (:status IS NULL OR instr(:status, ',' || status || ',') > 0)
   AND (:currency IS NULL OR currency = :currency)
   AND (:scheme IS NULL OR scheme = :scheme)
@@ -172,15 +180,26 @@ DELETE FROM agenda WHERE agenda_id = :agenda_id;
 -- Forget what was planned for a resource whose life took another turn.
 DELETE FROM agenda WHERE resource_id = :resource_id;
 
--- name: remember_key(operation, idempotency_key, resource_id)!
--- Spend an idempotency key, in the transaction that makes the resource.
-INSERT INTO idempotency (operation, idempotency_key, resource_id)
-VALUES (:operation, :idempotency_key, :resource_id);
+-- name: newest(kind, other_than)$
+-- Find the newest resource of a kind beside one.
+SELECT resource_id FROM resource
+WHERE kind = :kind AND resource_id <> :other_than ORDER BY seq DESC LIMIT 1;
 
--- name: recall_key(operation, idempotency_key)$
--- Find what an idempotency key has made.
+-- name: remember_key(operation, idempotency_key, resource_id, spent_at)!
+-- Spend an idempotency key, again if it had been forgotten, with the resource it makes.
+INSERT INTO idempotency (operation, idempotency_key, resource_id, spent_at)
+VALUES (:operation, :idempotency_key, :resource_id, :spent_at)
+ON CONFLICT (operation, idempotency_key)
+DO UPDATE SET resource_id = excluded.resource_id, spent_at = excluded.spent_at;
+
+-- name: recall_key(operation, idempotency_key, since)$
+-- Find what an idempotency key has made, unless that is too long ago to be known.
 SELECT resource_id FROM idempotency
-WHERE operation = :operation AND idempotency_key = :idempotency_key;
+WHERE operation = :operation AND idempotency_key = :idempotency_key AND spent_at > :since;
+
+-- name: forget_key(operation, idempotency_key)!
+-- Forget an idempotency key before its time.
+DELETE FROM idempotency WHERE operation = :operation AND idempotency_key = :idempotency_key;
 
 -- name: write_setting(name, value)!
 -- Keep one fact about the bank itself.

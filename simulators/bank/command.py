@@ -6,25 +6,24 @@ import contextlib
 import json
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 import structlog
-from aiohttp import web
 
 from simulators.bank import creditors, mandates, payments
 from simulators.bank.clock import Clock, parse, stamp
 from simulators.bank.control import control_app
+from simulators.bank.door import Door
 from simulators.bank.faults import Faults
+from simulators.bank.gate import Gate
+from simulators.bank.pace import Pace
 from simulators.bank.server import OPERATIONS, public_app
 from simulators.bank.store import Store
+from simulators.bank.tokens import Tokens
 from simulators.bank.world import CLOCK, PROFILES, Bank
-
-SHUTDOWN_SECONDS: Final = 2.0
 
 log = structlog.get_logger()
 
@@ -40,10 +39,19 @@ def arguments(args: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--control-port", type=int, default=0, help="control port; 0 likewise")
     parser.add_argument("--state", type=Path, required=True, help="the file that holds the books")
     parser.add_argument("--token", help="access token; made up and printed when left out")
+    parser.add_argument("--read-only-token", help="a second token, which may only read")
+    parser.add_argument("--rate-limit", type=_whole, help="requests a minute; none when left out")
     parser.add_argument("--now", type=parse, help="start a clock that only POST /clock moves")
     parser.add_argument("--profile", choices=sorted(PROFILES), default="mock-kz")
     parser.add_argument("--public-url", help="address of the pages, when behind a proxy")
     return parser.parse_args(args)
+
+
+def _whole(text: str) -> int:
+    """Read a whole number above zero."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number above zero")
+    return int(text)
 
 
 def open_bank(store: Store, *, profile: str, public_url: str, now: datetime | None) -> Bank:
@@ -64,6 +72,7 @@ def open_bank(store: Store, *, profile: str, public_url: str, now: datetime | No
         at=clock.now(),
         steps={**payments.STEPS, **mandates.STEPS},
     )
+    store.now = lambda: stamp(bank.at)
     with store.transaction():
         if clock.conducted:
             store.set(CLOCK, stamp(clock.now()))
@@ -79,38 +88,31 @@ def open_bank(store: Store, *, profile: str, public_url: str, now: datetime | No
     return bank
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.create_server((host, port), backlog=1024)
-    listener.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
-    return listener
-
-
 async def _serve(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    public, control = (_listen(options.host, port) for port in (options.port, options.control_port))
-    url, control_url = (
-        f"http://{options.host}:{listener.getsockname()[1]}" for listener in (public, control)
-    )
+    public, control = (Gate(options.host, port) for port in (options.port, options.control_port))
     token = options.token or secrets.token_urlsafe(24)
     async with contextlib.AsyncExitStack() as stack:
         store = stack.enter_context(contextlib.closing(Store(options.state)))
         bank = open_bank(
             store,
             profile=options.profile,
-            public_url=(options.public_url or url).rstrip("/"),
+            public_url=(options.public_url or public.url).rstrip("/"),
             now=options.now,
         )
-        faults = Faults(frozenset(operation.name for operation in OPERATIONS))
-        apps = ((public_app(bank, faults, token), public), (control_app(bank, faults), control))
-        for app, listener in apps:
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.SockSite(runner, listener).start()
-        ready = {"url": url, "control_url": control_url, "token": token}
+        door = Door(
+            bank=bank,
+            faults=Faults({operation.name: operation.traits for operation in OPERATIONS}),
+            tokens=Tokens(full=token, read_only=options.read_only_token),
+            pace=Pace(options.rate_limit),
+        )
+        for gate, app in ((public, public_app(door)), (control, control_app(door, public))):
+            stack.push_async_callback(gate.close)
+            await gate.begin(app)
+        ready = {"url": public.url, "control_url": control.url, "token": token}
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         log.info("bank.open", profile=options.profile, conducted=bank.clock.conducted)

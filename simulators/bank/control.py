@@ -6,7 +6,10 @@ from typing import Any, Final
 from aiohttp import web
 
 from simulators.bank.clock import ClockBackwardsError, parse, stamp
-from simulators.bank.faults import BadFaultError, Faults
+from simulators.bank.door import Door
+from simulators.bank.faults import BadFaultError, Moment
+from simulators.bank.gate import Gate
+from simulators.bank.pace import PER_MINUTE_MAX
 from simulators.bank.store import Document
 from simulators.bank.wire import REQUEST_BYTES_MAX, answer, parse_json
 from simulators.bank.world import CLOCK, Bank, shown
@@ -17,9 +20,11 @@ TAKEN: Final = frozenset({"confirmed", "paid_out"})
 class Control:
     """Clock, faults and books over plain JSON."""
 
-    def __init__(self, bank: Bank, faults: Faults) -> None:
-        self._bank = bank
-        self._faults = faults
+    def __init__(self, door: Door, gate: Gate) -> None:
+        self._bank = door.bank
+        self._faults = door.faults
+        self._door = door
+        self._gate = gate
 
     async def read_clock(self, _: web.Request) -> web.Response:
         """Return the bank's time and whether it is conducted."""
@@ -58,20 +63,52 @@ class Control:
             wanted = parse_json(await request.read())
             if not isinstance(wanted, dict):
                 return answer(422, {"error": "send one JSON object"})
-            self._faults.add(wanted)
+            fault = self._faults.add(wanted)
         except (BadFaultError, ValueError) as error:
             return answer(422, {"error": str(error)})
+        if fault.kind.moment is Moment.LISTENER:
+            fault.fired += 1
+            await self._gate.shut(fault.seconds)
         return await self.list_faults(request)
 
     async def clear_faults(self, request: web.Request) -> web.Response:
         """Switch every fault off."""
         self._faults.clear()
+        await self._gate.open()
         return await self.list_faults(request)
+
+    async def limit_rate(self, request: web.Request) -> web.Response:
+        """Switch the rate limit to so many requests a minute of the bank's clock, or off."""
+        wanted = await _object(request)
+        per_minute = wanted.get("per_minute")
+        whole = type(per_minute) is int and 1 <= per_minute <= PER_MINUTE_MAX
+        if set(wanted) != {"per_minute"} or not (per_minute is None or whole):
+            return answer(422, {"error": f'send {{"per_minute": null or 1..{PER_MINUTE_MAX}}}'})
+        self._door.pace.limit(per_minute)
+        return answer(200, {"per_minute": per_minute})
+
+    async def rotate_token(self, request: web.Request) -> web.Response:
+        """Let a new access token in; the one before is a stranger's from now on."""
+        wanted = await _object(request)
+        token = wanted.get("token")
+        if set(wanted) != {"token"} or not isinstance(token, str) or not token:
+            return answer(422, {"error": 'send {"token": "…"}'})
+        self._door.tokens.full = token
+        return answer(200, {"rotated": True})
 
     async def books(self, _: web.Request) -> web.Response:
         """Return everything the bank knows, from its own file only."""
         self._bank.catch_up(self._bank.clock.now())
         return answer(200, books(self._bank))
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    """Return the JSON object a conductor sent; anything else has no fields."""
+    try:
+        wanted = parse_json(await request.read())
+    except ValueError:
+        return {}
+    return wanted if isinstance(wanted, dict) else {}
 
 
 def books(bank: Bank) -> dict[str, Any]:
@@ -110,14 +147,16 @@ def _with_limits(mandate: Document) -> Document:
     return {**shown(mandate), "constraints": mandate["hidden"]["constraints"]}
 
 
-def control_app(bank: Bank, faults: Faults) -> web.Application:
+def control_app(door: Door, gate: Gate) -> web.Application:
     """Return the application of the control listener."""
     app = web.Application(client_max_size=REQUEST_BYTES_MAX)
-    control = Control(bank, faults)
+    control = Control(door, gate)
     app.router.add_get("/clock", control.read_clock)
     app.router.add_post("/clock", control.move_clock)
     app.router.add_get("/faults", control.list_faults)
     app.router.add_post("/faults", control.add_fault)
     app.router.add_delete("/faults", control.clear_faults)
+    app.router.add_post("/rate-limit", control.limit_rate)
+    app.router.add_post("/token", control.rotate_token)
     app.router.add_get("/books", control.books)
     return app

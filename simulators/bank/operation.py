@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from simulators.bank.fields import Fields
 from simulators.bank.store import Document
 from simulators.bank.world import Bank
+
+# Resources whose amount somebody pays or gets back.
+PAYING: Final = frozenset({"payments", "refunds"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,18 @@ class Operation:
     def kind(self) -> str:
         """Return the plural resource, which is also the envelope's key."""
         return self.name.split(".", 1)[0]
+
+    @property
+    def reads(self) -> bool:
+        """Say whether nothing changes by it."""
+        return self.method == "GET"
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """Return what the operation does, in the words of the table of faults."""
+        pays = self.kind in PAYING and not self.lists and self.method != "DELETE"
+        found = {"asks": True, "creates": self.creates, "reads": self.reads, "lists": self.lists}
+        return frozenset(name for name, has in (found | {"pays": pays}).items() if has)
 
     @property
     def envelope(self) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ _Q: Final = aiosql.from_path(Path(__file__).with_name("bank.sql"), "sqlite3")
 
 # An edge beyond every sequence number SQLite can give out.
 SEQ_END: Final = 2**63 - 1
+# An instant after every other: whoever reads until then sees everything.
+ALL: Final = "~"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,10 @@ class Store:
     """One connection, used from one thread; calls are short and run in line."""
 
     def __init__(self, path: Path) -> None:
+        # Tells the instant of the business being done; the bank that owns the books sets it.
+        self.now: Callable[[], str] = lambda: ""
+        self._seen_until = ALL
+        self._shift = 0
         self._connection = sqlite3.connect(path, isolation_level="IMMEDIATE")
         _Q.create_schema(self._connection)
 
@@ -46,6 +52,24 @@ class Store:
         with self._connection:
             yield
 
+    @contextmanager
+    def seen_until(self, instant: str) -> Iterator[None]:
+        """Read the books as they were at an instant, as a replica that lags does."""
+        self._seen_until = instant
+        try:
+            yield
+        finally:
+            self._seen_until = ALL
+
+    @contextmanager
+    def shifted(self) -> Iterator[None]:
+        """Begin pages one row early, as pages do that are counted while rows come in."""
+        self._shift = 1
+        try:
+            yield
+        finally:
+            self._shift = 0
+
     def add(self, kind: str, document: Document) -> None:
         """Write down a new document, which carries its id and created_at."""
         _Q.insert_resource(
@@ -58,7 +82,12 @@ class Store:
 
     def put(self, document: Document) -> None:
         """Write down what a document has become."""
-        _Q.update_resource(self._connection, resource_id=document["id"], body=json.dumps(document))
+        _Q.update_resource(
+            self._connection,
+            resource_id=document["id"],
+            body=json.dumps(document),
+            changed_at=self.now(),
+        )
 
     def remove(self, resource_id: str) -> None:
         """Hide a document from every answer."""
@@ -66,7 +95,9 @@ class Store:
 
     def get(self, kind: str, resource_id: str) -> Document | None:
         """Return the document, or None when there is none of this kind and id."""
-        body = _Q.resource_body(self._connection, kind=kind, resource_id=resource_id)
+        body = _Q.resource_body(
+            self._connection, kind=kind, resource_id=resource_id, seen_until=self._seen_until
+        )
         return None if body is None else _document(body)
 
     def seq(self, kind: str, resource_id: str) -> int | None:
@@ -79,8 +110,17 @@ class Store:
     ) -> list[Document]:
         """Return up to `rows` documents on one side of an edge, nearest to the edge first."""
         read = _Q.page_newer if newer else _Q.page_older
-        found = read(self._connection, kind=kind, edge_seq=edge_seq, rows=rows, **where)
-        return [_document(body) for _, body in found]
+        if self._shift and edge_seq != SEQ_END:
+            edge_seq += -self._shift if newer else self._shift
+        found = read(
+            self._connection,
+            kind=kind,
+            edge_seq=edge_seq,
+            rows=rows,
+            seen_until=self._seen_until,
+            **where,
+        )
+        return [_document(body) for (body,) in found]
 
     def accounts_of(self, customer_id: str) -> list[Document]:
         """Return a customer's bank accounts."""
@@ -142,18 +182,31 @@ class Store:
         """Take every step of a resource off the agenda."""
         _Q.strike_all(self._connection, resource_id=resource_id)
 
-    def remember_key(self, operation: str, key: str, resource_id: str) -> None:
+    def newest(self, kind: str, other_than: str = "") -> str | None:
+        """Return the id of the newest document of a kind beside one, or None."""
+        found: str | None = _Q.newest(self._connection, kind=kind, other_than=other_than)
+        return found
+
+    def remember_key(self, operation: str, key: str, resource_id: str, spent_at: str) -> None:
         """Spend an idempotency key."""
         _Q.remember_key(
-            self._connection, operation=operation, idempotency_key=key, resource_id=resource_id
+            self._connection,
+            operation=operation,
+            idempotency_key=key,
+            resource_id=resource_id,
+            spent_at=spent_at,
         )
 
-    def recall_key(self, operation: str, key: str) -> str | None:
-        """Return the id of what an idempotency key has made, or None."""
+    def recall_key(self, operation: str, key: str, since: str) -> str | None:
+        """Return the id of what an idempotency key has made after an instant, or None."""
         found: str | None = _Q.recall_key(
-            self._connection, operation=operation, idempotency_key=key
+            self._connection, operation=operation, idempotency_key=key, since=since
         )
         return found
+
+    def forget_key(self, operation: str, key: str) -> None:
+        """Forget an idempotency key."""
+        _Q.forget_key(self._connection, operation=operation, idempotency_key=key)
 
     def setting(self, name: str) -> str | None:
         """Return one fact about the bank, or None when it was never written."""

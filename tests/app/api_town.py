@@ -25,6 +25,8 @@ ZONE: Final = "Asia/Almaty"
 NOTHING_ELSE: Final = Wanted()
 NEW_YEAR: Final = "2026-01-01T00:00:00+05:00"
 FEBRUARY: Final = "2026-02-01T00:00:00+05:00"
+NEW_SECRET: Final = "the-secret-of-this-year"
+OLD_SECRET: Final = "the-secret-of-last-year"
 BANK_PAGE: Final = "https://bank.example/flow/BRF1"
 
 
@@ -205,7 +207,11 @@ async def token_for(pool: asyncpg.Pool, account_id: str | None, *, days: int = 3
 
 @asynccontextmanager
 async def served(
-    pool: asyncpg.Pool, owner: asyncpg.Connection, *, wanted: Wanted = NOTHING_ELSE
+    pool: asyncpg.Pool,
+    owner: asyncpg.Connection,
+    *,
+    wanted: Wanted = NOTHING_ELSE,
+    webhook_secrets: tuple[str, ...] = (NEW_SECRET, OLD_SECRET),
 ) -> AsyncIterator[Api]:
     """Serve the API on a free port of loopback, over an empty town with two homes."""
     await owner.execute(
@@ -227,6 +233,7 @@ async def served(
         bank_scheme="kz_direct",
         checks={"database": database_answers},
         wanted=wanted,
+        webhook_secrets=webhook_secrets,
     )
     runner = Runner(build_app(deps))
     await runner.setup()

@@ -70,6 +70,9 @@ POLICIES: Final = {
     "resume_mandate": "resident",
     "cancel_mandate": "resident",
     "set_caps": "resident",
+    "receive_webhook": "signed",
+    "list_unexplained_events": "operator",
+    "answer_event": "operator",
     "list_own_debits": "account",
     "list_debits": "operator",
     "register_meter": "operator",
@@ -148,6 +151,7 @@ THINGS: Final = {
     "period": "2026-01",
     "question_no": "1",
     "mandate_id": "M-1",
+    "event_id": "EV1",
     "code": "household",
     "slug": "not-found",
     "asset": "start.js",
@@ -162,6 +166,11 @@ VOUCHER: Final = """
 CLOSING: Final = """
     INSERT INTO account_closing VALUES ('A-1', '2026-02-09', '[]', 'a test', 'a test',
         '2026-02-10Z')
+"""
+HINT: Final = """
+    INSERT INTO bank_hint (event_id, told, heard_at, look_at, state, trouble)
+    VALUES ('EV1', '{"event_id": "EV1", "resource": "mandates", "action": "created"}',
+        '2026-01-01Z', '2026-01-01Z', 'asked', 'no_link')
 """
 KEY: Final = """
     INSERT INTO device_key (meter_id, key_epoch, algorithm, public_key, kid, origin, added_at)
@@ -190,10 +199,10 @@ QUERIES: Final = {
 # Every answer that a caller who was let in may get: done, or what was asked does not fit.
 LET_IN: Final = {200, 201, 404, 409, 422}
 SHUT: Final = {
-    "nobody": dict.fromkeys(("resident", "account", "operator"), 401),
-    "other resident": {"resident": 404, "account": 404, "operator": 403},
-    "resident": {"operator": 403},
-    "operator": {"resident": 403},
+    "nobody": {**dict.fromkeys(("resident", "account", "operator"), 401), "signed": 498},
+    "other resident": {"resident": 404, "account": 404, "operator": 403, "signed": 498},
+    "resident": {"operator": 403, "signed": 498},
+    "operator": {"resident": 403, "signed": 498},
 }
 
 
@@ -207,7 +216,7 @@ def body(bound: Bound) -> dict[str, Any]:
     if bound.route.files is not None:
         kind = bound.route.files.media_types[0]
         return {"data": b"", "headers": {"Content-Type": kind}}
-    return {"json": {}} if bound.route.takes_body else {}
+    return {"json": {}} if bound.route.takes_body or bound.route.signature else {}
 
 
 async def statuses(api: Api, token: str | None) -> dict[str, int]:
@@ -286,6 +295,7 @@ class TestPolicies:
         await api.owner.execute(PROPOSAL)
         await api.owner.execute(VOUCHER)
         await api.owner.execute(CLOSING)
+        await api.owner.execute(HINT)
 
         assert wrong(await statuses(api, api.operator), "operator") == {}
 

@@ -168,11 +168,11 @@ class TestFollow:
         assert await town.states() == ["2026-01/1 confirmed"]
         assert await town.owner.fetchval("SELECT event_id FROM bank_cursor") == "EV1"
         bank.get_payment = inner  # type: ignore[method-assign]  # as it was
-        assert await followed(store, bank) == FollowCounts(foreign=1)
+        assert await followed(store, bank) == FollowCounts(unknown=1)
         assert await town.owner.fetchval("SELECT event_id FROM bank_cursor") == "EV3"
 
     async def test_passes_over_what_is_not_ours(self, store: Debits, bank: FakeBank) -> None:
-        """Other resources, unknown payments, unreadable events: remembered, without effect."""
+        """Other resources are remembered, without effect; what may be ours is set aside."""
         bank.events = [
             BankEvent(event_id="EV1", resource="payouts", action="paid"),
             BankEvent(
@@ -184,7 +184,8 @@ class TestFollow:
             BankEvent(event_id="EV4", resource="unreadable", action="unreadable"),
         ]
 
-        assert await followed(store, bank) == FollowCounts(foreign=4)
+        assert await followed(store, bank) == FollowCounts(foreign=1, unknown=3)
+        assert await followed(store, bank) == FollowCounts()
 
     async def test_leaves_a_debit_alone_when_the_status_is_new_to_us(
         self, town: DebitTown, store: Debits, bank: FakeBank

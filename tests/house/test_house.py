@@ -28,6 +28,7 @@ VERBS = {
     "billing/export.py",
     "billing/follow.py",
     "billing/guard.py",
+    "billing/hear.py",
     "billing/link.py",
     "billing/news.py",
     "billing/correct.py",

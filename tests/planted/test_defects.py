@@ -392,6 +392,50 @@ DEFECTS = {
         wrong="if False:",
         tests=("tests/billing/test_moves.py::TestAnAccountThatHasEnded",),
     ),
+    "an event of the bank is forgotten after a month": Defect(
+        file="sql/bank_events.sql",
+        right="WHERE NOT EXISTS (SELECT FROM bank_event e WHERE e.event_id = one.event_id)",
+        wrong="WHERE NOT EXISTS (SELECT FROM bank_event e WHERE e.event_id = one.event_id"
+        " AND e.handled_at > :at::timestamptz - interval '30 days')",
+        tests=("tests/billing/test_hear.py::TestAReplay",),
+    ),
+    "a mark of what was opened skips what was kept late": Defect(
+        file="sql/bank_events.sql",
+        right="WHERE handled_at IS NULL\nORDER BY received_at",
+        wrong="WHERE handled_at IS NULL AND received_at >= (SELECT coalesce(max(d.received_at),"
+        " '-infinity') FROM webhook_delivery d WHERE d.handled_at IS NOT NULL)\n"
+        "ORDER BY received_at",
+        tests=("tests/billing/test_hear.py::TestHear",),
+    ),
+    "the cursor of the bank's list skips what is put behind it": Defect(
+        file="billing/follow.py",
+        right="            await _look_back(store, bank, cursor, counts, at=at)\n",
+        wrong="",
+        tests=("tests/billing/test_hear.py::TestTheOverlap",),
+    ),
+    "a body is parsed before its signature is checked": Defect(
+        file="billing/io/api_hooks.py",
+        right="        number = signer(letter.content,",
+        wrong='        __import__("json").loads(letter.content)\n'
+        "        number = signer(letter.content,",
+        tests=("tests/app/test_hooks_api.py::TestAnUnsignedBody",),
+    ),
+    "an event moves a debit without a look at the payment": Defect(
+        file="billing/follow.py",
+        right='        payment = payments[event.links["payment"]]\n',
+        wrong='        payment = payments[event.links["payment"]]\n'
+        "        if isinstance(payment, Payment):\n"
+        '            payment = __import__("dataclasses").replace(\n'
+        "                payment, status=type(payment.status)(event.action)\n"
+        "            )\n",
+        tests=("tests/billing/test_hear.py::TestHear",),
+    ),
+    "a poison event stops the batch": Defect(
+        file="billing/follow.py",
+        right="except Exception as error:  # noqa: BLE001 - one event must not stop the line",
+        wrong="except BankError as error:",
+        tests=("tests/billing/test_hear.py::TestAPoisonEvent",),
+    ),
 }
 
 

@@ -1,13 +1,18 @@
 """The faults a conductor orders: exactly so many, exactly there, and honest about the books."""
 
 import asyncio
+import re
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import aiohttp
 import pytest
 
+from simulators.bank.faults import KINDS
 from tests.fixtures_bank import SimulatedBank
+
+README: Final = Path(__file__).parents[2] / "simulators" / "README.md"
 
 
 async def pay(bank: SimulatedBank, mandate_id: str, key: str = "k") -> tuple[int, dict[str, Any]]:
@@ -119,6 +124,8 @@ class TestFault:
                 "operation": "payments.create",
                 "times": 2,
                 "seconds": 0.0,
+                "percent": None,
+                "seed": 0,
                 "fired": 2,
             }
         ]
@@ -148,6 +155,14 @@ class TestFault:
             {"name": "delay", "times": 0},
             {"name": "delay", "times": True},
             {"name": "delay", "colour": "red"},
+            {"name": "delay", "percent": 0},
+            {"name": "delay", "percent": 101},
+            {"name": "delay", "seed": "seven"},
+            {"name": "stale_read", "operation": "payments.create"},
+            {"name": "page_shift", "operation": "payments.get"},
+            {"name": "same_id", "operation": "payments.get"},
+            {"name": "amount_wrong", "operation": "mandates.get"},
+            {"name": "clock_skew", "seconds": 864_001},
             ["delay"],
         ],
         ids=str,
@@ -162,3 +177,57 @@ class TestFault:
             assert answer.status == 422
 
         assert await shared_bank.faults() == []
+
+
+class TestRate:
+    """A fault that strikes so many in a hundred ..."""
+
+    async def test_strikes_the_same_requests_again_with_the_same_seed(
+        self, bank: SimulatedBank
+    ) -> None:
+        """A story that went wrong once must go wrong again, or nobody can look into it."""
+        told: list[list[int]] = []
+        for seed in (7, 7, 8):
+            await bank.heal()
+            await bank.fault("error_before", "payments.list", percent=30, seed=seed)
+            told.append([(await bank.api("GET", "/payments"))[0] for _ in range(60)])
+
+        assert told[0] == told[1] != told[2]
+        assert 8 <= told[0].count(500) <= 30
+        assert (await bank.faults())[0]["fired"] == told[2].count(500)
+
+    async def test_strikes_all_of_them_at_a_hundred(self, bank: SimulatedBank) -> None:
+        """The end of the scale means always, without a count that runs out."""
+        await bank.fault("error_before", "payments.list", percent=100)
+
+        codes = [(await bank.api("GET", "/payments"))[0] for _ in range(5)]
+
+        assert codes == [500] * 5
+
+    async def test_stops_at_its_count(self, bank: SimulatedBank) -> None:
+        """A rate and a count together: rarely, and not for ever."""
+        await bank.fault("error_before", "payments.list", percent=100, times=2)
+
+        codes = [(await bank.api("GET", "/payments"))[0] for _ in range(3)]
+
+        assert codes == [500, 500, 200]
+
+    async def test_lets_those_through_that_it_does_not_suit(self, bank: SimulatedBank) -> None:
+        """A fault of reading aimed at everything leaves the writing alone."""
+        await bank.fault("stale_read", percent=100)
+
+        status, _ = await bank.api("POST", "/customers", {"customers": {"company_name": "Bakery"}})
+
+        assert status == 201
+        assert (await bank.faults())[0]["fired"] == 0
+
+
+class TestTable:
+    """The table of faults in the README ..."""
+
+    def test_names_every_fault_and_no_other(self) -> None:
+        """Whoever conducts the bank reads the table, not the code."""
+        text = README.read_text(encoding="utf-8")
+        rows = dict(re.findall(r"^\| `(\w+)` \| \w+ \|[^|]*\| (.+) \|$", text, re.MULTILINE))
+
+        assert rows == {name: kind.says for name, kind in KINDS.items()}

@@ -112,6 +112,9 @@ class TestRights:
             ("account_closing", "last_day"),
             ("price_proposal", "content"),
             ("price_decision", "outcome"),
+            ("webhook_delivery", "body"),
+            ("webhook_delivery", "received_at"),
+            ("bank_hint", "told"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

@@ -36,6 +36,8 @@ LOCAL = {
     "upload",
     "upload_row",
     "name_export",
+    "webhook_delivery",
+    "bank_hint",
 }
 GROUPS = {
     "meter_id": {
