@@ -285,6 +285,23 @@ CROSS JOIN LATERAL (
 ) AS past
 WHERE b.account_id = :account_id AND b.bill_no = :bill_no;
 
+-- name: approval(account_id, bill_no, amount_minor)^
+-- The word that a sum may be taken for a bill.
+SELECT amount_minor, approved_by, approved_at FROM debit_approval
+WHERE account_id = :account_id AND bill_no = :bill_no AND amount_minor = :amount_minor;
+
+-- name: add_approval(account_id, bill_no, amount_minor, approved_by, at)!
+-- Keep a word that a sum may be taken for a bill.
+INSERT INTO debit_approval (account_id, bill_no, amount_minor, approved_by, approved_at)
+VALUES (:account_id, :bill_no, :amount_minor, :approved_by, :at);
+
+-- name: lock_alive(account_id, bill_no)^
+-- Lock the one attempt for a bill that may still take money.
+SELECT * FROM debit
+WHERE account_id = :account_id AND bill_no = :bill_no
+    AND state NOT IN ('failed', 'retry_due', 'cancelled', 'charged_back', 'exhausted')
+FOR UPDATE;
+
 -- name: held_since(account_id, bill_no, attempt)$
 -- Since when a debit is held.
 SELECT max(taken_at) FROM debit_step

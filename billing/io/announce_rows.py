@@ -7,9 +7,10 @@ from typing import Final
 import asyncpg
 
 import sql
+from billing.approve import Approval
 from billing.debit import Debit, DebitId, State
 from billing.habit import Habit, PastBill
-from billing.io.debit_rows import name_of
+from billing.io.debit_rows import debit_of, name_of
 from billing.notice import Attempt, Notice
 
 _Q: Final = sql.queries("debits")
@@ -92,6 +93,29 @@ class AnnounceRows:
             approved_minor=row["approved_minor"],
             past=tuple(PastBill(period_start=month, total_minor=total) for month, total in past),
         )
+
+    async def approval(self, account_id: str, bill_no: str, amount_minor: int) -> Approval | None:
+        """Return the word that was given for a sum."""
+        row = await _Q.approval(
+            self._db, account_id=account_id, bill_no=bill_no, amount_minor=amount_minor
+        )
+        return None if row is None else Approval(**dict(row))
+
+    async def add_approval(self, account_id: str, bill_no: str, approval: Approval) -> None:
+        """Keep a word that a sum may be taken."""
+        await _Q.add_approval(
+            self._db,
+            account_id=account_id,
+            bill_no=bill_no,
+            amount_minor=approval.amount_minor,
+            approved_by=approval.approved_by,
+            at=approval.approved_at,
+        )
+
+    async def lock_alive(self, account_id: str, bill_no: str) -> Debit | None:
+        """Lock the one attempt for a bill that may still take money."""
+        row = await _Q.lock_alive(self._db, account_id=account_id, bill_no=bill_no)
+        return None if row is None else debit_of(row)
 
     async def held_since(self, debit_id: DebitId) -> datetime | None:
         """Return since when a debit is held; None if it never was."""

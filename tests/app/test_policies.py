@@ -74,6 +74,7 @@ POLICIES: Final = {
     "list_unexplained_events": "operator",
     "answer_event": "operator",
     "list_own_debits": "account",
+    "approve_debit": "account",
     "list_debits": "operator",
     "register_meter": "operator",
     "list_meters": "operator",

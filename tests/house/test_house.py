@@ -22,6 +22,7 @@ VERBS = {
     "metering/take_in.py",
     "metering/validate.py",
     "billing/announce.py",
+    "billing/approve.py",
     "billing/audit.py",
     "billing/collect.py",
     "billing/enrol.py",
