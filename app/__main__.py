@@ -27,6 +27,7 @@ from app import (
     preview_cli,
     recompute_cli,
     rules_cli,
+    run_cli,
     source_cli,
     standard_cli,
     tariff_cli,
@@ -79,6 +80,7 @@ GROUPS: Final = {
     "export": export_cli.export,
     "penalty": penalty_cli.penalty,
     "month": preview_cli.group,
+    "debit-run": run_cli.debit_run,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from app.run import AWAY
 from billing.io.bank_events import Hints
+from billing.io.run_stops import RunStops
 
 log: Final = structlog.get_logger()
 
@@ -20,6 +21,8 @@ class Gauges:
 
     news_waiting: Gauge
     news_oldest: Gauge
+    run_stopped: Gauge
+    run_waiting: Gauge
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> "Gauges":
@@ -36,12 +39,25 @@ class Gauges:
                 "Age of the oldest delivery or event that was not dealt with yet",
                 registry=registry,
             ),
+            run_stopped=Gauge(
+                "aqkol_debit_run_stopped",
+                "1 while no debit is announced, recorded or sent",
+                registry=registry,
+            ),
+            run_waiting=Gauge(
+                "aqkol_debits_unsent",
+                "Debits that were announced or recorded and not sent yet",
+                ("state",),
+                registry=registry,
+            ),
         )
 
     async def look(self, pool: asyncpg.Pool, at: datetime) -> None:
         """Read the figures; where the database is away they stay as they were."""
         try:
             news = await Hints(pool).waiting(at=at)
+            stopped = await RunStops(pool).stopped()
+            waiting = await RunStops(pool).waiting()
         except AWAY as error:
             log.warning("metrics.stale", error=type(error).__name__)
             return
@@ -49,3 +65,6 @@ class Gauges:
         self.news_waiting.labels(what="events").set(news.events)
         self.news_waiting.labels(what="asked").set(news.asked)
         self.news_oldest.set(news.oldest_age.total_seconds())
+        self.run_stopped.set(int(stopped is not None))
+        self.run_waiting.labels(state="announced").set(waiting.announced)
+        self.run_waiting.labels(state="recorded").set(waiting.recorded)

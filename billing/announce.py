@@ -16,6 +16,7 @@ from typing import Final, Protocol, assert_never
 
 import structlog
 
+from billing.breaker import Stop
 from billing.debit import Debit, DebitId, Event, State, moved
 from billing.guard import GuardDesk, permission
 from billing.mandate import Allowed, Held, Mandate, Refused
@@ -27,6 +28,8 @@ log = structlog.get_logger()
 
 # By then the bill of the next month is out, and this one is late whoever is to blame.
 HOLD_MAX: Final = timedelta(days=30)
+# Nothing is begun that would be held for these at once: they say nothing about the bill.
+NOT_BORN_FOR: Final = frozenset({"paused", "mandate_pending", "mandate_frozen", "currency_differs"})
 # A letter that was late once gets so many days more the next time.
 LETTER_DAYS: Final = 2
 
@@ -71,6 +74,9 @@ class AnnounceStore(Protocol):
     def begin(self) -> AbstractAsyncContextManager[AnnounceDesk]:
         """Open one transaction."""
 
+    async def stopped(self) -> Stop | None:
+        """Return why the whole run is stopped; None while it goes on."""
+
     async def bills_to_notice(self, *, limit: int) -> list[DueBill]:
         """Return bills to be asked for."""
 
@@ -90,7 +96,12 @@ class NoticeCounts:
 
 
 async def notice(*, store: AnnounceStore, at: datetime, zone: str, limit: int) -> NoticeCounts:
-    """Announce a debit for bills that are open and wanted, and look again at those held back."""
+    """Announce a debit for bills that are open and wanted, and look again at those held back.
+
+    While the run is stopped nothing is announced.
+    """
+    if await store.stopped() is not None:
+        return NoticeCounts()
     outcomes: list[State | None] = [
         await _announce(store, bill, at=at, zone=zone)
         for bill in await store.bills_to_notice(limit=limit)
@@ -138,7 +149,9 @@ async def _announce(
         )
         allowed = await permission(desk, mandate, debit)
         match allowed:
-            case Refused() | Held(reason="paused" | "mandate_pending" | "currency_differs"):
+            case Refused():
+                return None
+            case Held(reason=reason) if reason in NOT_BORN_FOR:
                 return None
             case Held(reason=reason):
                 return await _hold(desk, debit, reason, at) if await desk.add_debit(debit) else None

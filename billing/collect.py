@@ -122,8 +122,11 @@ async def record(*, store: BatchStore, at: datetime, zone: str, limit: int) -> R
     """Freeze the order of every debit whose day has come, if every guard still holds.
 
     What the bill no longer owes is given up; what a guard holds back waits; a promise that was
-    not kept is made again, with a clock of its own.
+    not kept is made again, with a clock of its own. While the run is stopped nothing is recorded,
+    and nothing given up either: it waits.
     """
+    if await store.stopped() is not None:
+        return RecordCounts()
     charge_until = local_day(at, zone) + timedelta(days=SEND_LEAD_DAYS)
     candidates = await store.debits_to_record(charge_until=charge_until, limit=limit)
     outcomes = [await _record_one(store, one, at=at, zone=zone) for one in candidates]

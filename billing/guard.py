@@ -15,6 +15,9 @@ class GuardDesk(Protocol):
     async def disputed(self, account_id: str, bill_no: str) -> bool:
         """Say whether a bill is in dispute."""
 
+    async def frozen(self, account_id: str, mandate_id: str) -> bool:
+        """Say whether nothing may be asked for under a mandate until a person has looked."""
+
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: frozenset[State], start: date, end: date
     ) -> int:
@@ -26,6 +29,8 @@ class GuardDesk(Protocol):
 
 async def permission(desk: GuardDesk, mandate: Mandate, debit: Debit) -> Permission:
     """Tell whether a debit may go on now: the mandate, the caps, disputes, the habit."""
+    if await desk.frozen(mandate.account_id, mandate.mandate_id):
+        return Held(reason="mandate_frozen")
     if await desk.disputed(debit.account_id, debit.bill_no):
         return Held(reason="disputed")
     month = Period.month(debit.charge_on.year, debit.charge_on.month)

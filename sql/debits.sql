@@ -73,12 +73,26 @@ ORDER BY charge_on, account_id, bill_no
 LIMIT :batch::int;
 
 -- name: claim_debit(at)^
--- Lock one debit that is ready to be sent or asked about again, passing over those in other hands.
-SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted
+-- Lock one debit that is ready to be sent or asked about again, passing over those in other hands. One of a
+-- frozen mandate is only asked about. While the run is stopped, one that was never sent is left alone,
+-- unless nobody wants it any more.
+SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted, f.frozen,
+    EXISTS (SELECT FROM open_run_stop) AS stopped
 FROM debit d
 JOIN mandate m USING (account_id, mandate_id)
+CROSS JOIN LATERAL (
+    SELECT EXISTS (
+        SELECT FROM mandate_freeze z
+        WHERE z.account_id = d.account_id AND z.mandate_id = d.mandate_id AND z.lifted_at IS NULL
+    ) AS frozen
+) AS f
 WHERE d.state IN ('recorded', 'unknown', 'sending')
     AND (d.lease_until IS NULL OR d.lease_until <= :at)
+    AND (NOT f.frozen OR d.sends > 0 OR NOT (m.state = 'active' AND m.enrolment = 'active'))
+    AND (
+        d.state <> 'recorded' OR m.state <> 'active' OR m.enrolment <> 'active'
+        OR NOT EXISTS (SELECT FROM open_run_stop)
+    )
 LIMIT 1
 FOR UPDATE OF d SKIP LOCKED;
 
@@ -364,13 +378,4 @@ INSERT INTO notice (
 SELECT :account_id, :bill_no, :attempt::integer, :amount_minor, :currency, :charge_on, :at, 'api', 1 + (
     SELECT count(*) FROM notice
     WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt::integer
-);
-
--- name: add_transfer(account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no, posted_at)!
--- Post one transfer; the same one twice is an error, never a second movement.
-INSERT INTO transfer (
-    account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no, posted_at
-)
-VALUES (
-    :account_id, :transfer_id, :phase, :debit_code, :credit_code, :amount_minor, :currency, :bill_no, :posted_at
 );

@@ -14,6 +14,7 @@ from billing.io.debit_rows import debit_of, name_of
 from billing.notice import Attempt, Notice
 
 _Q: Final = sql.queries("debits")
+_RECON: Final = sql.queries("recon")
 
 
 class AnnounceRows:
@@ -37,6 +38,10 @@ class AnnounceRows:
     async def disputed(self, account_id: str, bill_no: str) -> bool:
         """Say whether a bill is in dispute."""
         return bool(await _Q.disputed(self._db, account_id=account_id, bill_no=bill_no))
+
+    async def frozen(self, account_id: str, mandate_id: str) -> bool:
+        """Say whether nothing may be asked for under a mandate until a person has looked."""
+        return bool(await _RECON.frozen(self._db, account_id=account_id, mandate_id=mandate_id))
 
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: Iterable[State], start: date, end: date

@@ -4,7 +4,7 @@
 and hands out its ``Desk``; no desk may be held while the bank is asked.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Final
@@ -13,11 +13,11 @@ import asyncpg
 
 import sql
 from billing.debit import Claim, Debit, DebitId
-from billing.debit_moves import transfers
 from billing.io.announce_rows import AnnounceRows
 from billing.io.bank_events import EventBook, EventDesk
 from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
-from billing.ledger import Transfer
+from billing.io.refunds import RefundBook, RefundDesk, post_step
+from billing.io.run_stops import StopBook
 from billing.mandate import Mandate
 from billing.notice import (
     ATTEMPTS_MAX,
@@ -36,7 +36,7 @@ class StaleDebitError(Exception):
     """A debit was no longer in the state we saw it in, although it was locked: our bug."""
 
 
-class Desk(AnnounceRows, EventDesk):
+class Desk(AnnounceRows, RefundDesk, EventDesk):
     """One open transaction: what is locked here stays ours until it ends."""
 
     async def lock_mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
@@ -100,7 +100,11 @@ class Desk(AnnounceRows, EventDesk):
         if row is None:
             return None
         return Claim(
-            debit=debit_of(row), bank_mandate_id=row["bank_mandate_id"], wanted=row["wanted"]
+            debit=debit_of(row),
+            bank_mandate_id=row["bank_mandate_id"],
+            wanted=row["wanted"],
+            frozen=row["frozen"],
+            stopped=row["stopped"],
         )
 
     async def lock_debit(self, debit_id: DebitId) -> Debit | None:
@@ -145,29 +149,14 @@ class Desk(AnnounceRows, EventDesk):
         )
         if row is None:
             raise StaleDebitError(f"{before.key} is not {before.state} any more")
-        await self._post(transfers(before, after))
+        await post_step(self._db, before, after)
 
     async def touch_debit(self, debit_id: DebitId, *, at: datetime) -> None:
         """Note that we looked at a debit and found nothing new."""
         await _Q.touch_debit(self._db, **name_of(debit_id), at=at)
 
-    async def _post(self, moved: Iterable[Transfer]) -> None:
-        for transfer in moved:
-            await _Q.add_transfer(
-                self._db,
-                account_id=transfer.account_id,
-                transfer_id=transfer.transfer_id,
-                phase=transfer.phase,
-                debit_code=transfer.debit_code,
-                credit_code=transfer.credit_code,
-                amount_minor=transfer.amount_minor,
-                currency=transfer.currency,
-                bill_no=transfer.bill_no,
-                posted_at=transfer.posted_at,
-            )
 
-
-class Debits(EventBook):
+class Debits(RefundBook, EventBook, StopBook):
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
     def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:

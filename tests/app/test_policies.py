@@ -71,6 +71,9 @@ POLICIES: Final = {
     "cancel_mandate": "resident",
     "set_caps": "resident",
     "receive_webhook": "signed",
+    "show_debit_run": "operator",
+    "stop_debit_run": "operator",
+    "release_debit_run": "operator",
     "list_unexplained_events": "operator",
     "answer_event": "operator",
     "list_own_debits": "account",
@@ -153,6 +156,7 @@ THINGS: Final = {
     "question_no": "1",
     "mandate_id": "M-1",
     "event_id": "EV1",
+    "stop_no": "1",
     "code": "household",
     "slug": "not-found",
     "asset": "start.js",
@@ -172,6 +176,9 @@ HINT: Final = """
     INSERT INTO bank_hint (event_id, told, heard_at, look_at, state, trouble)
     VALUES ('EV1', '{"event_id": "EV1", "resource": "mandates", "action": "created"}',
         '2026-01-01Z', '2026-01-01Z', 'asked', 'no_link')
+"""
+STOP: Final = """
+    INSERT INTO run_stop VALUES (1, 'failures', '{}', NULL, NULL, '2026-01-01Z')
 """
 KEY: Final = """
     INSERT INTO device_key (meter_id, key_epoch, algorithm, public_key, kid, origin, added_at)
@@ -297,6 +304,7 @@ class TestPolicies:
         await api.owner.execute(VOUCHER)
         await api.owner.execute(CLOSING)
         await api.owner.execute(HINT)
+        await api.owner.execute(STOP)
 
         assert wrong(await statuses(api, api.operator), "operator") == {}
 
