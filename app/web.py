@@ -171,7 +171,7 @@ def _billing(
             papers=Papers(pool=deps.pool, zone=deps.zone, payee=deps.payee),
         ),
         DebitApi(
-            store=Debits(deps.pool),
+            store=Debits(deps.pool, deps.policy),
             views=Views(pool=deps.pool),
             bank=deps.bank,
             scheme=deps.bank_scheme,
