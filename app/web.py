@@ -29,6 +29,7 @@ from billing.io.accounts import (
 from billing.io.api import AccountApi, BillingApi
 from billing.io.api_bills import DocumentApi
 from billing.io.api_corrections import CorrectionApi
+from billing.io.api_debit_desk import DebitDeskApi
 from billing.io.api_debits import DebitApi
 from billing.io.api_exports import ExportApi
 from billing.io.api_holds import HoldApi
@@ -170,6 +171,7 @@ def _billing(
             records=Records(pool=deps.pool, zone=deps.zone),
             papers=Papers(pool=deps.pool, zone=deps.zone, payee=deps.payee),
         ),
+        DebitDeskApi(store=Debits(deps.pool)),
         DebitApi(
             store=Debits(deps.pool, deps.policy),
             views=Views(pool=deps.pool),

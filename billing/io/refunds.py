@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from billing.io.telling import TellDesk
 from billing.ledger import Account, Phase, Transfer
 from billing.refund import ENDS, Cause, Refund, RefundClaim, RefundId, RefundState
 from billing.refund_moves import refund_transfers
-from billing.refund_order import Asked, NotGiven, Purse, already, why_not
+from billing.refund_order import Asked, GiveBack, NotGiven, Purse, already, why_not
 
 _Q: Final = sql.queries("refunds")
 _DEBITS: Final = sql.queries("debits")
@@ -27,14 +27,6 @@ _DEBITS: Final = sql.queries("debits")
 
 class StaleRefundError(Exception):
     """A refund was no longer in the state we saw it in, although it was locked: our bug."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GiveBack:
-    """Money that waits to be sent back, and the debit through which it can go, in minor units."""
-
-    debit_id: DebitId
-    amount_minor: int
 
 
 def refund_of(row: Mapping[str, Any]) -> Refund:

@@ -79,6 +79,7 @@ POLICIES: Final = {
     "list_own_debits": "account",
     "show_contact": "resident",
     "say_contact": "resident",
+    "approve_debit": "account",
     "list_debits": "operator",
     "register_meter": "operator",
     "list_meters": "operator",
