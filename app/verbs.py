@@ -220,7 +220,8 @@ async def audit_at(house: House, client: BankClient | None, at: datetime) -> dic
     The bank's news is read first, so that what it told us in between is no contradiction.
     """
     if client is not None:
-        await follow(store=Debits(house.pool), bank=client, at=at, limit=COLLECT_BATCH)
+        store = Debits(house.pool, house.settings.bill_policy)
+        await follow(store=store, bank=client, at=at, limit=COLLECT_BATCH)
     report = await audit(
         store=BillingStore(house.pool), bank=client, at=at, zone=house.settings.zone
     )

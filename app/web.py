@@ -173,7 +173,7 @@ def _billing(
         ),
         DebitDeskApi(store=Debits(deps.pool)),
         DebitApi(
-            store=Debits(deps.pool),
+            store=Debits(deps.pool, deps.policy),
             views=Views(pool=deps.pool),
             bank=deps.bank,
             scheme=deps.bank_scheme,
