@@ -26,6 +26,7 @@ from app import (
     penalty_cli,
     preview_cli,
     recompute_cli,
+    recon_cli,
     rules_cli,
     source_cli,
     standard_cli,
@@ -79,6 +80,7 @@ GROUPS: Final = {
     "export": export_cli.export,
     "penalty": penalty_cli.penalty,
     "month": preview_cli.group,
+    "recon": recon_cli.recon,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

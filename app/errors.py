@@ -5,6 +5,7 @@ from typing import Final
 
 from app import problems
 from app.account_errors import ACCOUNT_ERRORS
+from app.bank_errors import BANK_ERRORS
 from app.problems import ProblemType, problem_type
 from app.public import NotReadyError
 from app.run_errors import RUN_ERRORS
@@ -262,4 +263,5 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NoBankError: problem_type(503, "no-bank", "This installation talks to no bank"),
     NotReadyError: problems.UNAVAILABLE,
     **RUN_ERRORS,
+    **BANK_ERRORS,
 }

@@ -1,7 +1,7 @@
 """Figures that are read from the database when somebody asks for /metrics."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import Final
 
 import asyncpg
@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from app.run import AWAY
 from billing.io.bank_events import Hints
+from billing.io.breaks import BreakDesk
 
 log: Final = structlog.get_logger()
 
@@ -20,6 +21,9 @@ class Gauges:
 
     news_waiting: Gauge
     news_oldest: Gauge
+    breaks_open: Gauge
+    breaks_oldest: Gauge
+    reconciled_until: Gauge
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> "Gauges":
@@ -36,12 +40,30 @@ class Gauges:
                 "Age of the oldest delivery or event that was not dealt with yet",
                 registry=registry,
             ),
+            breaks_open=Gauge(
+                "aqkol_recon_breaks_open",
+                "What we and the bank do not agree about, by kind",
+                ("kind",),
+                registry=registry,
+            ),
+            breaks_oldest=Gauge(
+                "aqkol_recon_breaks_oldest_seconds",
+                "Age of the oldest open break; 0 where none is open",
+                registry=registry,
+            ),
+            reconciled_until=Gauge(
+                "aqkol_recon_until_timestamp_seconds",
+                "The midnight UTC of the last day up to which all sides agree; 0 before the first",
+                registry=registry,
+            ),
         )
 
     async def look(self, pool: asyncpg.Pool, at: datetime) -> None:
         """Read the figures; where the database is away they stay as they were."""
         try:
             news = await Hints(pool).waiting(at=at)
+            desk = BreakDesk(pool=pool)
+            breaks, until = await desk.figures(), await desk.reconciled_until()
         except AWAY as error:
             log.warning("metrics.stale", error=type(error).__name__)
             return
@@ -49,3 +71,10 @@ class Gauges:
         self.news_waiting.labels(what="events").set(news.events)
         self.news_waiting.labels(what="asked").set(news.asked)
         self.news_oldest.set(news.oldest_age.total_seconds())
+        self.breaks_open.clear()
+        for one in breaks:
+            self.breaks_open.labels(kind=one.kind).set(one.breaks)
+        oldest_at = min((one.oldest_at for one in breaks), default=at)
+        self.breaks_oldest.set((at - oldest_at).total_seconds())
+        midnight = None if until is None else datetime.combine(until, time.min, UTC)
+        self.reconciled_until.set(0 if midnight is None else midnight.timestamp())

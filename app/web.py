@@ -37,9 +37,11 @@ from billing.io.api_moves import MoveApi
 from billing.io.api_past import PastApi
 from billing.io.api_penalties import PenaltyApi
 from billing.io.api_prices import PriceApi
+from billing.io.api_recon import ReconApi
 from billing.io.api_terms import TermsApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.bank_events import Hints
+from billing.io.breaks import BreakDesk
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
 from billing.io.exports import Exports
@@ -200,6 +202,7 @@ def _billing(
             zone=deps.zone,
         ),
         CorrectionApi(pool=deps.pool),
+        ReconApi(desk=BreakDesk(pool=deps.pool)),
         PastApi(pasts=Pasts(pool=deps.pool, zone=deps.zone)),
     )
 
