@@ -28,6 +28,7 @@ from app import (
     recompute_cli,
     recon_cli,
     rules_cli,
+    run_cli,
     source_cli,
     standard_cli,
     tariff_cli,
@@ -81,6 +82,7 @@ GROUPS: Final = {
     "penalty": penalty_cli.penalty,
     "month": preview_cli.group,
     "recon": recon_cli.recon,
+    "debit-run": run_cli.debit_run,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

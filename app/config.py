@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from billing.breaker import Limits
 from billing.chart import Chart
 from billing.money import BASIS_POINTS
 from billing.payee import Payee, PayeeError, compact
@@ -62,6 +63,8 @@ class Settings(BaseSettings):
     statements: Path | None = None
     # What the bank signs its webhooks with, the newest first; unset: all of them are refused.
     bank_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    # From which figures on the debit run stops as a whole: season=300,plain=1000,...
+    run_limits: str | None = None
     # Our own API: where it listens, and how the world calls it.
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=0, le=65535)
@@ -185,6 +188,12 @@ class Settings(BaseSettings):
             raise ValueError(f"AQKOL_PAYEE_{error.field.upper()}: {error}") from error
         return self
 
+    @field_validator("run_limits")
+    @classmethod
+    def _are_limits(cls, value: str | None) -> str | None:
+        _ = Limits.parse(value or "")
+        return value
+
     @field_validator("chart")
     @classmethod
     def _is_chart(cls, value: str | None) -> str | None:
@@ -230,6 +239,11 @@ class Settings(BaseSettings):
     def brokers(self) -> tuple[str, ...]:
         """The brokers' addresses in clear, for those who connect."""
         return tuple(url.get_secret_value() for url in self.mqtt_urls)
+
+    @property
+    def breaker_limits(self) -> Limits:
+        """From which figures on the debit run stops."""
+        return Limits.parse(self.run_limits or "")
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:

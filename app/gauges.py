@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from app.run import AWAY
 from billing.io.bank_events import Hints
 from billing.io.breaks import BreakDesk
+from billing.io.run_stops import RunStops
 
 log: Final = structlog.get_logger()
 
@@ -24,6 +25,8 @@ class Gauges:
     breaks_open: Gauge
     breaks_oldest: Gauge
     reconciled_until: Gauge
+    run_stopped: Gauge
+    run_waiting: Gauge
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> "Gauges":
@@ -56,6 +59,17 @@ class Gauges:
                 "The midnight UTC of the last day up to which all sides agree; 0 before the first",
                 registry=registry,
             ),
+            run_stopped=Gauge(
+                "aqkol_debit_run_stopped",
+                "1 while no debit is announced, recorded or sent",
+                registry=registry,
+            ),
+            run_waiting=Gauge(
+                "aqkol_debits_unsent",
+                "Debits that were announced or recorded and not sent yet",
+                ("state",),
+                registry=registry,
+            ),
         )
 
     async def look(self, pool: asyncpg.Pool, at: datetime) -> None:
@@ -64,6 +78,8 @@ class Gauges:
             news = await Hints(pool).waiting(at=at)
             desk = BreakDesk(pool=pool)
             breaks, until = await desk.figures(), await desk.reconciled_until()
+            stopped = await RunStops(pool).stopped()
+            waiting = await RunStops(pool).waiting()
         except AWAY as error:
             log.warning("metrics.stale", error=type(error).__name__)
             return
@@ -78,3 +94,6 @@ class Gauges:
         self.breaks_oldest.set((at - oldest_at).total_seconds())
         midnight = None if until is None else datetime.combine(until, time.min, UTC)
         self.reconciled_until.set(0 if midnight is None else midnight.timestamp())
+        self.run_stopped.set(int(stopped is not None))
+        self.run_waiting.labels(state="announced").set(waiting.announced)
+        self.run_waiting.labels(state="recorded").set(waiting.recorded)

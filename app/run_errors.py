@@ -5,6 +5,7 @@ from typing import Final
 
 from app import problems
 from app.problems import ProblemType, problem_type
+from billing.breaker import SamePersonError, StopReleasedError, StopUnknownError
 from billing.io.holds import (
     HoldDiffersError,
     HoldNotReleasableError,
@@ -45,6 +46,13 @@ RUN_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     ),
     InstantAheadError: problem_type(
         422, "instant-ahead", "What will be known at an instant to come cannot be said"
+    ),
+    StopUnknownError: problems.NOT_FOUND,
+    StopReleasedError: problem_type(
+        409, "stop-released", "Two people have let this run go on already"
+    ),
+    SamePersonError: problem_type(
+        409, "same-person", "It takes a second person to let a run go on"
     ),
     ParallelRunError: problem_type(409, "parallel-run", "A parallel run issues no bill"),
 }

@@ -31,12 +31,14 @@ from billing.io.corrections import Corrections
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
 from billing.io.months import Months, NotApprovedError
+from billing.io.run_stops import RunStops
 from billing.io.store import BillingStore
 from billing.io.wire_preview import preview_shown
 from billing.month import answer
 from billing.period import Period, local_day, midnight
 from billing.preview import preview
 from billing.reconcile import due_periods, reconcile
+from billing.watch import watch
 from billing.window import window_of
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
@@ -192,6 +194,13 @@ async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str
     if house.settings.parallel_run == "on":
         return {}
     store = Debits(house.pool, house.settings.bill_policy)
+    watched = await watch(
+        store=RunStops(house.pool),
+        reconciled_until=None,
+        at=at,
+        zone=house.settings.zone,
+        limits=house.settings.breaker_limits,
+    )
     heard = await hear(
         hints=Hints(house.pool), store=store, bank=client, at=at, limit=COLLECT_BATCH
     )
@@ -202,7 +211,7 @@ async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str
         zone=house.settings.zone,
         limit=COLLECT_BATCH,
     )
-    return {"hear": asdict(heard), **asdict(counts)}
+    return {"watch": asdict(watched), "hear": asdict(heard), **asdict(counts)}
 
 
 async def audit_at(house: House, client: BankClient | None, at: datetime) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from billing.io.api_past import PastApi
 from billing.io.api_penalties import PenaltyApi
 from billing.io.api_prices import PriceApi
 from billing.io.api_recon import ReconApi
+from billing.io.api_run import RunApi
 from billing.io.api_terms import TermsApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.bank_events import Hints
@@ -53,6 +54,7 @@ from billing.io.past import Pasts
 from billing.io.penalty_desk import PenaltyDesk
 from billing.io.proposals import PriceDesk
 from billing.io.records import Records
+from billing.io.run_stops import RunStops
 from billing.io.store import BillingStore
 from billing.io.terms import TermsBook
 from billing.io.views import Views
@@ -175,6 +177,7 @@ def _billing(
             scheme=deps.bank_scheme,
             public_url=deps.public_url,
         ),
+        RunApi(stops=RunStops(deps.pool)),
         HookApi(
             hints=Hints(deps.pool),
             secrets=deps.webhook_secrets,

@@ -19,6 +19,7 @@ from typing import Protocol, assert_never
 
 import structlog
 
+from billing.breaker import Stop
 from billing.debit import (
     COUNTS_IN_MONTH,
     SEND_LEAD_DAYS,
@@ -97,6 +98,9 @@ class BatchStore(Protocol):
     def begin(self) -> AbstractAsyncContextManager[CollectDesk]:
         """Open one transaction."""
 
+    async def stopped(self) -> Stop | None:
+        """Return why the whole run is stopped; None while it goes on."""
+
     async def bills_to_notice(self, *, limit: int) -> list[DueBill]:
         """Return bills to be asked for."""
 
@@ -168,7 +172,12 @@ async def collect(
 
 
 async def notice(*, store: BatchStore, at: datetime, zone: str, limit: int) -> NoticeCounts:
-    """Announce a debit for bills that are open and wanted, and look again at those held back."""
+    """Announce a debit for bills that are open and wanted, and look again at those held back.
+
+    While the run is stopped nothing is announced.
+    """
+    if await store.stopped() is not None:
+        return NoticeCounts()
     outcomes: list[State | None] = [
         await _announce(store, bill, at=at, zone=zone)
         for bill in await store.bills_to_notice(limit=limit)
@@ -278,8 +287,11 @@ async def record(*, store: BatchStore, at: datetime, zone: str, limit: int) -> R
     """Freeze the order of every debit whose day has come, if every guard still holds.
 
     A debit whose promise is broken is cancelled, with the reason; where the bill still owes, the
-    next ``notice`` begins anew, with a fresh announcement.
+    next ``notice`` begins anew, with a fresh announcement. While the run is stopped nothing is
+    recorded, and nothing cancelled either: it waits.
     """
+    if await store.stopped() is not None:
+        return RecordCounts()
     charge_until = local_day(at, zone) + timedelta(days=SEND_LEAD_DAYS)
     candidates = await store.debits_to_record(charge_until=charge_until, limit=limit)
     outcomes = [await _record_one(store, one, at=at, zone=zone) for one in candidates]

@@ -6,7 +6,8 @@
 
 A process may die between any two of these: the lease runs out, and the next one asks again with the
 same key and the same bytes. Two that ask at once do no harm for the same reason. Once the resident
-has withdrawn, or the bank may have forgotten the key, nothing is sent any more: we only look.
+has withdrawn, or the bank may have forgotten the key, nothing is sent any more: we only look. So it
+is while the whole run is stopped (``billing/breaker.py``).
 """
 
 import asyncio
@@ -120,7 +121,7 @@ class _Order:
     bank_mandate_id: str
     post: bool
     wanted: bool
-    frozen: bool
+    waits: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,8 +191,8 @@ async def _claim(store: SendStore, *, at: datetime) -> _Order | None:
             await desk.save_debit(debit, lost)
             debit = lost
         first = debit.first_sent_at
-        fresh = first is None or at < first + KEY_WINDOW
-        post = claim.wanted and not claim.frozen and fresh
+        in_time = first is None or at < first + KEY_WINDOW
+        post = claim.wanted and not claim.frozen and not claim.stopped and in_time
         if not claim.wanted and debit.sends == 0:
             after = moved(debit, Event.CANCEL, at=at, reason="withdrawn", lease_until=None)
         else:
@@ -209,8 +210,15 @@ async def _claim(store: SendStore, *, at: datetime) -> _Order | None:
             bank_mandate_id=claim.bank_mandate_id,
             post=post,
             wanted=claim.wanted,
-            frozen=claim.frozen,
+            waits=_waits(claim, in_time=in_time),
         )
+
+
+def _waits(claim: Claim, *, in_time: bool) -> str | None:
+    """Say for whom a debit that may not be sent now waits, though it could be later."""
+    if claim.frozen:
+        return "frozen"
+    return "run_stopped" if claim.stopped and claim.wanted and in_time else None
 
 
 async def _ask(bank: SendBank, order: _Order) -> _Outcome:
@@ -289,8 +297,8 @@ async def _look(bank: SendBank, order: _Order, *, at: datetime) -> _Outcome:
         return _lost(debit, error.reason)
     if payment is not None:
         return _compare(order, payment, mismatch="idempotency_mismatch")
-    if order.frozen:
-        return _lost(debit, "frozen")
+    if order.waits is not None:
+        return _lost(debit, order.waits)
     if order.wanted:
         return _Outcome(event=Event.QUESTION, reason="unresolved")
     if debit.first_sent_at is None or at < debit.first_sent_at + LISTED_AFTER:

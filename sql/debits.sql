@@ -75,8 +75,10 @@ LIMIT :batch::int;
 
 -- name: claim_debit(at)^
 -- Lock one debit that is ready to be sent or asked about again, passing over those in other hands. One of a
--- frozen mandate is only asked about.
-SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted, f.frozen
+-- frozen mandate is only asked about. While the run is stopped, one that was never sent is left alone,
+-- unless nobody wants it any more.
+SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted, f.frozen,
+    EXISTS (SELECT FROM open_run_stop) AS stopped
 FROM debit d
 JOIN mandate m USING (account_id, mandate_id)
 CROSS JOIN LATERAL (
@@ -88,6 +90,10 @@ CROSS JOIN LATERAL (
 WHERE d.state IN ('recorded', 'unknown', 'sending')
     AND (d.lease_until IS NULL OR d.lease_until <= :at)
     AND (NOT f.frozen OR d.sends > 0 OR NOT (m.state = 'active' AND m.enrolment = 'active'))
+    AND (
+        d.state <> 'recorded' OR m.state <> 'active' OR m.enrolment <> 'active'
+        OR NOT EXISTS (SELECT FROM open_run_stop)
+    )
 LIMIT 1
 FOR UPDATE OF d SKIP LOCKED;
 
@@ -322,13 +328,4 @@ INSERT INTO notice (
 SELECT :account_id, :bill_no, :attempt::integer, :amount_minor, :currency, :charge_on, :at, 'api', 1 + (
     SELECT count(*) FROM notice
     WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt::integer
-);
-
--- name: add_transfer(account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no, posted_at)!
--- Post one transfer; the same one twice is an error, never a second movement.
-INSERT INTO transfer (
-    account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no, posted_at
-)
-VALUES (
-    :account_id, :transfer_id, :phase, :debit_code, :credit_code, :amount_minor, :currency, :bill_no, :posted_at
 );

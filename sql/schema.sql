@@ -120,7 +120,11 @@ INSERT INTO ledger_account (code, side) VALUES
     ('carried', 'debit'),
     -- Money of residents beyond what their bills ask, and what of it waits to be sent back.
     ('resident_credit', 'credit'),
-    ('refund_due', 'credit');
+    ('refund_due', 'credit'),
+    ('fees', 'debit'),
+    ('refunds_payable', 'credit'),
+    ('chargebacks_receivable', 'debit'),
+    ('suspense', 'credit');
 
 -- A town's word on one rule of belief, for one type of meter or (empty) for all, from a local day on.
 -- A later word is another row, so that every old finding can be explained.
@@ -284,6 +288,52 @@ CREATE TABLE month_step (
     CONSTRAINT approved_by_a_person CHECK (
         (state = 'approved') = (said_by IS NOT NULL AND because IS NOT NULL)
     )
+);
+
+-- The debit run was stopped as a whole: by a rule, with the figures it saw, or by a person, who says why.
+CREATE TABLE run_stop (
+    stop_no    integer     PRIMARY KEY CHECK (stop_no > 0),
+    cause      text        NOT NULL CHECK (
+        cause IN ('amounts', 'total', 'failures', 'unknown', 'unreconciled', 'by_hand')
+    ),
+    facts      jsonb       NOT NULL CHECK (jsonb_typeof(facts) = 'object'),
+    stopped_by text        CHECK (length(stopped_by) BETWEEN 1 AND 100),
+    because    text        CHECK (length(because) BETWEEN 1 AND 500),
+    stopped_at timestamptz NOT NULL,
+    CONSTRAINT by_hand_is_signed CHECK (
+        (cause = 'by_hand') = (stopped_by IS NOT NULL)
+        AND (stopped_by IS NULL) = (because IS NULL)
+    )
+);
+
+-- Who lets a stopped run go on, and why. It goes on when two people have said so: the second row names the
+-- first person, so that the database itself sees that they are two.
+CREATE TABLE run_release (
+    stop_no     integer     NOT NULL REFERENCES run_stop,
+    release_no  integer     NOT NULL CHECK (release_no IN (1, 2)),
+    first_no    integer     CHECK (first_no = 1),
+    first_by    text,
+    released_by text        NOT NULL CHECK (length(released_by) BETWEEN 1 AND 100),
+    because     text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    released_at timestamptz NOT NULL,
+    PRIMARY KEY (stop_no, release_no),
+    UNIQUE (stop_no, release_no, released_by),
+    FOREIGN KEY (stop_no, first_no, first_by)
+        REFERENCES run_release (stop_no, release_no, released_by),
+    CONSTRAINT second_names_the_first CHECK (
+        (release_no = 2) = (first_by IS NOT NULL) AND (first_no IS NULL) = (first_by IS NULL)
+    ),
+    CONSTRAINT nobody_releases_alone CHECK (
+        first_by IS NULL OR lower(btrim(released_by)) <> lower(btrim(first_by))
+    )
+);
+
+-- Stops that keep the run back now.
+CREATE VIEW open_run_stop AS
+SELECT s.*
+FROM run_stop s
+WHERE NOT EXISTS (
+    SELECT FROM run_release r WHERE r.stop_no = s.stop_no AND r.release_no = 2
 );
 
 -- Group meter_id ----------------------------------------------------------------------------------
@@ -1406,6 +1456,72 @@ WHERE NOT EXISTS (
       AND e.question_no = d.question_no
 );
 
+-- Money that goes back to the bank account it was taken from. The key and the body are written before
+-- the first byte is sent, and are never changed afterwards. The states are drawn in billing/refund.py.
+CREATE TABLE refund (
+    account_id      text        NOT NULL,
+    bill_no         text        NOT NULL,
+    attempt         integer     NOT NULL,
+    refund_no       integer     NOT NULL CHECK (refund_no BETWEEN 1 AND 99),
+    state           text        NOT NULL CHECK (state IN (
+        'requested', 'recorded', 'sending', 'unknown', 'pending', 'paid', 'settled', 'bounced',
+        'returned', 'refused', 'review'
+    )),
+    reason          text        CHECK (reason ~ '^[a-z_]{1,40}$'),
+    amount_minor    bigint      NOT NULL CHECK (amount_minor > 0),
+    currency        text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    cause           text        NOT NULL CHECK (cause IN (
+        'cancel_too_late', 'overcharged', 'double_debit', 'wrong_debit', 'operator'
+    )),
+    -- The account of the ledger that the money was taken from when it was asked for.
+    source          text        NOT NULL REFERENCES ledger_account
+                                CHECK (source IN ('receivable', 'resident_credit', 'refund_due')),
+    asked_by        text        NOT NULL CHECK (length(btrim(asked_by)) BETWEEN 1 AND 100),
+    because         text        CHECK (length(btrim(because)) BETWEEN 1 AND 500),
+    asked_at        timestamptz NOT NULL,
+    -- What was taken, and what was given back or on its way before this one.
+    debit_minor     bigint      NOT NULL,
+    before_minor    bigint      NOT NULL CHECK (before_minor >= 0),
+    counted_minor   bigint      CHECK (counted_minor >= 0),
+    idempotency_key text        CHECK (length(idempotency_key) BETWEEN 8 AND 128),
+    body            bytea       CHECK (length(body) <= 4096),
+    body_digest     bytea       CHECK (length(body_digest) = 32),
+    bank_refund_id  text        CHECK (length(bank_refund_id) <= 64),
+    lease_until     timestamptz,
+    sends           integer     NOT NULL DEFAULT 0 CHECK (sends >= 0),
+    first_sent_at   timestamptz,
+    changed_at      timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, attempt, refund_no),
+    FOREIGN KEY (account_id, bill_no, attempt) REFERENCES debit,
+    CONSTRAINT refund_key_once UNIQUE (account_id, idempotency_key),
+    CONSTRAINT bank_refund_once UNIQUE (account_id, bank_refund_id),
+    -- Nobody gets more back than was taken.
+    CONSTRAINT never_more_than_taken CHECK (before_minor + amount_minor <= debit_minor),
+    -- What may have reached the bank has its key and its frozen body.
+    CONSTRAINT sent_refund_is_frozen CHECK (
+        state IN ('requested', 'refused') OR num_nonnulls(idempotency_key, body, body_digest) = 3
+    )
+);
+-- One refund of a payment at a time is on its way to the bank: each says what goes back in all.
+CREATE UNIQUE INDEX refund_one_on_its_way ON refund (account_id, bill_no, attempt)
+    WHERE state IN ('recorded', 'sending', 'unknown');
+CREATE INDEX refund_state ON refund (state, changed_at);
+CREATE INDEX refund_at_bank ON refund (bank_refund_id) WHERE bank_refund_id IS NOT NULL;
+
+-- Every step a refund took, for the resident who asks and the auditor who checks.
+CREATE TABLE refund_step (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    attempt    integer     NOT NULL,
+    refund_no  integer     NOT NULL,
+    step_no    integer     NOT NULL CHECK (step_no > 0),
+    from_state text        CHECK (from_state ~ '^[a-z_]{1,40}$'),
+    to_state   text        NOT NULL CHECK (to_state ~ '^[a-z_]{1,40}$'),
+    reason     text        CHECK (reason ~ '^[a-z_]{1,40}$'),
+    taken_at   timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, attempt, refund_no, step_no),
+    FOREIGN KEY (account_id, bill_no, attempt, refund_no) REFERENCES refund
+);
 -- A mandate under which nothing is announced, recorded or sent: the bank knows a payment of it that we do
 -- not. A person lifts it.
 CREATE TABLE mandate_freeze (
@@ -1663,6 +1779,19 @@ CREATE TABLE bank_hint (
 CREATE INDEX bank_hint_due ON bank_hint (look_at) WHERE state = 'waiting';
 CREATE INDEX bank_hint_open ON bank_hint (event_id) WHERE state <> 'done';
 
+-- The ledger's rows that belong to no resident: what the bank keeps of a payout, and lines of its
+-- statement that nobody knows. Like "transfer" they are posted once and never changed.
+CREATE TABLE town_transfer (
+    transfer_id  text        PRIMARY KEY CHECK (transfer_id ~ '^[A-Za-z0-9_/-]{1,120}$'),
+    phase        text        NOT NULL CHECK (phase = 'posted'),
+    debit_code   text        NOT NULL REFERENCES ledger_account,
+    credit_code  text        NOT NULL REFERENCES ledger_account CHECK (credit_code <> debit_code),
+    amount_minor bigint      NOT NULL CHECK (amount_minor > 0),
+    currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    reference    text        NOT NULL CHECK (length(reference) <= 140),
+    posted_at    timestamptz NOT NULL
+);
+
 -- Divide and round as a tariff says; the numerator is not negative.
 CREATE FUNCTION rounded(numerator numeric, denominator numeric, rounding text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1692,7 +1821,7 @@ GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
 REVOKE INSERT ON ledger_account, bucket, trusted_reading FROM aqkol_service;
 REVOKE INSERT ON held_reading, held_period, usage_now, estimate_sighting FROM aqkol_service;
-REVOKE INSERT ON open_question FROM aqkol_service;
+REVOKE INSERT ON open_question, open_run_stop FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;
 GRANT UPDATE (version) ON bucket TO aqkol_service;
 GRANT UPDATE (until), DELETE ON ingest_worker TO aqkol_service;
@@ -1717,6 +1846,10 @@ GRANT UPDATE (
     state, reason, charge_on, idempotency_key, body, body_digest, bank_payment_id, lease_until,
     sends, first_sent_at, changed_at, retry_on, before_chargeback, before_review
 ) ON debit TO aqkol_service;
+GRANT UPDATE (
+    state, reason, idempotency_key, body, body_digest, bank_refund_id, lease_until, sends,
+    first_sent_at, changed_at
+) ON refund TO aqkol_service;
 GRANT UPDATE (revoked_at) ON access_token TO aqkol_service;
 GRANT UPDATE (event_id) ON bank_cursor TO aqkol_service;
 GRANT UPDATE (

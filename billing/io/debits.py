@@ -13,10 +13,10 @@ import asyncpg
 
 import sql
 from billing.debit import Claim, Debit, DebitId, State
-from billing.debit_moves import transfers
 from billing.io.bank_events import EventBook, EventDesk
 from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
-from billing.ledger import Transfer
+from billing.io.refunds import RefundBook, RefundDesk, post_step
+from billing.io.run_stops import StopBook
 from billing.mandate import Mandate
 from billing.notice import (
     ATTEMPTS_MAX,
@@ -38,7 +38,7 @@ class StaleDebitError(Exception):
     """A debit was no longer in the state we saw it in, although it was locked: our bug."""
 
 
-class Desk(EventDesk):
+class Desk(RefundDesk, EventDesk):
     """One open transaction: what is locked here stays ours until it ends."""
 
     async def lock_mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
@@ -106,6 +106,7 @@ class Desk(EventDesk):
             bank_mandate_id=row["bank_mandate_id"],
             wanted=row["wanted"],
             frozen=row["frozen"],
+            stopped=row["stopped"],
         )
 
     async def lock_debit(self, debit_id: DebitId) -> Debit | None:
@@ -204,7 +205,7 @@ class Desk(EventDesk):
         )
         if row is None:
             raise StaleDebitError(f"{before.key} is not {before.state} any more")
-        await self._post(transfers(before, after))
+        await post_step(self._db, before, after)
 
     async def touch_debit(self, debit_id: DebitId, *, at: datetime) -> None:
         """Note that we looked at a debit and found nothing new."""
@@ -221,23 +222,8 @@ class Desk(EventDesk):
             at=notice.noticed_at,
         )
 
-    async def _post(self, moved: Iterable[Transfer]) -> None:
-        for transfer in moved:
-            await _Q.add_transfer(
-                self._db,
-                account_id=transfer.account_id,
-                transfer_id=transfer.transfer_id,
-                phase=transfer.phase,
-                debit_code=transfer.debit_code,
-                credit_code=transfer.credit_code,
-                amount_minor=transfer.amount_minor,
-                currency=transfer.currency,
-                bill_no=transfer.bill_no,
-                posted_at=transfer.posted_at,
-            )
 
-
-class Debits(EventBook):
+class Debits(RefundBook, EventBook, StopBook):
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
     def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:

@@ -71,6 +71,9 @@ POLICIES: Final = {
     "cancel_mandate": "resident",
     "set_caps": "resident",
     "receive_webhook": "signed",
+    "show_debit_run": "operator",
+    "stop_debit_run": "operator",
+    "release_debit_run": "operator",
     "list_unexplained_events": "operator",
     "answer_event": "operator",
     "list_own_debits": "account",
@@ -157,6 +160,7 @@ THINGS: Final = {
     "question_no": "1",
     "mandate_id": "M-1",
     "event_id": "EV1",
+    "stop_no": "1",
     "code": "household",
     "slug": "not-found",
     "asset": "start.js",
@@ -186,6 +190,9 @@ BREAK: Final = """
 """
 FREEZE: Final = """
     INSERT INTO mandate_freeze VALUES ('A-1', 'M-1', 'a test', '2026-01-01Z')
+"""
+STOP: Final = """
+    INSERT INTO run_stop VALUES (1, 'failures', '{}', NULL, NULL, '2026-01-01Z')
 """
 KEY: Final = """
     INSERT INTO device_key (meter_id, key_epoch, algorithm, public_key, kid, origin, added_at)
@@ -313,6 +320,7 @@ class TestPolicies:
         await api.owner.execute(HINT)
         await api.owner.execute(BREAK)
         await api.owner.execute(FREEZE)
+        await api.owner.execute(STOP)
 
         assert wrong(await statuses(api, api.operator), "operator") == {}
 

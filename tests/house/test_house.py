@@ -36,6 +36,7 @@ VERBS = {
     "billing/reconcile.py",
     "billing/retire.py",
     "billing/send.py",
+    "billing/watch.py",
     "billing/withdraw.py",
     "simulators/__main__.py",
     "simulators/conductor.py",

@@ -363,7 +363,7 @@ DEFECTS = {
     ),
     "a slow bank makes the resident late": Defect(
         file="billing/debt.py",
-        right="yield (asked_at or one.posted_at), sign",
+        right="yield (first or one).posted_at, sign",
         wrong="yield one.posted_at, sign",
         tests=("tests/billing/test_penalty.py::TestDebts",),
     ),
@@ -435,6 +435,36 @@ DEFECTS = {
         right="except Exception as error:  # noqa: BLE001 - one event must not stop the line",
         wrong="except BankError as error:",
         tests=("tests/billing/test_hear.py::TestAPoisonEvent",),
+    ),
+    "one person lets a stopped run go on": Defect(
+        file="billing/breaker.py",
+        right="    if any(same_person(one.released_by, by) for one in stop.releases):",
+        wrong="    if False:",
+        tests=("tests/billing/test_watch.py::TestARelease",),
+    ),
+    "a stopped run makes a lost order fail": Defect(
+        file="billing/send.py",
+        right='return _lost(debit, "run_stopped")',
+        wrong='return _Outcome(event=Event.FAIL, reason="run_stopped")',
+        tests=("tests/billing/test_watch.py::TestAStoppedRun",),
+    ),
+    "a stopped run repeats a lost order": Defect(
+        file="billing/send.py",
+        right="post = claim.wanted and not claim.stopped and in_time",
+        wrong="post = claim.wanted and in_time",
+        tests=("tests/billing/test_watch.py::TestAStoppedRun",),
+    ),
+    "a stopped run takes up what was never sent": Defect(
+        file="sql/debits.sql",
+        right="OR NOT EXISTS (SELECT FROM open_run_stop)",
+        wrong="OR true",
+        tests=("tests/billing/test_watch.py::TestAStoppedRun",),
+    ),
+    "the same facts stop the run again": Defect(
+        file="billing/watch.py",
+        right="return at - back if released is None else max(released, at - back)",
+        wrong="return at - back",
+        tests=("tests/billing/test_watch.py::TestARelease",),
     ),
 }
 

@@ -49,11 +49,16 @@ FACTS = [
     "bill_release",
     "month_question",
     "month_answer",
+    "refund",
+    "refund_step",
+    "town_transfer",
     "mandate_freeze",
     "bank_payout",
     "statement_line",
     "recon_day",
     "recon_break",
+    "run_stop",
+    "run_release",
 ]
 
 
@@ -123,6 +128,12 @@ class TestRights:
             ("webhook_delivery", "body"),
             ("webhook_delivery", "received_at"),
             ("bank_hint", "told"),
+            ("refund", "amount_minor"),
+            ("refund", "before_minor"),
+            ("refund_step", "to_state"),
+            ("town_transfer", "amount_minor"),
+            ("run_stop", "cause"),
+            ("run_release", "released_by"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

@@ -24,6 +24,8 @@ REFERENCE = {
     "price_decision",
     "outsorting",
     "month_step",
+    "run_stop",
+    "run_release",
 }
 LOCAL = {
     "access_token",
@@ -43,6 +45,7 @@ LOCAL = {
     "recon_break",
     "webhook_delivery",
     "bank_hint",
+    "town_transfer",
 }
 GROUPS = {
     "meter_id": {
@@ -98,6 +101,8 @@ GROUPS = {
         "voucher",
         "voucher_revocation",
         "account_closing",
+        "refund",
+        "refund_step",
         "mandate_freeze",
     },
     "sender": {"refused_telegram"},

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from billing.debit import Claim, Debit, DebitId, State
-from billing.debit_moves import transfers
+from billing.debit_moves import GOALS, Goal, goes_on, postings, prefix_of, recovery
 from billing.io.debits import StaleDebitError
 from billing.ledger import Account, Phase, Transfer
 from billing.mandate import ENDED, Enrolment, Mandate
@@ -353,8 +353,26 @@ class MemoryDesk:
             taken_at=after.changed_at,
         )
         await self.tx.add("debit_step", (*key, number), step)
-        for transfer in transfers(before, after):
+        if goes_on(before, after):
+            fresh = GOALS[before.state] is Goal.NOTHING
+            for transfer in postings(after, () if fresh else self._written(after)):
+                await self.post(transfer)
+
+    def _written(self, debit: Debit) -> list[Transfer]:
+        """Read what the ledger has of one debit."""
+        return [
+            one
+            for one in self.tx.scan("transfer")
+            if one.account_id == debit.account_id and one.transfer_id.startswith(prefix_of(debit))
+        ]
+
+    async def recover(self, debit: Debit, *, at: datetime) -> bool:
+        """Post what is owed again once the bank has cut a payout for it; say whether any was."""
+        await self.tx.statement()
+        moves = recovery(debit, self._written(debit), at=at)
+        for transfer in moves:
             await self.post(transfer)
+        return bool(moves)
 
     def _step_keys(self) -> Iterable[Key]:
         yield from self.tx.db.rows["debit_step"]

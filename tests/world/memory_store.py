@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Final
 
+from billing.breaker import Stop
 from billing.debit import Debit, State
 from billing.ledger import Account, Phase
 from billing.mandate import ENDED, Enrolment, Mandate
@@ -53,6 +54,7 @@ class MemoryDebits:
         self.db = database
         self._policy = policy
         self._gate = asyncio.Semaphore(pool)
+        self.stop: Stop | None = None
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[MemoryDesk]:
@@ -238,6 +240,10 @@ class MemoryDebits:
                 ),
                 None,
             )
+
+    async def stopped(self) -> Stop | None:
+        """Return why the whole run is stopped; None while it goes on."""
+        return self.stop
 
     async def bank_cursor(self) -> str | None:
         """Return the event up to which we have read; None before the first."""
