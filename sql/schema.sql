@@ -1276,6 +1276,17 @@ CREATE TABLE notice (
     FOREIGN KEY (account_id, bill_no, attempt) REFERENCES debit
 );
 
+-- The resident's word that an unusual or estimated sum may be taken for a bill, up to what he saw.
+CREATE TABLE debit_approval (
+    account_id   text        NOT NULL,
+    bill_no      text        NOT NULL,
+    amount_minor bigint      NOT NULL CHECK (amount_minor > 0),
+    approved_by  text        NOT NULL CHECK (length(approved_by) BETWEEN 1 AND 100),
+    approved_at  timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, amount_minor),
+    FOREIGN KEY (account_id, bill_no) REFERENCES bill
+);
+
 -- The ledger. One row moves one amount from one account to another, so money never appears and
 -- never vanishes, whatever the code above it believes. "pending" rows do not count in a balance;
 -- each is later answered by one "posted" or one "void" row.

@@ -106,6 +106,7 @@ class TestPath:
         books = await street.bank.books()
         assert books["payments"][0]["charge_date"] == "2026-02-25"
         assert await street.town.steps() == [
+            "planned",
             "noticed",
             "recorded",
             "sending",

@@ -498,6 +498,47 @@ DEFECTS = {
     ),
 }
 
+DEFECTS |= {
+    "a payment that nobody ordered does not freeze its mandate": Defect(
+        file="billing/bank_recon.py",
+        right="    frozen = await run.store.freeze(\n"
+        "        mandate.account_id, mandate.mandate_id, because=because, at=run.at\n    )",
+        wrong="    frozen = bool(because) and False",
+        tests=("tests/billing/test_bank_recon.py::TestAPaymentWeDoNotKnow",),
+    ),
+    "tenths of a payout go through a float": Defect(
+        file="billing/payout.py",
+        right='    whole = int(units) * TENTHS_PER_MINOR + int(digit or "0")',
+        wrong='    whole = int(float(f"{units}.{digit or 0}") * TENTHS_PER_MINOR)',
+        tests=("tests/billing/test_payout.py::TestTenths",),
+    ),
+    "a break is opened every day anew": Defect(
+        file="sql/recon.sql",
+        right="WHERE NOT EXISTS (SELECT FROM seen s"
+        " WHERE s.kind = f.kind AND s.subject = f.subject)\n  AND NOT EXISTS (",
+        wrong="WHERE NOT EXISTS (",
+        tests=("tests/billing/test_bank_recon.py::TestABreak",),
+    ),
+    "a payout that is off by one unit is not seen": Defect(
+        file="billing/breaks.py",
+        right="    if total != payout.amount_minor * TENTHS_PER_MINOR:",
+        wrong="    if abs(total - payout.amount_minor * TENTHS_PER_MINOR) > TENTHS_PER_MINOR:",
+        tests=("tests/billing/test_bank_recon.py::TestWhatTheBankMaySayOtherwise",),
+    ),
+    "an order is sent under a frozen mandate": Defect(
+        file="sql/debits.sql",
+        right="    AND (NOT f.frozen OR d.sends > 0",
+        wrong="    AND (true OR d.sends > 0",
+        tests=("tests/billing/test_frozen_mandate.py",),
+    ),
+    "a silent bank closes what could not be looked at": Defect(
+        file="billing/bank_recon.py",
+        right="    await _payouts(run)\n",
+        wrong="    try:\n        await _payouts(run)\n    except Exception:\n        pass\n",
+        tests=("tests/billing/test_bank_recon.py::TestABreak",),
+    ),
+}
+
 
 @pytest.mark.parametrize("defect", DEFECTS.values(), ids=list(DEFECTS))
 def test_fits_the_code(defect: Defect) -> None:

@@ -92,6 +92,7 @@ GROUPS = {
         "bill_dispute_end",
         "mandate",
         "debit",
+        "debit_approval",
         "debit_step",
         "notice",
         "transfer",
