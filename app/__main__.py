@@ -18,6 +18,7 @@ import typer
 from app import (
     account_cli,
     bill_cli,
+    books_cli,
     export_cli,
     intake,
     logs,
@@ -81,6 +82,8 @@ GROUPS: Final = {
     "penalty": penalty_cli.penalty,
     "month": preview_cli.group,
     "debit-run": run_cli.debit_run,
+    "books": books_cli.books,
+    "refund": books_cli.refund,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)
