@@ -19,6 +19,7 @@ from app import (
     account_cli,
     bill_cli,
     books_cli,
+    deliver_cli,
     export_cli,
     intake,
     logs,
@@ -27,6 +28,7 @@ from app import (
     penalty_cli,
     preview_cli,
     recompute_cli,
+    recon_cli,
     rules_cli,
     run_cli,
     source_cli,
@@ -81,6 +83,7 @@ GROUPS: Final = {
     "export": export_cli.export,
     "penalty": penalty_cli.penalty,
     "month": preview_cli.group,
+    "recon": recon_cli.recon,
     "debit-run": run_cli.debit_run,
     "books": books_cli.books,
     "refund": books_cli.refund,
@@ -127,6 +130,7 @@ for _verb in (
     month_cli.correct,
     month_cli.validate,
     recompute_cli.recompute,
+    deliver_cli.deliver,
 ):
     cli.command()(_verb)
 
