@@ -263,14 +263,12 @@ def check_payout(
         )
 
     name = f"payout {payout.payout_id}"
-    if payout.status is PayoutStatus.BOUNCED:
-        yield found(Kind.PAYOUT_BOUNCED, name, f"{payout.reference} came back")
     total = sum_tenths(items)
     if total != payout.amount_minor * TENTHS_PER_MINOR:
         yield found(Kind.PAYOUT_SUM, name, f"its items are {total} tenths")
     kept = fee_tenths(items)
-    # The bank rounds what it says it kept; a whole unit more or less is no rounding.
-    if abs(kept - payout.fees_minor * TENTHS_PER_MINOR) >= TENTHS_PER_MINOR:
+    # Single fees may be a part of a unit; those of a payout together are whole and can be booked.
+    if kept != payout.fees_minor * TENTHS_PER_MINOR:
         yield found(Kind.PAYOUT_FEES, name, f"{payout.fees_minor} said, {kept} tenths kept")
     for item in items:
         if item.payment_id is None or item.kind not in {PAID_OUT, *TAKEN_BACK}:
@@ -373,6 +371,18 @@ def _of_debit(kind: Kind, debit: Debit, subject: str, detail: str, day: date) ->
         account_id=debit.account_id,
         amount_minor=debit.amount_minor,
         currency=debit.currency,
+    )
+
+
+def bounced(payout: Payout, *, day: date) -> Break:
+    """Return the break of a payout that came back and was not made again."""
+    return Break(
+        kind=Kind.PAYOUT_BOUNCED,
+        subject=f"payout {payout.payout_id}",
+        detail=f"{payout.reference} came back",
+        day=min(payout.arrival_on or day, day),
+        amount_minor=payout.amount_minor,
+        currency=payout.currency,
     )
 
 
