@@ -20,11 +20,9 @@ from typing import Final
 import structlog
 
 from billing.bank import BankRefusedError, Payment
+from billing.break_kinds import ADVICE, Kind, Owner
 from billing.breaks import (
-    ADVICE,
     Break,
-    Kind,
-    Owner,
     arrived,
     bounced,
     check_lines,

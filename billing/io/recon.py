@@ -10,7 +10,8 @@ from typing import Any, Final
 import asyncpg
 
 import sql
-from billing.breaks import ADVICE, BookedLine, Break
+from billing.break_kinds import ADVICE
+from billing.breaks import BookedLine, Break
 from billing.debit import Debit, DebitId
 from billing.io.debit_rows import debit_of
 from billing.iso.camt053 import Statement, StatementLine
