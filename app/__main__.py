@@ -18,6 +18,7 @@ import typer
 from app import (
     account_cli,
     bill_cli,
+    deliver_cli,
     export_cli,
     intake,
     logs,
@@ -126,6 +127,7 @@ for _verb in (
     month_cli.correct,
     month_cli.validate,
     recompute_cli.recompute,
+    deliver_cli.deliver,
 ):
     cli.command()(_verb)
 

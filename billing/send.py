@@ -115,7 +115,10 @@ class SendCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Order:
-    """A leased debit; ``post`` says whether it may still be sent or only looked for."""
+    """A leased debit; ``post`` says whether it may still be sent or only looked for.
+
+    ``waits`` says for what one that may not be sent now waits, if it may be later.
+    """
 
     debit: Debit
     bank_mandate_id: str

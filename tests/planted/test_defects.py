@@ -466,6 +466,36 @@ DEFECTS = {
         wrong="return at - back",
         tests=("tests/billing/test_watch.py::TestARelease",),
     ),
+    "the simulated bank takes a refused webhook for delivered": Defect(
+        file="simulators/bank/webhooks.py",
+        right="200 <= self.code < 300",
+        wrong="200 <= self.code < 600",
+        tests=("tests/simulators/test_bank_webhooks.py::TestRetry",),
+    ),
+    "the simulated bank follows the redirect of an endpoint": Defect(
+        file="simulators/bank/postman.py",
+        right="allow_redirects=False",
+        wrong="allow_redirects=True",
+        tests=("tests/simulators/test_bank_webhooks.py::TestRetry",),
+    ),
+    "the simulated bank knows a key for ever": Defect(
+        file="simulators/bank/door.py",
+        right="since = stamp(bank.at - timedelta(days=KEY_DAYS))",
+        wrong='since = ""',
+        tests=("tests/simulators/test_bank_answer_faults.py::TestKey",),
+    ),
+    "a replica of the simulated bank lags by nothing": Defect(
+        file="simulators/bank/store.py",
+        right="        self._seen_until = instant\n",
+        wrong="",
+        tests=("tests/simulators/test_bank_answer_faults.py::TestStaleRead",),
+    ),
+    "a statement of the simulated bank begins with nothing every day": Defect(
+        file="simulators/bank/statement.py",
+        right="opening_minor = sum(line.amount_minor for line in before)",
+        wrong="opening_minor = 0 * len(before)",
+        tests=("tests/simulators/test_bank_statement.py::TestStatement",),
+    ),
 }
 
 DEFECTS |= {
