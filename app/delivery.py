@@ -46,4 +46,5 @@ async def deliver_loop(house: House, opened: Mailer, stopping: asyncio.Event) ->
 
 def _full(counts: dict[str, Any]) -> bool:
     """Say whether more may be due; what is left for later is not."""
-    return sum(counts[name] for name in ("sent", "published", "withdrawn")) >= DELIVER_BATCH
+    done: int = counts["sent"] + counts["published"] + counts["withdrawn"]
+    return done >= DELIVER_BATCH
