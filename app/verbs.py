@@ -16,6 +16,7 @@ import structlog
 from app.broker_tls import broker_tls
 from app.delivery import deliver_loop
 from app.intake import ingest_until
+from app.recon_work import recon_loop
 from app.run import loop
 from app.window import HEATED, go_over
 from app.wiring import House, bank, billing_store, mailer, notary, served
@@ -31,6 +32,7 @@ from billing.io.corrections import Corrections
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
 from billing.io.months import Months, NotApprovedError
+from billing.io.recon import ReconBooks
 from billing.io.run_stops import RunStops
 from billing.io.store import BillingStore
 from billing.io.wire_preview import preview_shown
@@ -197,7 +199,7 @@ async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str
     store = Debits(house.pool, house.settings.bill_policy)
     watched = await watch(
         store=RunStops(house.pool),
-        reconciled_until=None,
+        reconciled_until=await ReconBooks(pool=house.pool).reconciled_until(),
         at=at,
         zone=house.settings.zone,
         limits=house.settings.breaker_limits,
@@ -245,6 +247,7 @@ async def serve(house: House, stopping: asyncio.Event) -> None:
         jobs.append(audit_loop(house, client, stopping))
         if client is not None:
             jobs.append(collect_loop(house, client, stopping))
+            jobs.append(recon_loop(house, client, stopping))
         if opened is not None:
             jobs.append(deliver_loop(house, opened, stopping))
         log.info("serve.ready", collecting=client is not None)
