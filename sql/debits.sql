@@ -159,7 +159,8 @@ SELECT currency FROM account WHERE account_id = :account_id;
 -- Lock the one mandate of an account that is usable or on its way to be.
 SELECT *
 FROM mandate
-WHERE account_id = :account_id AND state IN ('invited', 'pending', 'active') AND enrolment <> 'cancelled'
+WHERE account_id = :account_id AND state IN ('invited', 'pending', 'active')
+    AND enrolment NOT IN ('cancelled', 'waiting')
 FOR UPDATE;
 
 -- name: lock_mandate(account_id, mandate_id)^

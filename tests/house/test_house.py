@@ -44,6 +44,7 @@ VERBS = {
     "billing/retire.py",
     "billing/send.py",
     "billing/watch.py",
+    "billing/switch.py",
     "billing/withdraw.py",
     "simulators/__main__.py",
     "simulators/conductor.py",
