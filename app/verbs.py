@@ -32,6 +32,7 @@ from billing.io.corrections import Corrections
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
 from billing.io.months import Months, NotApprovedError
+from billing.io.recon import ReconBooks
 from billing.io.run_stops import RunStops
 from billing.io.store import BillingStore
 from billing.io.wire_preview import preview_shown
@@ -197,7 +198,7 @@ async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str
     store = Debits(house.pool, house.settings.bill_policy)
     watched = await watch(
         store=RunStops(house.pool),
-        reconciled_until=None,
+        reconciled_until=await ReconBooks(pool=house.pool).reconciled_until(),
         at=at,
         zone=house.settings.zone,
         limits=house.settings.breaker_limits,
