@@ -34,6 +34,7 @@ from billing.io.api_debits import DebitApi
 from billing.io.api_exports import ExportApi
 from billing.io.api_holds import HoldApi
 from billing.io.api_hooks import HookApi, HookFigures
+from billing.io.api_ledger import LedgerApi
 from billing.io.api_messages import MessageApi
 from billing.io.api_moves import MoveApi
 from billing.io.api_past import PastApi
@@ -51,12 +52,14 @@ from billing.io.drafts import Drafts
 from billing.io.exports import Exports
 from billing.io.final import FinalBills
 from billing.io.holds import Holds
+from billing.io.ledger import Ledger
 from billing.io.moves import Moves
 from billing.io.papers import Papers
 from billing.io.past import Pasts
 from billing.io.penalty_desk import PenaltyDesk
 from billing.io.proposals import PriceDesk
 from billing.io.records import Records
+from billing.io.refund_views import RefundViews
 from billing.io.run_stops import RunStops
 from billing.io.store import BillingStore
 from billing.io.terms import TermsBook
@@ -211,6 +214,11 @@ def _billing(
         ),
         CorrectionApi(pool=deps.pool),
         ReconApi(desk=BreakDesk(pool=deps.pool)),
+        LedgerApi(
+            ledger=Ledger(pool=deps.pool, zone=deps.zone),
+            store=Debits(deps.pool),
+            views=RefundViews(pool=deps.pool),
+        ),
         PastApi(pasts=Pasts(pool=deps.pool, zone=deps.zone)),
     )
 

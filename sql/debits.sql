@@ -375,7 +375,14 @@ WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
 INSERT INTO notice (
     account_id, bill_no, attempt, amount_minor, currency, charge_on, noticed_at, channel, notice_no
 )
-SELECT :account_id, :bill_no, :attempt::integer, :amount_minor, :currency, :charge_on, :at, 'api', 1 + (
-    SELECT count(*) FROM notice
-    WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt::integer
-);
+SELECT :account_id, :bill_no, :attempt::integer, :amount_minor, :currency, :charge_on, :at,
+    coalesce((
+        SELECT m.channel FROM message m
+        WHERE m.account_id = :account_id AND m.kind = 'notice' AND m.delivered_at = :at
+            AND starts_with(m.message_id, 'notice/' || :bill_no || '/' || :attempt::integer || '/')
+        LIMIT 1
+    ), 'api'),
+    1 + (
+        SELECT count(*) FROM notice
+        WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt::integer
+    );

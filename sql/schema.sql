@@ -1269,7 +1269,7 @@ CREATE TABLE notice (
     currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     charge_on    date        NOT NULL,
     noticed_at   timestamptz NOT NULL,
-    channel      text        NOT NULL CHECK (channel IN ('api')),
+    channel      text        NOT NULL CHECK (channel IN ('api', 'mail')),
     -- The last one counts; each is a promise of its own.
     notice_no    integer     NOT NULL DEFAULT 1 CHECK (notice_no > 0),
     PRIMARY KEY (account_id, bill_no, attempt, notice_no),
@@ -1583,7 +1583,9 @@ CREATE TABLE message (
     -- The contact it is for; NULL is the one that holds when it is sent.
     to_revision  integer     CHECK (to_revision > 0),
     channel      text        NOT NULL CHECK (channel IN ('api', 'mail')),
-    state        text        NOT NULL CHECK (state IN ('queued', 'sending', 'sent', 'failed', 'given_up')),
+    state        text        NOT NULL CHECK (
+        state IN ('queued', 'sending', 'sent', 'failed', 'given_up', 'withdrawn')
+    ),
     tries        integer     NOT NULL DEFAULT 0 CHECK (tries >= 0),
     -- While it is being sent: until when it is somebody's.
     next_try_at  timestamptz NOT NULL,
