@@ -27,6 +27,7 @@ from app import (
     penalty_cli,
     preview_cli,
     recompute_cli,
+    recon_cli,
     rules_cli,
     run_cli,
     source_cli,
@@ -81,6 +82,7 @@ GROUPS: Final = {
     "export": export_cli.export,
     "penalty": penalty_cli.penalty,
     "month": preview_cli.group,
+    "recon": recon_cli.recon,
     "debit-run": run_cli.debit_run,
 }
 for name, group in GROUPS.items():

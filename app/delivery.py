@@ -23,7 +23,9 @@ async def deliver_at(house: House, opened: Mailer, at: datetime) -> dict[str, An
     counts = await deliver(
         store=Outbox(pool=house.pool),
         mailer=opened,
-        writer=Writer(zone=settings.zone),
+        writer=Writer(
+            pool=house.pool, zone=settings.zone, url=settings.public_url, payee=settings.payee
+        ),
         sender=settings.mail_from,
         at=at,
         limit=DELIVER_BATCH,

@@ -5,6 +5,7 @@ from typing import Final
 
 from app import problems
 from app.account_errors import ACCOUNT_ERRORS
+from app.bank_errors import BANK_ERRORS
 from app.debit_errors import DEBIT_ERRORS
 from app.problems import ProblemType, problem_type
 from app.public import NotReadyError
@@ -264,4 +265,5 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NotReadyError: problems.UNAVAILABLE,
     **DEBIT_ERRORS,
     **RUN_ERRORS,
+    **BANK_ERRORS,
 }

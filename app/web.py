@@ -39,10 +39,12 @@ from billing.io.api_moves import MoveApi
 from billing.io.api_past import PastApi
 from billing.io.api_penalties import PenaltyApi
 from billing.io.api_prices import PriceApi
+from billing.io.api_recon import ReconApi
 from billing.io.api_run import RunApi
 from billing.io.api_terms import TermsApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.bank_events import Hints
+from billing.io.breaks import BreakDesk
 from billing.io.contacts import Contacts
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
@@ -173,7 +175,7 @@ def _billing(
         ),
         DebitDeskApi(store=Debits(deps.pool)),
         DebitApi(
-            store=Debits(deps.pool),
+            store=Debits(deps.pool, deps.policy),
             views=Views(pool=deps.pool),
             bank=deps.bank,
             scheme=deps.bank_scheme,
@@ -208,6 +210,7 @@ def _billing(
             zone=deps.zone,
         ),
         CorrectionApi(pool=deps.pool),
+        ReconApi(desk=BreakDesk(pool=deps.pool)),
         PastApi(pasts=Pasts(pool=deps.pool, zone=deps.zone)),
     )
 

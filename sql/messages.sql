@@ -25,6 +25,23 @@ FROM (
 ON CONFLICT DO NOTHING
 RETURNING channel;
 
+-- name: told_so_far(account_id, receipts, corrections)^
+-- How many receipts and corrections of a debit, by how their names begin, its resident was told.
+SELECT
+    count(*) FILTER (WHERE starts_with(message_id, :receipts)) AS receipts,
+    count(*) FILTER (WHERE starts_with(message_id, :corrections)) AS corrections
+FROM message
+WHERE account_id = :account_id AND kind IN ('receipt', 'correction');
+
+-- name: delivered_at(account_id, message_id)$
+-- When a message was delivered; null while it was not.
+SELECT delivered_at FROM message WHERE account_id = :account_id AND message_id = :message_id;
+
+-- name: notices_given(account_id, bill_no, attempt)$
+-- How many notices of a debit were delivered.
+SELECT count(*) FROM notice
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
+
 -- name: claim_message(at, lease_until)^
 -- Take one message that is due, passing over those in other hands.
 WITH due AS (
@@ -66,3 +83,7 @@ FROM (
     WHERE state IN ('queued', 'sending')
 ) AS w
 CROSS JOIN (SELECT count(*) AS stuck FROM message WHERE state IN ('failed', 'given_up')) AS s;
+
+-- name: account_ending(account_id, mandate_id)$
+-- The last characters of the bank account behind a mandate.
+SELECT account_number_ending FROM mandate WHERE account_id = :account_id AND mandate_id = :mandate_id;

@@ -39,6 +39,10 @@ class StaleDebitError(Exception):
 class Desk(AnnounceRows, RefundDesk, EventDesk):
     """One open transaction: what is locked here stays ours until it ends."""
 
+    def __init__(self, connection: asyncpg.Connection, *, mails: bool = False) -> None:
+        super().__init__(connection)
+        self._mails = mails
+
     async def lock_mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
         """Lock a mandate, waiting for whoever holds it; None if there is no such mandate."""
         row = await _Q.lock_mandate(self._db, account_id=account_id, mandate_id=mandate_id)
@@ -155,6 +159,7 @@ class Desk(AnnounceRows, RefundDesk, EventDesk):
         if row is None:
             raise StaleDebitError(f"{before.key} is not {before.state} any more")
         await post_step(self._db, before, after)
+        await self.tell_step(before, after, step_no=row["step_no"])
 
     async def touch_debit(self, debit_id: DebitId, *, at: datetime) -> None:
         """Note that we looked at a debit and found nothing new."""
@@ -172,7 +177,7 @@ class Debits(RefundBook, EventBook, StopBook):
     async def begin(self) -> AsyncIterator[Desk]:
         """Open one transaction; it is committed at the end, or undone if anything is raised."""
         async with self._pool.acquire() as connection, connection.transaction():
-            yield Desk(connection)
+            yield Desk(connection, mails=self._policy.mails)
 
     async def bills_to_notice(self, *, today: date, limit: int) -> list[DueBill]:
         """Return bills to be asked for, the longest due first."""
