@@ -18,6 +18,7 @@ import typer
 from app import (
     account_cli,
     bill_cli,
+    books_cli,
     deliver_cli,
     export_cli,
     intake,
@@ -27,6 +28,7 @@ from app import (
     penalty_cli,
     preview_cli,
     recompute_cli,
+    recon_cli,
     rules_cli,
     run_cli,
     source_cli,
@@ -81,7 +83,10 @@ GROUPS: Final = {
     "export": export_cli.export,
     "penalty": penalty_cli.penalty,
     "month": preview_cli.group,
+    "recon": recon_cli.recon,
     "debit-run": run_cli.debit_run,
+    "books": books_cli.books,
+    "refund": books_cli.refund,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

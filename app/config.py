@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     bank_url: str | None = None
     bank_token: SecretStr | None = None
     bank_scheme: BankScheme = "kz_direct"
+    # The folder into which the bank's statements (camt.053) are put; unset: by hand only.
+    statements: Path | None = None
     # What the bank signs its webhooks with, the newest first; unset: all of them are refused.
     bank_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     # From which figures on the debit run stops as a whole: season=300,plain=1000,...

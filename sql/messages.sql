@@ -3,7 +3,7 @@
 
 -- name: add_message(account_id, message_id, kind, about, to_revision, mails, amount_minor, at)$
 -- Tell a resident something: by mail if he has an address and wants one of this amount, else in the API
--- alone, which is at once. The same cause again tells nothing.
+-- alone, which is at once. The same cause again tells nothing, unless it was taken back meanwhile.
 INSERT INTO message (
     account_id, message_id, kind, about, to_revision, channel, state, next_try_at, queued_at, delivered_at
 )
@@ -22,8 +22,28 @@ FROM (
             )
     ) THEN 'mail' ELSE 'api' END AS way
 ) AS w
-ON CONFLICT DO NOTHING
+ON CONFLICT (account_id, message_id) DO UPDATE SET
+    channel = EXCLUDED.channel, state = EXCLUDED.state, tries = 0, next_try_at = EXCLUDED.next_try_at,
+    delivered_at = EXCLUDED.delivered_at
+WHERE message.state = 'withdrawn'
 RETURNING channel;
+
+-- name: told_so_far(account_id, receipts, corrections)^
+-- How many receipts and corrections of a debit, by how their names begin, its resident was told.
+SELECT
+    count(*) FILTER (WHERE starts_with(message_id, :receipts)) AS receipts,
+    count(*) FILTER (WHERE starts_with(message_id, :corrections)) AS corrections
+FROM message
+WHERE account_id = :account_id AND kind IN ('receipt', 'correction');
+
+-- name: delivered_at(account_id, message_id)$
+-- When a message was delivered; null while it was not.
+SELECT delivered_at FROM message WHERE account_id = :account_id AND message_id = :message_id;
+
+-- name: notices_given(account_id, bill_no, attempt)$
+-- How many notices of a debit were delivered.
+SELECT count(*) FROM notice
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
 
 -- name: claim_message(at, lease_until)^
 -- Take one message that is due, passing over those in other hands.
@@ -66,3 +86,19 @@ FROM (
     WHERE state IN ('queued', 'sending')
 ) AS w
 CROSS JOIN (SELECT count(*) AS stuck FROM message WHERE state IN ('failed', 'given_up')) AS s;
+
+-- name: account_ending(account_id, mandate_id)$
+-- The last characters of the bank account behind a mandate.
+SELECT account_number_ending FROM mandate WHERE account_id = :account_id AND mandate_id = :mandate_id;
+
+-- name: notice_is_true(account_id, bill_no, attempt, amount_minor, charge_on)$
+-- Say whether a debit is still planned as its notice says.
+SELECT true FROM debit
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt AND state = 'planned'
+    AND amount_minor = :amount_minor AND charge_on = :charge_on;
+
+-- name: send_again(account_id, at)
+-- Let what is stuck be sent again to the contact that holds now.
+UPDATE message SET state = 'queued', tries = 0, next_try_at = :at
+WHERE account_id = :account_id AND state IN ('failed', 'given_up') AND to_revision IS NULL
+RETURNING message_id;

@@ -45,7 +45,9 @@ class MandateShown(Wire):
     state: Annotated[
         str, Field(description="invited, pending, active, cancelled, failed or expired")
     ]
-    enrolment: Annotated[str, Field(description="active, paused or cancelled; it always wins")]
+    enrolment: Annotated[
+        str, Field(description="active, paused, waiting, cancelled; it always wins")
+    ]
     payment_minor_max: Minor
     month_minor_max: Minor
     currency: Currency
@@ -122,6 +124,20 @@ class DebitPage(Wire):
 
     debits: list[DebitShown]
     next: str | None
+
+
+class NewApproval(Wire):
+    """Which amount was seen and may be taken."""
+
+    amount_minor: CapMinor
+
+
+class ApprovalShown(Wire):
+    """Somebody's word that an unusual or estimated sum may be taken for a bill."""
+
+    amount_minor: Minor
+    approved_by: str
+    approved_at: Instant
 
 
 class MandatePath(AccountPath):

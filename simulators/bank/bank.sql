@@ -313,3 +313,10 @@ SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM delivery);
 -- name: oldest(kind)$
 -- Read the oldest resource of a kind.
 SELECT body FROM resource WHERE kind = :kind ORDER BY seq LIMIT 1;
+
+-- name: debited(account)
+-- Read what was moved to or from an account of the creditor outside of a payout, and when.
+SELECT body, changed_at FROM resource
+WHERE kind = 'payout_items' AND NOT removed
+  AND json_extract(body, '$.hidden.settled_by') = :account
+ORDER BY changed_at, seq;

@@ -49,10 +49,11 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *webhooks.OPERATIONS,
 )
 
-# What a fault may strike: every operation, and the bank's own deliveries.
+STATEMENT: Final = "statement.read"
+# What a fault may strike: every operation, the bank's own deliveries, and the statement.
 TRAITS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {operation.name: operation.traits for operation in OPERATIONS}
-    | {DELIVERY: frozenset({"delivers"})}
+    | {DELIVERY: frozenset({"delivers"}), STATEMENT: frozenset({"states"})}
 )
 
 

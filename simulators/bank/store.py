@@ -277,6 +277,11 @@ class Store:
         body: str | None = _Q.oldest(self._connection, kind=kind)
         return None if body is None else _document(body)
 
+    def debited(self, account_id: str) -> list[tuple[Document, str]]:
+        """Return (item, when) for what an account bore outside of any payout, oldest first."""
+        found = _Q.debited(self._connection, account=account_id)
+        return [(_document(body), changed_at) for body, changed_at in found]
+
     def setting(self, name: str) -> str | None:
         """Return one fact about the bank, or None when it was never written."""
         value: str | None = _Q.read_setting(self._connection, name=name)

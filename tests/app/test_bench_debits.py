@@ -1,6 +1,4 @@
-"""The benchmark of debits: its arithmetic, what it calls lost and double, and that a small one is
-all right.
-"""
+"""The benchmark of debits: its arithmetic, what is lost or double, and that a small one works."""
 
 import json
 import subprocess

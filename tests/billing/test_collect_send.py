@@ -8,8 +8,8 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from billing.announce import NoticeCounts
 from billing.bank import Answer, Conflict, Denied, NotExecuted, Rejected, Unknown
-from billing.collect import NoticeCounts
 from billing.debit import DebitId
 from billing.io.debits import Debits
 from billing.send import SendCounts, release
@@ -184,7 +184,7 @@ class TestSend:
         bank.script = deque([Rejected(reason="mandate_is_inactive")])
 
         assert await sent(store, bank) == SendCounts(failed=1)
-        assert await town.states() == ["2026-01/1 failed mandate_is_inactive"]
+        assert await town.states() == ["2026-01/1 exhausted mandate_is_inactive"]
         assert await town.moves() == ["2026-01/1/pending", "2026-01/1/void"]
         assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
 
@@ -332,6 +332,7 @@ class TestSend:
         assert await sent(store, bank, TO_RECORD + timedelta(minutes=5)) == SendCounts(accepted=1)
         assert len(bank.payments) == 1
         assert await town.steps() == [
+            "planned",
             "noticed",
             "recorded",
             "sending",

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from billing.debit import Claim, Debit, DebitId, State
 from billing.debit_moves import GOALS, Goal, goes_on, postings, prefix_of, recovery
+from billing.habit import Habit
 from billing.io.debits import StaleDebitError
 from billing.ledger import Account, Phase, Transfer
 from billing.mandate import ENDED, Enrolment, Mandate
@@ -57,7 +58,10 @@ def _name(row: Any) -> Key:
 
 
 def _usable(row: Mandate) -> Key | None:
-    open_ = row.state not in ENDED and row.enrolment is not Enrolment.CANCELLED
+    open_ = row.state not in ENDED and row.enrolment not in {
+        Enrolment.CANCELLED,
+        Enrolment.WAITING,
+    }
     return (row.account_id,) if open_ else None
 
 
@@ -109,6 +113,7 @@ def tables() -> dict[str, Table]:
             },
         ),
         "debit_step": Table(),
+        "debit_approval": Table(),
         "notice": Table(),
         "transfer": Table(parents=(by_bill,)),
         "bank_event": Table(),
@@ -130,6 +135,15 @@ def owed_minor(tx: Transaction, account_id: str, bill_no: str) -> int:
 def disputed(tx: Transaction, account_id: str, bill_no: str) -> bool:
     """Tell whether a dispute about a bill is open."""
     return any(row[:2] == (account_id, bill_no) and not row[3] for row in tx.scan("dispute"))
+
+
+def last_step_at(tx: Transaction, debit: Debit) -> datetime:
+    """Return when a debit took its last step."""
+    number = 1
+    while tx.get("debit_step", (*_name(debit), number + 1)) is not None:
+        number += 1
+    taken_at: datetime = tx.get("debit_step", (*_name(debit), number)).taken_at
+    return taken_at
 
 
 def debits_of(tx: Transaction, account_id: str, bill_no: str) -> list[Debit]:
@@ -242,6 +256,16 @@ class MemoryDesk:
         await self.tx.statement()
         return await self._locked(wanted)
 
+    async def accepted_debits(self, account_id: str, mandate_id: str) -> list[Debit]:
+        """Lock the debits that the bank has accepted and, for all we know, not sent on."""
+
+        def wanted(row: Debit) -> bool:
+            whose = (row.account_id, row.mandate_id) == (account_id, mandate_id)
+            return whose and row.state is State.ACCEPTED and row.bank_payment_id is not None
+
+        await self.tx.statement()
+        return await self._locked(wanted)
+
     async def other_alive(self, debit_id: DebitId) -> Debit | None:
         """Lock another attempt for the same bill that may still take money."""
 
@@ -268,7 +292,7 @@ class MemoryDesk:
         await self.tx.statement()
         rows = debits_of(self.tx, account_id, bill_no)
         return [
-            Attempt(attempt=row.attempt, state=row.state, reason=row.reason)
+            Attempt(attempt=row.attempt, state=row.state, reason=row.reason, retry_on=row.retry_on)
             for row in sorted(rows, key=lambda row: row.attempt)
         ]
 
@@ -318,6 +342,35 @@ class MemoryDesk:
         while self.tx.get("notice", (*_name(debit_id), number + 1)) is not None:
             number += 1
         return number
+
+    async def habit(self, account_id: str, bill_no: str) -> Habit:
+        """What the account usually pays; nothing is known here of other months."""
+        await self.tx.statement()
+        bill = self.tx.get("bill", (account_id, bill_no))
+        said = [
+            row[2] for row in self.tx.scan("debit_approval") if row[:2] == (account_id, bill_no)
+        ]
+        return Habit(
+            period_start=bill.period_start,
+            estimated=False,
+            approved_minor=max(said, default=None),
+            past=(),
+        )
+
+    async def held_since(self, debit_id: DebitId) -> datetime | None:
+        """Since when a debit is held."""
+        await self.tx.statement()
+        steps = [
+            self.tx.get("debit_step", key)
+            for key in self._step_keys()
+            if key[:3] == _name(debit_id)
+        ]
+        return max((one.taken_at for one in steps if one.to_state is State.HELD), default=None)
+
+    async def tell_notice(self, debit: Debit, *, at: datetime) -> datetime | None:
+        """Tell the resident of a planned debit: it stands in the API."""
+        assert debit.state is State.PLANNED
+        return at
 
     async def add_debit(self, debit: Debit) -> bool:
         """Keep a new attempt with its first step, unless another one for the bill is alive."""
