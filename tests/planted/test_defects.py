@@ -537,6 +537,78 @@ DEFECTS |= {
         wrong="    try:\n        await _payouts(run)\n    except Exception:\n        pass\n",
         tests=("tests/billing/test_bank_recon.py::TestABreak",),
     ),
+    "the simulated bank pays out what failed before its payout": Defect(
+        file="simulators/bank/settlement.py",
+        right='            bank.store.remove(item["id"])\n            return False',
+        wrong="            return False",
+        tests=("tests/simulators/test_bank_conserves.py::TestBooks",),
+    ),
+    "the simulated bank rounds the fees of a payout the wrong way": Defect(
+        file="simulators/bank/settlement.py",
+        right='fee["hidden"]["tenths"] -= rest',
+        wrong='fee["hidden"]["tenths"] -= 0',
+        tests=("tests/simulators/test_bank_money.py::TestPayout",),
+    ),
+    "the simulated bank keeps the fee of what came back": Defect(
+        file="simulators/bank/settlement.py",
+        right="    if fees:\n        _add(bank, FEE, -fees",
+        wrong="    if fees > 0:\n        _add(bank, FEE, -fees",
+        tests=("tests/simulators/test_bank_money.py::TestPayout",),
+    ),
+    "the simulated bank tells twice of what a bounced payout paid": Defect(
+        file="simulators/bank/payouts.py",
+        right='if item["type"] in TELLS and not item["hidden"]["again"]:',
+        wrong='if item["type"] in TELLS:',
+        tests=("tests/simulators/test_bank_conserves.py::TestBooks",),
+    ),
+    "the simulated bank refunds more than was paid": Defect(
+        file="simulators/bank/refunds.py",
+        right='if payment["amount_refunded"] + amount > payment["amount"]:',
+        wrong='if amount > payment["amount"]:',
+        tests=("tests/simulators/test_bank_money.py::TestRefund",),
+    ),
+    "the simulated bank refunds blindly": Defect(
+        file="simulators/bank/refunds.py",
+        right='if payment["amount_refunded"] + amount != confirmed:',
+        wrong="if confirmed is None:",
+        tests=("tests/simulators/test_bank_money.py::TestRefund",),
+    ),
+    "the simulated bank refunds what was charged back": Defect(
+        file="simulators/bank/refunds.py",
+        right='REFUNDABLE: Final = frozenset({"confirmed", "paid_out"})',
+        wrong='REFUNDABLE: Final = frozenset({"confirmed", "paid_out", "charged_back"})',
+        tests=("tests/simulators/test_bank_money.py::TestRefund",),
+    ),
+    "the simulated bank retries without minding the caps": Defect(
+        file="simulators/bank/collection.py",
+        right="    return not any(found)",
+        wrong="    return True",
+        tests=("tests/simulators/test_bank_caps.py::TestCaps",),
+    ),
+    "the simulated bank retries for ever": Defect(
+        file="simulators/bank/collection.py",
+        right='["retries"] >= RETRIES_MAX or not may_present(bank, payment):\n        return False',
+        wrong='["retries"] < 0 or not may_present(bank, payment):\n        return False',
+        tests=("tests/simulators/test_bank_lives.py::TestPayment",),
+    ),
+    "the simulated bank charges on a holiday": Defect(
+        file="simulators/bank/payments.py",
+        right="return bank.profile.calendar.roll(day)",
+        wrong="return day",
+        tests=("tests/simulators/test_bank_workdays.py::TestChargeDate",),
+    ),
+    "the simulated bank leaves payments behind when a mandate ends": Defect(
+        file="simulators/bank/mandates.py",
+        right="        _end(bank, mandate, note.details or usual, event)",
+        wrong='        bank.store.strike_all(mandate["id"])',
+        tests=("tests/simulators/test_bank_lives.py::TestPayment",),
+    ),
+    "the simulated bank hears of a notice after its deadline": Defect(
+        file="simulators/bank/notifications.py",
+        right='if late or notification["action_taken"] is not None:',
+        wrong='if notification["action_taken"] is not None:',
+        tests=("tests/simulators/test_bank_notifications.py::TestNotification",),
+    ),
 }
 
 
