@@ -36,6 +36,21 @@ class UnsentDesk(Protocol):
         """Write a locked debit back, one step on."""
 
 
+class WishDesk(UnsentDesk, Protocol):
+    """What a resident's no needs inside one transaction."""
+
+    async def accepted_debits(self, account_id: str, mandate_id: str) -> list[Debit]:
+        """Lock the debits that the bank has accepted and, for all we know, not sent on."""
+
+
+async def withdraw_accepted(desk: WishDesk, mandate: Mandate, *, at: datetime) -> int:
+    """Note that nobody wants what the bank has accepted; the step ``withdraw`` tells the bank."""
+    debits = await desk.accepted_debits(mandate.account_id, mandate.mandate_id)
+    for debit in debits:
+        await desk.save_debit(debit, moved(debit, Event.WITHDRAW, at=at, reason="withdrawn"))
+    return len(debits)
+
+
 async def cancel_unsent(desk: UnsentDesk, mandate: Mandate, *, reason: str, at: datetime) -> int:
     """Take back every debit under a mandate that the bank has never seen; return how many."""
     debits = await desk.unsent_debits(mandate.account_id, mandate.mandate_id)
@@ -44,7 +59,7 @@ async def cancel_unsent(desk: UnsentDesk, mandate: Mandate, *, reason: str, at: 
     return len(debits)
 
 
-class EnrolDesk(UnsentDesk, Protocol):
+class EnrolDesk(WishDesk, Protocol):
     """What residents' wishes need inside one transaction."""
 
     async def lock_mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
@@ -164,5 +179,6 @@ async def _enrol(
     taken_back = 0
     if reason is not None:
         taken_back = await cancel_unsent(desk, mandate, reason=reason, at=at)
+        await withdraw_accepted(desk, mandate, at=at)
     log.info("mandate.enrolled", mandate=mandate.mandate_id, wish=wish, cancelled=taken_back)
     return Changed(mandate, taken_back)

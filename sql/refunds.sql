@@ -134,11 +134,13 @@ WHERE state = 'requested' AND changed_at <= :at
 ORDER BY changed_at, account_id, bill_no, attempt, refund_no
 LIMIT :batch::int;
 
--- name: refunds_to_reread(unchanged_since, batch)
--- Refunds at the bank of which we have heard nothing for too long.
+-- name: refunds_to_reread(unchanged_since, paid_since, batch)
+-- Refunds at the bank of which we have heard nothing for too long; those that were paid may still come
+-- back for a while.
 SELECT *
 FROM refund
-WHERE state IN ('pending', 'paid') AND changed_at <= :unchanged_since
+WHERE (state = 'pending' OR state = 'paid' AND first_sent_at >= :paid_since::timestamptz)
+    AND changed_at <= :unchanged_since
 ORDER BY changed_at, account_id, bill_no
 LIMIT :batch::int;
 

@@ -10,7 +10,7 @@ import asyncpg
 
 import sql
 from billing.io.accounts import AccountUnknownError
-from billing.io.refunds import transfer_of
+from billing.io.refund_rows import transfer_of
 from billing.period import local_day, midnight
 from billing.statement import HIS, Statement, movements
 from billing.town import TownTransfer

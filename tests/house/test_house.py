@@ -42,6 +42,7 @@ VERBS = {
     "billing/preview.py",
     "billing/reconcile.py",
     "billing/retire.py",
+    "billing/retry.py",
     "billing/send.py",
     "billing/watch.py",
     "billing/switch.py",
