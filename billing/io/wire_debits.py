@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from billing.debit import State
 from billing.io.wire import AccountPath, BillNo, Currency, Minor
+from billing.money_state import MoneyState
 from metering.io.route import AccountId, Instant, PageSize, Wire
 
 # Ten million tenge: no household's bill comes near it, and a typing error stays below.
@@ -106,8 +107,9 @@ class NoticeShown(Wire):
 
 
 class DebitDetail(DebitShown):
-    """A debit with its notice and every step it took."""
+    """A debit with its notice and every step it took; ``money`` says where the money is."""
 
+    money: MoneyState
     notice: NoticeShown | None
     steps: list[StepShown]
 
