@@ -41,6 +41,7 @@ VERBS = {
     "billing/compare.py",
     "billing/preview.py",
     "billing/reconcile.py",
+    "billing/recover.py",
     "billing/retire.py",
     "billing/send.py",
     "billing/watch.py",
