@@ -23,10 +23,12 @@ from app.run import Clock
 from app.tokens import issue_token, revoke_account_tokens
 from app.window import go_over
 from billing.chart import Chart
+from billing.io.account_changes import ChangeViews
 from billing.io.accounts import (
     AccountStore,
 )
 from billing.io.api import AccountApi, BillingApi
+from billing.io.api_account_changes import AccountChangeApi
 from billing.io.api_bills import DocumentApi
 from billing.io.api_corrections import CorrectionApi
 from billing.io.api_debit_desk import DebitDeskApi
@@ -176,10 +178,17 @@ def _billing(
             records=Records(pool=deps.pool, zone=deps.zone),
             papers=Papers(pool=deps.pool, zone=deps.zone, payee=deps.payee),
         ),
-        DebitDeskApi(store=Debits(deps.pool)),
+        DebitDeskApi(store=Debits(deps.pool, deps.policy)),
         DebitApi(
             store=Debits(deps.pool, deps.policy),
             views=Views(pool=deps.pool),
+            bank=deps.bank,
+            scheme=deps.bank_scheme,
+            public_url=deps.public_url,
+        ),
+        AccountChangeApi(
+            store=Debits(deps.pool, deps.policy),
+            changes=ChangeViews(pool=deps.pool),
             bank=deps.bank,
             scheme=deps.bank_scheme,
             public_url=deps.public_url,

@@ -27,7 +27,12 @@ class AnnounceRows:
         """Return what became of the attempts for a bill so far, oldest first."""
         rows = _Q.attempts(self._db, account_id=account_id, bill_no=bill_no)
         return [
-            Attempt(attempt=row["attempt"], state=State(row["state"]), reason=row["reason"])
+            Attempt(
+                attempt=row["attempt"],
+                state=State(row["state"]),
+                reason=row["reason"],
+                retry_on=row["retry_on"],
+            )
             async for row in rows
         ]
 

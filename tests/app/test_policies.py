@@ -77,6 +77,8 @@ POLICIES: Final = {
     "list_unexplained_events": "operator",
     "answer_event": "operator",
     "list_own_debits": "account",
+    "change_account": "resident",
+    "list_account_changes": "resident",
     "show_contact": "resident",
     "say_contact": "resident",
     "approve_debit": "account",
