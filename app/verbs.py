@@ -195,7 +195,6 @@ async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str
     store = Debits(house.pool, house.settings.bill_policy)
     watched = await watch(
         store=RunStops(house.pool),
-        reconciled_until=None,
         at=at,
         zone=house.settings.zone,
         limits=house.settings.breaker_limits,

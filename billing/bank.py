@@ -8,6 +8,7 @@ Questions that only read raise one of the errors below instead.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Final
 
@@ -33,6 +34,18 @@ class PaymentStatus(StrEnum):
     CHARGED_BACK = "charged_back"
 
 
+class RefundStatus(StrEnum):
+    """Where the bank says a refund stands."""
+
+    CREATED = "created"
+    PENDING_SUBMISSION = "pending_submission"
+    SUBMITTED = "submitted"
+    PAID = "paid"
+    CANCELLED = "cancelled"
+    BOUNCED = "bounced"
+    FUNDS_RETURNED = "funds_returned"
+
+
 class MandateStatus(StrEnum):
     """Where the bank says a mandate stands."""
 
@@ -52,7 +65,7 @@ class MandateStatus(StrEnum):
 class Payment:
     """A payment as the bank keeps it; ``status`` None is a status we do not know.
 
-    ``intent`` is our own key, given back from the metadata.
+    ``intent`` is our own key, given back from the metadata; ``charge_on`` the day it is taken.
     """
 
     payment_id: str
@@ -60,6 +73,19 @@ class Payment:
     amount_minor: int
     currency: str
     bank_mandate_id: str
+    intent: str | None
+    charge_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BankRefund:
+    """A refund as the bank keeps it; ``status`` None is a status we do not know."""
+
+    refund_id: str
+    status: RefundStatus | None
+    amount_minor: int
+    currency: str
+    payment_id: str
     intent: str | None
 
 
@@ -125,8 +151,15 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The bank made the refund now."""
+
+    refund: BankRefund
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """The bank had made a payment under this key before. It may differ: read it and compare."""
+    """The bank had made something under this key before. It may differ: read it and compare."""
 
     payment_id: str
 
@@ -161,7 +194,9 @@ class Denied:
     reason: str
 
 
-Answer = Accepted | Conflict | Rejected | NotExecuted | Unknown | Denied
+NotMade = Conflict | Rejected | NotExecuted | Unknown | Denied
+Answer = Accepted | NotMade
+RefundAnswer = Made | NotMade
 
 
 class BankError(Exception):

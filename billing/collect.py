@@ -68,6 +68,9 @@ class CollectDesk(Protocol):
     async def disputed(self, account_id: str, bill_no: str) -> bool:
         """Say whether a bill is in dispute."""
 
+    async def frozen(self, account_id: str, mandate_id: str) -> bool:
+        """Say whether nothing may be asked for under a mandate until a person has looked."""
+
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: frozenset[State], start: date, end: date
     ) -> int:
@@ -266,6 +269,8 @@ def _told(debit: Debit, at: datetime) -> Notice:
 
 
 async def _permission(desk: CollectDesk, mandate: Mandate, debit: Debit) -> Permission:
+    if await desk.frozen(mandate.account_id, mandate.mandate_id):
+        return Held(reason="mandate_frozen")
     month = Period.month(debit.charge_on.year, debit.charge_on.month)
     month_minor = await desk.month_minor(
         debit.account_id, debit.bill_no, states=COUNTS_IN_MONTH, start=month.start, end=month.end

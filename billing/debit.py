@@ -298,12 +298,14 @@ class Debit:
 class Claim:
     """A debit that is ours to send for a while; ``wanted`` is false once the resident withdrew.
 
+    Under a ``frozen`` mandate nothing is sent either, until a person has looked.
     ``stopped`` says that the whole run is stopped: it is only asked about (``billing/breaker.py``).
     """
 
     debit: Debit
     bank_mandate_id: str
     wanted: bool
+    frozen: bool = False
     stopped: bool = False
 
 

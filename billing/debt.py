@@ -99,24 +99,27 @@ def debts_minor(
 
 def _moves(transfers: Sequence[Transfer]) -> Iterator[tuple[datetime, int]]:
     """Return when a debt grew or shrank, and by how much; money under way counts when asked for."""
-    pending = {_attempt(one): one.posted_at for one in transfers if one.phase is Phase.PENDING}
-    void = {_attempt(one) for one in transfers if one.phase is Phase.VOID}
-    posted = {_attempt(one) for one in _posted(transfers) if one.transfer_id.endswith("/posted")}
-    for one in _posted(transfers):
-        asked_at = pending.get(_attempt(one)) if one.transfer_id.endswith("/posted") else None
+    asked = {_round(one): one for one in transfers if _answers(one, "pending")}
+    answered = {_round(one) for one in transfers if _answers(one, "void", "posted")}
+    for one in transfers:
+        if one.phase is not Phase.POSTED:
+            continue
+        first = asked.get(_round(one)) if _answers(one, "posted") else None
         sign = (one.debit_code is Account.RECEIVABLE) - (one.credit_code is Account.RECEIVABLE)
         if sign:
-            yield (asked_at or one.posted_at), sign * one.amount_minor
-    for one in transfers:
-        open_still = _attempt(one) not in void | posted
-        if one.phase is Phase.PENDING and open_still:
+            yield (first or one).posted_at, sign * one.amount_minor
+    for name, one in asked.items():
+        if name not in answered:
             yield one.posted_at, -one.amount_minor
 
 
-def _posted(transfers: Iterable[Transfer]) -> list[Transfer]:
-    return [one for one in transfers if one.phase is Phase.POSTED]
+def _answers(transfer: Transfer, *words: str) -> bool:
+    """Say whether a transfer of a debit asks for money, or answers that it came or did not."""
+    word = transfer.transfer_id.rpartition("/")[2].partition("-")[0]
+    return word in words and transfer.credit_code is Account.RECEIVABLE
 
 
-def _attempt(transfer: Transfer) -> str:
-    """Name the attempt that a debit's transfer belongs to."""
-    return transfer.transfer_id.rpartition("/")[0]
+def _round(transfer: Transfer) -> tuple[str, str]:
+    """Name the attempt that a debit's transfer belongs to, and the how manieth time it is made."""
+    attempt, _, name = transfer.transfer_id.rpartition("/")
+    return attempt, name.partition("-")[2]

@@ -7,8 +7,19 @@
     debit given up (void)     collections_in_transit <- receivable   debit/<bill>/<n>/void
     debit confirmed           collections_in_transit <- receivable   debit/<bill>/<n>/posted
     paid out by the bank      bank                   <- collections_in_transit  .../payout
+    payout came back          collections_in_transit <- bank                    .../payout_bounced
     taken back before payout  receivable             <- collections_in_transit  .../reversal
-    taken back after payout   receivable             <- bank                    .../reversal
+    taken back after payout   chargebacks_receivable <- bank                    .../reversal
+    ... by the next payout    receivable             <- chargebacks_receivable  .../recovered
+    chargeback cancelled      where it was           <- where it lies now       .../restored-<k>
+    refund asked for          receivable             <- refunds_payable
+                              (or resident_credit or refund_due)  give_back/<bill>/<n>/<r>/asked
+    refund recorded (pending) refunds_payable        <- bank                    .../pending
+    refund refused (void)     refunds_payable        <- bank                    .../void
+    ... and not sent at all   refunds_payable        <- where it came from      .../undone
+    refund paid               refunds_payable        <- bank                    .../paid
+    refund came back          bank                   <- refunds_payable         .../bounced
+    ... and waits for a hand  refunds_payable        <- refund_due              .../left
     credit left by a bill     receivable             <- resident_credit         credit/<bill>/<n>
     credit used on a bill     resident_credit        <- receivable              credit/<bill>/<n>
     credit to be sent back    resident_credit        <- refund_due              refund/<bill>/<n>
@@ -16,14 +27,22 @@
     too small to be asked for carried                <- receivable   carry/<bill>/<next>/out
     asked for with the next   receivable             <- carried      carry/<bill>/<next>/in
 
+What belongs to no resident is the town's (billing/town.py):
+
+    fees kept by the bank     fees                   <- bank         payout/<payout>/fees
+    a line nobody knows       bank                   <- suspense     line/<line>/in
+    ... that took money       suspense               <- bank         line/<line>/out
+    ... known after all       suspense               <- bank         line/<line>/known (or turned)
+
 A bill that asks less than nothing, as a cancellation does, moves it the other way. Left of the
 arrow stands the debited account, right of it the credited one. Only "posted" rows count in a
-balance; a "pending" row is answered by one "posted" or one "void" row, which the same debit can
-never both have. Nothing is ever changed: a correction is another transfer.
+balance; a "pending" row is answered by one "posted" or one "void" row, which the same debit or
+refund can never both have. What happens to a debit again (a bank that asks once more, a second
+chargeback) has a number behind its name. Nothing is ever changed: a correction is another transfer.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -40,6 +59,10 @@ class Account(StrEnum):
     BANK = "bank"
     RESIDENT_CREDIT = "resident_credit"
     REFUND_DUE = "refund_due"
+    REFUNDS_PAYABLE = "refunds_payable"
+    CHARGEBACKS_RECEIVABLE = "chargebacks_receivable"
+    FEES = "fees"
+    SUSPENSE = "suspense"
     VOUCHER = "voucher"
     PENALTY = "penalty"
     CARRIED = "carried"
@@ -60,8 +83,13 @@ class DebitMove(StrEnum):
     VOID = "void"
     POSTED = "posted"
     PAYOUT = "payout"
+    PAYOUT_BOUNCED = "payout_bounced"
     REVERSAL = "reversal"
     REVERSAL_AFTER_PAYOUT = "reversal_after_payout"
+    RECOVERED = "recovered"
+    RESTORED_OPEN = "restored_open"
+    RESTORED_TO_BANK = "restored_to_bank"
+    RESTORED_TO_TRANSIT = "restored_to_transit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,52 +140,38 @@ class DebitAmount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shape:
+class Shape:
+    """How one move is written: the end of its name, its phase and its two accounts."""
+
     suffix: str
     phase: Phase
     debit_code: Account
     credit_code: Account
 
 
+def _shape(suffix: str, debit_code: Account, credit_code: Account) -> Shape:
+    return Shape(suffix=suffix, phase=Phase.POSTED, debit_code=debit_code, credit_code=credit_code)
+
+
+_TRANSIT: Final = Account.COLLECTIONS_IN_TRANSIT
+_DISPUTED: Final = Account.CHARGEBACKS_RECEIVABLE
+
 # The drawing at the top, as data.
-_DEBIT_SHAPES: Final[Mapping[DebitMove, _Shape]] = MappingProxyType(
+DEBIT_SHAPES: Final[Mapping[DebitMove, Shape]] = MappingProxyType(
     {
-        DebitMove.PENDING: _Shape(
-            suffix="pending",
-            phase=Phase.PENDING,
-            debit_code=Account.COLLECTIONS_IN_TRANSIT,
-            credit_code=Account.RECEIVABLE,
+        DebitMove.PENDING: replace(
+            _shape("pending", _TRANSIT, Account.RECEIVABLE), phase=Phase.PENDING
         ),
-        DebitMove.VOID: _Shape(
-            suffix="void",
-            phase=Phase.VOID,
-            debit_code=Account.COLLECTIONS_IN_TRANSIT,
-            credit_code=Account.RECEIVABLE,
-        ),
-        DebitMove.POSTED: _Shape(
-            suffix="posted",
-            phase=Phase.POSTED,
-            debit_code=Account.COLLECTIONS_IN_TRANSIT,
-            credit_code=Account.RECEIVABLE,
-        ),
-        DebitMove.PAYOUT: _Shape(
-            suffix="payout",
-            phase=Phase.POSTED,
-            debit_code=Account.BANK,
-            credit_code=Account.COLLECTIONS_IN_TRANSIT,
-        ),
-        DebitMove.REVERSAL: _Shape(
-            suffix="reversal",
-            phase=Phase.POSTED,
-            debit_code=Account.RECEIVABLE,
-            credit_code=Account.COLLECTIONS_IN_TRANSIT,
-        ),
-        DebitMove.REVERSAL_AFTER_PAYOUT: _Shape(
-            suffix="reversal",
-            phase=Phase.POSTED,
-            debit_code=Account.RECEIVABLE,
-            credit_code=Account.BANK,
-        ),
+        DebitMove.VOID: replace(_shape("void", _TRANSIT, Account.RECEIVABLE), phase=Phase.VOID),
+        DebitMove.POSTED: _shape("posted", _TRANSIT, Account.RECEIVABLE),
+        DebitMove.PAYOUT: _shape("payout", Account.BANK, _TRANSIT),
+        DebitMove.PAYOUT_BOUNCED: _shape("payout_bounced", _TRANSIT, Account.BANK),
+        DebitMove.REVERSAL: _shape("reversal", Account.RECEIVABLE, _TRANSIT),
+        DebitMove.REVERSAL_AFTER_PAYOUT: _shape("reversal", _DISPUTED, Account.BANK),
+        DebitMove.RECOVERED: _shape("recovered", Account.RECEIVABLE, _DISPUTED),
+        DebitMove.RESTORED_OPEN: _shape("restored", Account.BANK, _DISPUTED),
+        DebitMove.RESTORED_TO_BANK: _shape("restored", Account.BANK, Account.RECEIVABLE),
+        DebitMove.RESTORED_TO_TRANSIT: _shape("restored", _TRANSIT, Account.RECEIVABLE),
     }
 )
 
@@ -189,12 +203,16 @@ def bill_transfers(bill: BillAmount, *, at: datetime) -> tuple[Transfer, ...]:
     )
 
 
-def debit_transfer(move: DebitMove, debit: DebitAmount, *, at: datetime) -> Transfer:
-    """Return the one transfer that a step of a debit writes."""
-    shape = _DEBIT_SHAPES[move]
+def debit_transfer(
+    move: DebitMove, debit: DebitAmount, *, at: datetime, number: int = 1
+) -> Transfer:
+    """Return the one transfer that a step of a debit writes, for the ``number``th time."""
+    shape = DEBIT_SHAPES[move]
+    numbered = number > 1 or shape.suffix == "restored"
+    suffix = f"{shape.suffix}-{number}" if numbered else shape.suffix
     return Transfer(
         account_id=debit.account_id,
-        transfer_id=f"debit/{debit.bill_no}/{debit.attempt}/{shape.suffix}",
+        transfer_id=f"debit/{debit.bill_no}/{debit.attempt}/{suffix}",
         phase=shape.phase,
         debit_code=shape.debit_code,
         credit_code=shape.credit_code,

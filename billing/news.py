@@ -39,6 +39,8 @@ PAGE_MAX: Final = 500
 WIDTH: Final = 8
 # What the bank calls the end of a payment that had begun.
 FAILURE_ACTIONS: Final = frozenset({"failed", "charged_back"})
+# With these the bank has cut a payout for money that it had paid out before and took back.
+RECOVERED_ACTIONS: Final = frozenset({"late_failure_settled", "chargeback_settled"})
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -62,6 +64,9 @@ class NewsDesk(LinkDesk, QuestionDesk, Protocol):
 
     async def touch_debit(self, debit_id: DebitId, *, at: datetime) -> None:
         """Note that we looked and found nothing new."""
+
+    async def recover(self, debit: Debit, *, at: datetime) -> bool:
+        """Let a locked debit's disputed money be owed again; say whether there was any."""
 
     async def first_time(self, event_id: str, *, resource: str, action: str, at: datetime) -> bool:
         """Keep an event as dealt with; False if it was dealt with before."""
@@ -156,10 +161,12 @@ async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
             after = _after(debit, step, payment, mandate, cause, at)
             await desk.save_debit(debit, after)
             debit = after
+        cut = event is not None and event.action in RECOVERED_ACTIONS
+        recovered = cut and await desk.recover(debit, at=at)
         if debit.state is before:
             if event is None:
                 await desk.touch_debit(debit.debit_id, at=at)
-            return "unchanged"
+            return "moved" if recovered else "unchanged"
         if debit.state is State.CHARGED_BACK and mandate.enrolment is Enrolment.ACTIVE:
             # A payer who disputes is not debited again until he says so.
             mandate = replace(mandate, enrolment=Enrolment.PAUSED, changed_at=at)

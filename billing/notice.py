@@ -47,6 +47,7 @@ REPEATABLE_CANCELS: Final = frozenset(
         "cancelled_by_resident",
         "disputed",
         "mandate_ended",
+        "mandate_frozen",
         "mandate_pending",
         "no_notice",
         "notice_differs",

@@ -1,66 +1,25 @@
 """What must be true of the debits of one account and of the bank's record of them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from types import MappingProxyType
 from typing import Final
 
 from billing.bank import Payment, PaymentStatus
 from billing.bill import Bill
 from billing.debit import ALIVE, NOTICE_DAYS, TAKEN, Debit, State
-from billing.ledger import (
-    Account,
-    DebitAmount,
-    DebitMove,
-    Transfer,
-    balance_minor,
-    debit_transfer,
-)
+from billing.ledger import Account, Transfer, balance_minor
 from billing.order import body_digest
 from billing.period import local_day
 from billing.proof import Facts, Finding, Kind, compare_transfers
 from billing.proof_carry import CARRIED, is_carried_to
+from billing.proof_ledger import check_ledger
+from billing.refund_moves import PREFIX as REFUNDS
 from billing.voucher import PREFIX as VOUCHERS
 
 # The bank has the resident's money, or has handed it to us.
 TAKEN_BY_BANK: Final = frozenset({PaymentStatus.CONFIRMED, PaymentStatus.PAID_OUT})
 
-_PENDING: Final = (DebitMove.PENDING,)
-_IN_TRANSIT: Final = (*_PENDING, DebitMove.POSTED)
-_PAID_OUT: Final = (*_IN_TRANSIT, DebitMove.PAYOUT)
-_GIVEN_UP: Final = (
-    (*_PENDING, DebitMove.VOID),
-    (*_IN_TRANSIT, DebitMove.REVERSAL),
-    (*_PAID_OUT, DebitMove.REVERSAL_AFTER_PAYOUT),
-)
-_NOTHING: Final[tuple[DebitMove, ...]] = ()
-# What may stand in the ledger for a debit in each state; REVIEW keeps whatever there was.
-_LEDGERS: Final[Mapping[State, tuple[tuple[DebitMove, ...], ...]]] = MappingProxyType(
-    {
-        **dict.fromkeys((State.PLANNED, State.HELD, State.NOTICED), (_NOTHING,)),
-        **dict.fromkeys(
-            (
-                State.RECORDED,
-                State.SENDING,
-                State.UNKNOWN,
-                State.ACCEPTED,
-                State.CANCEL_REQUESTED,
-                State.SUBMITTED,
-            ),
-            (_PENDING,),
-        ),
-        State.CONFIRMED: (_IN_TRANSIT,),
-        State.SETTLED: (_PAID_OUT,),
-        State.RECONCILED: (_PAID_OUT,),
-        State.FAILED: _GIVEN_UP,
-        State.RETRY_DUE: _GIVEN_UP,
-        State.EXHAUSTED: (_NOTHING, *_GIVEN_UP),
-        State.CHARGED_BACK: _GIVEN_UP,
-        State.CANCELLED: (_NOTHING, *_GIVEN_UP),
-        State.REVIEW: (_PENDING, _IN_TRANSIT, _PAID_OUT, *_GIVEN_UP),
-    }
-)
 _WITH_PAYMENT: Final = frozenset(
     {State.ACCEPTED, State.CANCEL_REQUESTED, State.SUBMITTED, *TAKEN, State.CHARGED_BACK}
 )
@@ -81,7 +40,7 @@ def check_debits(facts: Facts, *, zone: str) -> Iterator[Finding]:
         yield from _check_order(debit, facts.bank_mandate_ids.get(debit.mandate_id))
         found = _of_debit(debit, facts.transfers)
         explained |= found.keys()
-        yield from _check_ledger(debit, found)
+        yield from check_ledger(debit, found)
     yield from _check_alive(facts.debits)
     yield from _check_paid(facts)
     orphans = {
@@ -91,7 +50,7 @@ def check_debits(facts: Facts, *, zone: str) -> Iterator[Finding]:
         and not (
             one.transfer_id.startswith(("bill/", "credit/", "refund/")) and one.bill_no in bills
         )
-        and not one.transfer_id.startswith((VOUCHERS, CARRIED))
+        and not one.transfer_id.startswith((VOUCHERS, CARRIED, REFUNDS))
     }
     yield from compare_transfers({}, orphans)
 
@@ -183,25 +142,6 @@ def _check_order(debit: Debit, bank_mandate_id: str | None) -> Iterator[Finding]
     )
     if said != meant:
         yield _about(debit, Kind.DEBIT_BODY_WRONG, f"it orders {said[0]} {said[1]} on {said[2]}")
-
-
-def _check_ledger(debit: Debit, found: Mapping[str, Transfer]) -> Iterator[Finding]:
-    """Find what the ledger has against the nearest history that the debit's state allows."""
-    amount = DebitAmount(
-        account_id=debit.account_id,
-        bill_no=debit.bill_no,
-        attempt=debit.attempt,
-        amount_minor=debit.amount_minor,
-        currency=debit.currency,
-    )
-    allowed = _LEDGERS[debit.state]
-    if debit.idempotency_key is not None and len(allowed) > 1:
-        allowed = tuple(moves for moves in allowed if moves)
-    answers = []
-    for moves in allowed:
-        expected = [debit_transfer(move, amount, at=debit.changed_at) for move in moves]
-        answers.append(list(compare_transfers({one.transfer_id: one for one in expected}, found)))
-    yield from min(answers, key=len)
 
 
 def _check_alive(debits: Sequence[Debit]) -> Iterator[Finding]:

@@ -121,6 +121,7 @@ class _Order:
     bank_mandate_id: str
     post: bool
     wanted: bool
+    frozen: bool
     stopped: bool
 
 
@@ -191,8 +192,8 @@ async def _claim(store: SendStore, *, at: datetime) -> _Order | None:
             await desk.save_debit(debit, lost)
             debit = lost
         first = debit.first_sent_at
-        in_time = first is None or at < first + KEY_WINDOW
-        post = claim.wanted and not claim.stopped and in_time
+        fresh = first is None or at < first + KEY_WINDOW
+        post = claim.wanted and not (claim.frozen or claim.stopped) and fresh
         if not claim.wanted and debit.sends == 0:
             after = moved(debit, Event.CANCEL, at=at, reason="withdrawn", lease_until=None)
         else:
@@ -210,7 +211,8 @@ async def _claim(store: SendStore, *, at: datetime) -> _Order | None:
             bank_mandate_id=claim.bank_mandate_id,
             post=post,
             wanted=claim.wanted,
-            stopped=claim.stopped and in_time,
+            frozen=claim.frozen,
+            stopped=claim.stopped,
         )
 
 
@@ -290,13 +292,21 @@ async def _look(bank: SendBank, order: _Order, *, at: datetime) -> _Outcome:
         return _lost(debit, error.reason)
     if payment is not None:
         return _compare(order, payment, mismatch="idempotency_mismatch")
-    if order.wanted and order.stopped:
-        return _lost(debit, "run_stopped")
+    kept_back = _kept_back(order)
+    if kept_back is not None:
+        return _lost(debit, kept_back)
     if order.wanted:
         return _Outcome(event=Event.QUESTION, reason="unresolved")
     if debit.first_sent_at is None or at < debit.first_sent_at + LISTED_AFTER:
         return _lost(debit, "not_listed_yet")
     return _Outcome(event=Event.CANCEL, reason="withdrawn")
+
+
+def _kept_back(order: _Order) -> str | None:
+    """Say why an order that was not found is neither sent again nor given up for now."""
+    if order.frozen:
+        return "frozen"
+    return "run_stopped" if order.wanted and order.stopped else None
 
 
 async def find_payment(bank: SendBank, debit: Debit, bank_mandate_id: str) -> Payment | None:

@@ -51,15 +51,16 @@ SELECT EXISTS (
 );
 
 -- name: bills_in_transit(account_id, bill_nos)
--- List which of these bills have money under way: a pending transfer that nothing has answered.
+-- List which of these bills have money under way: a pending row of a debit that nothing has answered.
 SELECT DISTINCT p.bill_no
 FROM transfer p
 WHERE p.account_id = :account_id AND p.bill_no = ANY (:bill_nos::text[]) AND p.phase = 'pending'
+    AND p.debit_code = 'collections_in_transit'
     AND NOT EXISTS (
         SELECT FROM transfer a
         WHERE a.account_id = p.account_id AND a.transfer_id IN (
-            regexp_replace(p.transfer_id, '/pending$', '/posted'),
-            regexp_replace(p.transfer_id, '/pending$', '/void')
+            regexp_replace(p.transfer_id, '/pending(-[0-9]+)?$', '/posted\1'),
+            regexp_replace(p.transfer_id, '/pending(-[0-9]+)?$', '/void\1')
         )
     );
 

@@ -74,17 +74,22 @@ ORDER BY charge_on, account_id, bill_no
 LIMIT :batch::int;
 
 -- name: claim_debit(at)^
--- Lock one debit that is ready to be sent or asked about again, passing over those in other hands.
--- While the run is stopped, one that was never sent is left alone, unless nobody wants it any more.
-SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted,
-    EXISTS (SELECT FROM open_run_stop) AS stopped
+-- Lock one debit that is ready to be sent or asked about again, passing over those in other hands. One of a
+-- frozen mandate, or of a stopped run, is only asked about.
+SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted, f.frozen, f.stopped
 FROM debit d
 JOIN mandate m USING (account_id, mandate_id)
+CROSS JOIN LATERAL (
+    SELECT EXISTS (
+        SELECT FROM mandate_freeze z
+        WHERE z.account_id = d.account_id AND z.mandate_id = d.mandate_id AND z.lifted_at IS NULL
+    ) AS frozen, EXISTS (SELECT FROM open_run_stop) AS stopped
+) AS f
 WHERE d.state IN ('recorded', 'unknown', 'sending')
     AND (d.lease_until IS NULL OR d.lease_until <= :at)
     AND (
-        d.state <> 'recorded' OR m.state <> 'active' OR m.enrolment <> 'active'
-        OR NOT EXISTS (SELECT FROM open_run_stop)
+        NOT (f.frozen OR f.stopped) OR d.sends > 0
+        OR NOT (m.state = 'active' AND m.enrolment = 'active')
     )
 LIMIT 1
 FOR UPDATE OF d SKIP LOCKED;
@@ -320,13 +325,4 @@ INSERT INTO notice (
 SELECT :account_id, :bill_no, :attempt::integer, :amount_minor, :currency, :charge_on, :at, 'api', 1 + (
     SELECT count(*) FROM notice
     WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt::integer
-);
-
--- name: add_transfer(account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no, posted_at)!
--- Post one transfer; the same one twice is an error, never a second movement.
-INSERT INTO transfer (
-    account_id, transfer_id, phase, debit_code, credit_code, amount_minor, currency, bill_no, posted_at
-)
-VALUES (
-    :account_id, :transfer_id, :phase, :debit_code, :credit_code, :amount_minor, :currency, :bill_no, :posted_at
 );

@@ -17,14 +17,10 @@ GROUP BY b.account_id, b.bill_no, b.period_start, b.total_minor, l.meter_id;
 SELECT state, count(*) AS debits FROM debit GROUP BY state ORDER BY state;
 
 -- name: collected_minor()$
--- Say what the ledger holds as collected and not given back.
-SELECT coalesce(sum(CASE
-    WHEN credit_code = 'receivable' THEN amount_minor
-    WHEN debit_code = 'receivable' THEN -amount_minor
-END), 0)::bigint
+-- Say what debits have brought to the bank, or through it to us, and what of it was not taken back.
+SELECT coalesce(sum(
+    CASE WHEN debit_code IN ('collections_in_transit', 'bank') THEN amount_minor ELSE 0 END
+    - CASE WHEN credit_code IN ('collections_in_transit', 'bank') THEN amount_minor ELSE 0 END
+), 0)::bigint
 FROM transfer
-WHERE phase = 'posted'
-  AND (debit_code, credit_code) IN (
-      ('collections_in_transit', 'receivable'), ('receivable', 'collections_in_transit'),
-      ('receivable', 'bank')
-  );
+WHERE phase = 'posted' AND starts_with(transfer_id, 'debit/');

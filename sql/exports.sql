@@ -90,8 +90,9 @@ WITH page AS (
                    ELSE 'charged_later'
                END
                WHEN t.posted_at < :start_at::timestamptz THEN 'opening'
-               WHEN t.debit_code IN ('collections_in_transit', 'bank')
-                   OR t.credit_code IN ('collections_in_transit', 'bank')
+               WHEN ARRAY[
+                   'collections_in_transit', 'bank', 'chargebacks_receivable', 'refunds_payable'
+               ] && ARRAY[t.debit_code, t.credit_code]
                    THEN CASE WHEN t.posted_at < :end_at::timestamptz THEN 'paid' ELSE 'paid_later' END
                ELSE 'credited'
            END AS part

@@ -30,8 +30,8 @@ LEFT JOIN LATERAL (
                THEN t.amount_minor ELSE 0 END
            - CASE WHEN t.credit_code IN ('receivable', 'resident_credit')
                THEN t.amount_minor ELSE 0 END AS owed_minor,
-           t.debit_code IN ('collections_in_transit', 'bank')
-               OR t.credit_code IN ('collections_in_transit', 'bank') AS paid
+           ARRAY['collections_in_transit', 'bank', 'chargebacks_receivable', 'refunds_payable']
+               && ARRAY[t.debit_code, t.credit_code] AS paid
     FROM transfer t
     LEFT JOIN bill o ON o.account_id = t.account_id AND o.bill_no = t.bill_no
     WHERE t.account_id = b.account_id AND t.phase = 'posted' AND t.posted_at <= b.issued_at

@@ -120,7 +120,11 @@ INSERT INTO ledger_account (code, side) VALUES
     ('carried', 'debit'),
     -- Money of residents beyond what their bills ask, and what of it waits to be sent back.
     ('resident_credit', 'credit'),
-    ('refund_due', 'credit');
+    ('refund_due', 'credit'),
+    ('fees', 'debit'),
+    ('refunds_payable', 'credit'),
+    ('chargebacks_receivable', 'debit'),
+    ('suspense', 'credit');
 
 -- A town's word on one rule of belief, for one type of meter or (empty) for all, from a local day on.
 -- A later word is another row, so that every old finding can be explained.
@@ -1452,6 +1456,88 @@ WHERE NOT EXISTS (
       AND e.question_no = d.question_no
 );
 
+-- Money that goes back to the bank account it was taken from. The key and the body are written before
+-- the first byte is sent, and are never changed afterwards. The states are drawn in billing/refund.py.
+CREATE TABLE refund (
+    account_id      text        NOT NULL,
+    bill_no         text        NOT NULL,
+    attempt         integer     NOT NULL,
+    refund_no       integer     NOT NULL CHECK (refund_no BETWEEN 1 AND 99),
+    state           text        NOT NULL CHECK (state IN (
+        'requested', 'recorded', 'sending', 'unknown', 'pending', 'paid', 'settled', 'bounced',
+        'returned', 'refused', 'review'
+    )),
+    reason          text        CHECK (reason ~ '^[a-z_]{1,40}$'),
+    amount_minor    bigint      NOT NULL CHECK (amount_minor > 0),
+    currency        text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    cause           text        NOT NULL CHECK (cause IN (
+        'cancel_too_late', 'overcharged', 'double_debit', 'wrong_debit', 'operator'
+    )),
+    -- The account of the ledger that the money was taken from when it was asked for.
+    source          text        NOT NULL REFERENCES ledger_account
+                                CHECK (source IN ('receivable', 'resident_credit', 'refund_due')),
+    asked_by        text        NOT NULL CHECK (length(btrim(asked_by)) BETWEEN 1 AND 100),
+    because         text        CHECK (length(btrim(because)) BETWEEN 1 AND 500),
+    asked_at        timestamptz NOT NULL,
+    -- What was taken, and what was given back or on its way before this one.
+    debit_minor     bigint      NOT NULL,
+    before_minor    bigint      NOT NULL CHECK (before_minor >= 0),
+    counted_minor   bigint      CHECK (counted_minor >= 0),
+    idempotency_key text        CHECK (length(idempotency_key) BETWEEN 8 AND 128),
+    body            bytea       CHECK (length(body) <= 4096),
+    body_digest     bytea       CHECK (length(body_digest) = 32),
+    bank_refund_id  text        CHECK (length(bank_refund_id) <= 64),
+    lease_until     timestamptz,
+    sends           integer     NOT NULL DEFAULT 0 CHECK (sends >= 0),
+    first_sent_at   timestamptz,
+    changed_at      timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, attempt, refund_no),
+    FOREIGN KEY (account_id, bill_no, attempt) REFERENCES debit,
+    CONSTRAINT refund_key_once UNIQUE (account_id, idempotency_key),
+    CONSTRAINT bank_refund_once UNIQUE (account_id, bank_refund_id),
+    -- Nobody gets more back than was taken.
+    CONSTRAINT never_more_than_taken CHECK (before_minor + amount_minor <= debit_minor),
+    -- What may have reached the bank has its key and its frozen body.
+    CONSTRAINT sent_refund_is_frozen CHECK (
+        state IN ('requested', 'refused') OR num_nonnulls(idempotency_key, body, body_digest) = 3
+    )
+);
+-- One refund of a payment at a time is on its way to the bank: each says what goes back in all.
+CREATE UNIQUE INDEX refund_one_on_its_way ON refund (account_id, bill_no, attempt)
+    WHERE state IN ('recorded', 'sending', 'unknown');
+CREATE INDEX refund_state ON refund (state, changed_at);
+CREATE INDEX refund_at_bank ON refund (bank_refund_id) WHERE bank_refund_id IS NOT NULL;
+
+-- Every step a refund took, for the resident who asks and the auditor who checks.
+CREATE TABLE refund_step (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    attempt    integer     NOT NULL,
+    refund_no  integer     NOT NULL,
+    step_no    integer     NOT NULL CHECK (step_no > 0),
+    from_state text        CHECK (from_state ~ '^[a-z_]{1,40}$'),
+    to_state   text        NOT NULL CHECK (to_state ~ '^[a-z_]{1,40}$'),
+    reason     text        CHECK (reason ~ '^[a-z_]{1,40}$'),
+    taken_at   timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, attempt, refund_no, step_no),
+    FOREIGN KEY (account_id, bill_no, attempt, refund_no) REFERENCES refund
+);
+-- A mandate under which nothing is announced, recorded or sent: the bank knows a payment of it that we do
+-- not. A person lifts it.
+CREATE TABLE mandate_freeze (
+    account_id text        NOT NULL,
+    mandate_id text        NOT NULL,
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 200),
+    frozen_at  timestamptz NOT NULL,
+    lifted_by  text        CHECK (length(lifted_by) BETWEEN 1 AND 100),
+    lifted_for text        CHECK (length(lifted_for) BETWEEN 1 AND 500),
+    lifted_at  timestamptz CHECK (lifted_at >= frozen_at),
+    PRIMARY KEY (account_id, mandate_id, frozen_at),
+    FOREIGN KEY (account_id, mandate_id) REFERENCES mandate,
+    CONSTRAINT lifted_by_somebody CHECK (num_nonnulls(lifted_by, lifted_for, lifted_at) IN (0, 3))
+);
+CREATE UNIQUE INDEX mandate_frozen ON mandate_freeze (account_id, mandate_id) WHERE lifted_at IS NULL;
+
 -- Local tables: on one node only ------------------------------------------------------------------
 
 -- Who may call the API. Only a digest is kept: a stolen copy opens nothing.
@@ -1568,6 +1654,92 @@ CREATE TABLE name_export (
 );
 CREATE INDEX name_export_newest ON name_export (exported_at DESC, export_id DESC);
 
+-- A payout as the bank tells it, read again until it has been matched with the statement.
+CREATE TABLE bank_payout (
+    payout_id    text        PRIMARY KEY CHECK (length(payout_id) <= 64),
+    status       text        NOT NULL CHECK (status ~ '^[a-z_]{1,40}$'),
+    amount_minor bigint      NOT NULL,
+    fees_minor   bigint      NOT NULL,
+    currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    reference    text        NOT NULL CHECK (length(reference) BETWEEN 1 AND 140),
+    arrival_on   date,
+    created_at   timestamptz NOT NULL,
+    read_at      timestamptz NOT NULL,
+    matched_at   timestamptz
+);
+CREATE INDEX bank_payout_reference ON bank_payout (reference);
+
+-- What a payout is made of, in tenths of a minor unit, as the bank tells it today.
+CREATE TABLE bank_payout_item (
+    payout_id     text    NOT NULL CHECK (length(payout_id) <= 64),
+    item_no       integer NOT NULL CHECK (item_no > 0),
+    kind          text    NOT NULL CHECK (length(kind) <= 64),
+    amount_tenths bigint  NOT NULL,
+    payment_id    text    CHECK (length(payment_id) <= 64),
+    refund_id     text    CHECK (length(refund_id) <= 64),
+    PRIMARY KEY (payout_id, item_no)
+);
+CREATE INDEX bank_payout_item_payment ON bank_payout_item (payment_id);
+
+-- One movement of the town's account, as a statement of its bank says it; what went out is negative. A
+-- second entry of the same name on the same day is its second copy. "known_as" says what it turned out to be.
+CREATE TABLE statement_line (
+    line_id          text        PRIMARY KEY CHECK (line_id ~ '^[0-9a-f]{32}$'),
+    iban_ending      text        NOT NULL CHECK (length(iban_ending) BETWEEN 1 AND 4),
+    statement_id     text        NOT NULL CHECK (length(statement_id) <= 35),
+    entry_ref        text        NOT NULL CHECK (length(entry_ref) <= 80),
+    copy             integer     NOT NULL CHECK (copy > 0),
+    booked_on        date        NOT NULL,
+    amount_minor     bigint      NOT NULL CHECK (amount_minor <> 0),
+    currency         text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    end_to_end_id    text        CHECK (length(end_to_end_id) <= 140),
+    payout_reference text        CHECK (length(payout_reference) <= 140),
+    status           text        NOT NULL CHECK (length(status) <= 40),
+    text             text        NOT NULL CHECK (length(text) <= 500),
+    reason           text        CHECK (length(reason) <= 40),
+    imported_at      timestamptz NOT NULL,
+    known_as         text        CHECK (length(known_as) <= 100)
+);
+CREATE INDEX statement_line_reference ON statement_line (payout_reference);
+CREATE INDEX statement_line_unknown ON statement_line (booked_on) WHERE known_as IS NULL;
+
+-- A local day: whether its statement has come, whether the bank's books have been read since it ended, and
+-- since when all three sides agree about it.
+CREATE TABLE recon_day (
+    day           date        PRIMARY KEY,
+    statement_id  text        CHECK (length(statement_id) <= 35),
+    opening_minor bigint,
+    closing_minor bigint,
+    statement_at  timestamptz,
+    read_at       timestamptz,
+    agreed_at     timestamptz
+);
+
+-- What the three sides do not agree about. It is closed by itself when they do (closed_by is empty), or by
+-- a person, and then not asked again as long as it stays what it was.
+CREATE TABLE recon_break (
+    break_id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind             text        NOT NULL CHECK (kind ~ '^[a-z_]{1,40}$'),
+    subject          text        NOT NULL CHECK (length(subject) BETWEEN 1 AND 200),
+    account_id       text        CHECK (account_id ~ '^[A-Z0-9-]{1,32}$'),
+    amount_minor     bigint,
+    currency         text        CHECK (currency ~ '^[A-Z]{3}$'),
+    detail           text        NOT NULL CHECK (length(detail) <= 500),
+    suggested_action text        NOT NULL CHECK (length(suggested_action) <= 500),
+    owner            text        NOT NULL CHECK (length(owner) BETWEEN 1 AND 100),
+    day              date        NOT NULL,
+    opened_at        timestamptz NOT NULL,
+    seen_at          timestamptz NOT NULL,
+    closed_at        timestamptz,
+    closed_by        text        CHECK (length(closed_by) BETWEEN 1 AND 100),
+    because          text        CHECK (length(because) BETWEEN 1 AND 500),
+    CONSTRAINT closed_for_a_reason CHECK ((closed_at IS NULL) = (because IS NULL)),
+    CONSTRAINT closed_by_when_closed CHECK (closed_by IS NULL OR closed_at IS NOT NULL)
+);
+-- The same break is one row, however often it is seen.
+CREATE UNIQUE INDEX recon_break_open ON recon_break (kind, subject) WHERE closed_at IS NULL;
+CREATE INDEX recon_break_subject ON recon_break (kind, subject);
+
 -- A body that the bank signed, whole, as it came: under which of our secrets (1 the newest), and how often.
 -- Kept for some weeks after it was opened.
 CREATE TABLE webhook_delivery (
@@ -1606,6 +1778,19 @@ CREATE TABLE bank_hint (
 );
 CREATE INDEX bank_hint_due ON bank_hint (look_at) WHERE state = 'waiting';
 CREATE INDEX bank_hint_open ON bank_hint (event_id) WHERE state <> 'done';
+
+-- The ledger's rows that belong to no resident: what the bank keeps of a payout, and lines of its
+-- statement that nobody knows. Like "transfer" they are posted once and never changed.
+CREATE TABLE town_transfer (
+    transfer_id  text        PRIMARY KEY CHECK (transfer_id ~ '^[A-Za-z0-9_/-]{1,120}$'),
+    phase        text        NOT NULL CHECK (phase = 'posted'),
+    debit_code   text        NOT NULL REFERENCES ledger_account,
+    credit_code  text        NOT NULL REFERENCES ledger_account CHECK (credit_code <> debit_code),
+    amount_minor bigint      NOT NULL CHECK (amount_minor > 0),
+    currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    reference    text        NOT NULL CHECK (length(reference) <= 140),
+    posted_at    timestamptz NOT NULL
+);
 
 -- Divide and round as a tariff says; the numerator is not negative.
 CREATE FUNCTION rounded(numerator numeric, denominator numeric, rounding text) RETURNS bigint
@@ -1661,12 +1846,26 @@ GRANT UPDATE (
     state, reason, charge_on, idempotency_key, body, body_digest, bank_payment_id, lease_until,
     sends, first_sent_at, changed_at, retry_on, before_chargeback, before_review
 ) ON debit TO aqkol_service;
+GRANT UPDATE (
+    state, reason, idempotency_key, body, body_digest, bank_refund_id, lease_until, sends,
+    first_sent_at, changed_at
+) ON refund TO aqkol_service;
 GRANT UPDATE (revoked_at) ON access_token TO aqkol_service;
 GRANT UPDATE (event_id) ON bank_cursor TO aqkol_service;
 GRANT UPDATE (
     state, rows_done, rows_kept, stored, repeated, refused, suspect, flagged, changed_at
 ) ON upload TO aqkol_service;
 GRANT DELETE ON upload_row, usage_doubt TO aqkol_service;
+GRANT UPDATE (lifted_by, lifted_for, lifted_at) ON mandate_freeze TO aqkol_service;
+GRANT UPDATE (status, amount_minor, fees_minor, reference, arrival_on, read_at, matched_at) ON bank_payout
+TO aqkol_service;
+GRANT DELETE ON bank_payout_item TO aqkol_service;
+GRANT UPDATE (known_as) ON statement_line TO aqkol_service;
+GRANT UPDATE (statement_id, opening_minor, closing_minor, statement_at, read_at, agreed_at) ON recon_day
+TO aqkol_service;
+GRANT UPDATE (
+    account_id, amount_minor, currency, detail, day, seen_at, closed_at, closed_by, because
+) ON recon_break TO aqkol_service;
 GRANT UPDATE (times, last_received_at, handled_at, trouble), DELETE ON webhook_delivery TO aqkol_service;
 GRANT UPDATE (
     look_at, looks, state, trouble, heard_at, answered_by, because, settled_at

@@ -30,11 +30,14 @@ from billing.bank import (
     EventPage,
     Flow,
     NotExecuted,
+    NotMade,
     Payment,
     Rejected,
     Unknown,
 )
 from billing.io import bank_wire as wire
+from billing.io.bank_payouts import PayoutReader
+from billing.io.bank_refunds import RefundCalls
 
 API_VERSION: Final = "2015-07-06"
 # Connecting is quick or hopeless; an order may take the bank a while, but not our lease.
@@ -67,7 +70,7 @@ class _NotHeard:
     sent: bool
 
 
-class BankClient:
+class BankClient(PayoutReader, RefundCalls):
     """One bank behind one address; many calls may be under way at once."""
 
     def __init__(
@@ -105,10 +108,13 @@ class BankClient:
 
         Nothing is raised for what the bank or the network does: it is one of the answers.
         """
-        heard = await self._ask("POST", "/payments", body=body, key=key)
-        if isinstance(heard, _NotHeard):
-            return Unknown(reason=heard.reason) if heard.sent else NotExecuted(reason=heard.reason)
-        return _answer(heard)
+        made = await self._order("/payments", body, key)
+        if not isinstance(made, bytes):
+            return made
+        try:
+            return Accepted(payment=wire.payment(made))
+        except BankGarbledError:
+            return Unknown(reason="garbled")
 
     async def get_payment(self, payment_id: str) -> Payment | None:
         """Read a payment; None if the bank has none of this name.
@@ -250,6 +256,15 @@ class BankClient:
             await self._act(f"/billing_requests/{request_id}/actions/cancel")
         )
 
+    async def _order(self, path: str, body: bytes, key: str) -> bytes | NotMade:
+        """Give the bank an order; what is not certain is Unknown."""
+        heard = await self._ask("POST", path, body=body, key=key)
+        if isinstance(heard, _NotHeard):
+            return Unknown(reason=heard.reason) if heard.sent else NotExecuted(reason=heard.reason)
+        if heard.status in _SUCCESS:
+            return heard.body
+        return _refused(heard) or Unknown(reason=_doubt(heard.status))
+
     async def _get(self, path: str, query: Mapping[str, str] | None = None) -> bytes | None:
         heard = await self._ask("GET", path, query=query)
         if isinstance(heard, _Heard) and heard.status == HTTPStatus.NOT_FOUND:
@@ -336,18 +351,9 @@ def _retry_after_s(headers: Mapping[str, str]) -> int | None:
     return min(int(text), RETRY_AFTER_S_MAX)
 
 
-def _answer(heard: _Heard) -> Answer:
-    """Say what an answer to an order means; what is not certain is Unknown."""
-    return _certain(heard) or Unknown(reason=_doubt(heard.status))
-
-
-def _certain(heard: _Heard) -> Accepted | Conflict | Denied | NotExecuted | Rejected | None:
+def _refused(heard: _Heard) -> Conflict | Denied | NotExecuted | Rejected | None:
+    """Say what an answer means that made nothing now; None if even that is not certain."""
     status = heard.status
-    if status in _SUCCESS:
-        try:
-            return Accepted(payment=wire.payment(heard.body))
-        except BankGarbledError:
-            return None
     if status == HTTPStatus.CONFLICT:
         name = wire.conflicting_id(heard.body)
         return None if name is None else Conflict(payment_id=name)
@@ -361,8 +367,6 @@ def _certain(heard: _Heard) -> Accepted | Conflict | Denied | NotExecuted | Reje
 
 
 def _doubt(status: int) -> str:
-    if status in _SUCCESS:
-        return "garbled"
     if _REFUSALS[0] <= status < _REFUSALS[1]:
         return "not_the_bank"
     return "bank_error" if status >= _REFUSALS[1] else "redirected"

@@ -5,6 +5,7 @@ None, so the bank may add those too. What we rely on must be there and of its ty
 """
 
 import re
+from datetime import date
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -35,6 +36,14 @@ _MANDATE_STATUS: Final = {status.value: status for status in MandateStatus}
 _CONFLICT: Final = "idempotent_creation_conflict"
 
 
+def day_of(text: str | None) -> date | None:
+    """Return the day that a text of the bank's is; None if it is none."""
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        return None
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -53,6 +62,7 @@ class _Payment(_Wire):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     links: _PaymentLinks
     metadata: dict[str, Any] | None = None
+    charge_date: str | None = None
 
     def ours(self) -> Payment:
         """Return the payment in our own words."""
@@ -64,6 +74,7 @@ class _Payment(_Wire):
             currency=self.currency,
             bank_mandate_id=self.links.mandate,
             intent=intent if isinstance(intent, str) else None,
+            charge_on=day_of(self.charge_date),
         )
 
 

@@ -13,11 +13,10 @@ import asyncpg
 
 import sql
 from billing.debit import Claim, Debit, DebitId, State
-from billing.debit_moves import transfers
 from billing.io.bank_events import EventBook, EventDesk
 from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
+from billing.io.refunds import RefundBook, RefundDesk, post_step
 from billing.io.run_stops import StopBook
-from billing.ledger import Transfer
 from billing.mandate import Mandate
 from billing.notice import (
     ATTEMPTS_MAX,
@@ -32,13 +31,14 @@ from billing.notice import (
 from billing.policy import NO_POLICY, BillPolicy
 
 _Q: Final = sql.queries("debits")
+_RECON: Final = sql.queries("recon")
 
 
 class StaleDebitError(Exception):
     """A debit was no longer in the state we saw it in, although it was locked: our bug."""
 
 
-class Desk(EventDesk):
+class Desk(RefundDesk, EventDesk):
     """One open transaction: what is locked here stays ours until it ends."""
 
     async def lock_mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
@@ -105,6 +105,7 @@ class Desk(EventDesk):
             debit=debit_of(row),
             bank_mandate_id=row["bank_mandate_id"],
             wanted=row["wanted"],
+            frozen=row["frozen"],
             stopped=row["stopped"],
         )
 
@@ -138,6 +139,10 @@ class Desk(EventDesk):
     async def disputed(self, account_id: str, bill_no: str) -> bool:
         """Say whether a bill is in dispute."""
         return bool(await _Q.disputed(self._db, account_id=account_id, bill_no=bill_no))
+
+    async def frozen(self, account_id: str, mandate_id: str) -> bool:
+        """Say whether nothing may be asked for under a mandate until a person has looked."""
+        return bool(await _RECON.frozen(self._db, account_id=account_id, mandate_id=mandate_id))
 
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: Iterable[State], start: date, end: date
@@ -200,7 +205,7 @@ class Desk(EventDesk):
         )
         if row is None:
             raise StaleDebitError(f"{before.key} is not {before.state} any more")
-        await self._post(transfers(before, after))
+        await post_step(self._db, before, after)
 
     async def touch_debit(self, debit_id: DebitId, *, at: datetime) -> None:
         """Note that we looked at a debit and found nothing new."""
@@ -217,23 +222,8 @@ class Desk(EventDesk):
             at=notice.noticed_at,
         )
 
-    async def _post(self, moved: Iterable[Transfer]) -> None:
-        for transfer in moved:
-            await _Q.add_transfer(
-                self._db,
-                account_id=transfer.account_id,
-                transfer_id=transfer.transfer_id,
-                phase=transfer.phase,
-                debit_code=transfer.debit_code,
-                credit_code=transfer.credit_code,
-                amount_minor=transfer.amount_minor,
-                currency=transfer.currency,
-                bill_no=transfer.bill_no,
-                posted_at=transfer.posted_at,
-            )
 
-
-class Debits(EventBook, StopBook):
+class Debits(RefundBook, EventBook, StopBook):
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
     def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:

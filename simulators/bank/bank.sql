@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS resource (
     billing_request TEXT
         GENERATED ALWAYS AS (json_extract(body, '$.links.billing_request')) STORED,
     parent_event  TEXT GENERATED ALWAYS AS (json_extract(body, '$.links.parent_event')) STORED,
+    successful    INTEGER GENERATED ALWAYS AS (json_extract(body, '$.successful')) STORED,
     fingerprint   TEXT GENERATED ALWAYS AS (json_extract(body, '$.hidden.fingerprint')) STORED
 );
 CREATE INDEX IF NOT EXISTS resource_kind ON resource (kind, seq);
@@ -58,6 +59,18 @@ CREATE TABLE IF NOT EXISTS idempotency (
     spent_at        TEXT NOT NULL,
     PRIMARY KEY (operation, idempotency_key)
 ) WITHOUT ROWID;
+-- Events that stand in no webhook yet: each leaves with the webhook it is put into.
+CREATE TABLE IF NOT EXISTS outbox (
+    place    INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id TEXT NOT NULL UNIQUE
+);
+-- Webhooks that have not arrived yet, and when to try again.
+CREATE TABLE IF NOT EXISTS delivery (
+    webhook_id TEXT PRIMARY KEY,
+    due_at     TEXT NOT NULL,
+    tries      INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS delivery_due ON delivery (due_at);
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- name: insert_resource(resource_id, kind, created_at, body)!
@@ -85,7 +98,7 @@ WHERE resource_id = :resource_id AND kind = :kind AND NOT removed AND created_at
 -- Read the place of a cursor, which stays good when its resource is removed.
 SELECT seq FROM resource WHERE resource_id = :resource_id AND kind = :kind;
 
--- name: page_older(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, created_from, created_to, charged_from, charged_to, seen_until)
+-- name: page_older(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, successful, created_from, created_to, charged_from, charged_to, seen_until)
 -- Read the page just older than the edge, newest first.
 SELECT CASE WHEN changed_at <= :seen_until THEN body ELSE previous END FROM resource
 WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq < :edge_seq
@@ -103,11 +116,12 @@ WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq < :edge
   AND (:payment IS NULL OR payment = :payment)
   AND (:billing_request IS NULL OR billing_request = :billing_request)
   AND (:parent_event IS NULL OR parent_event = :parent_event)
+  AND (:successful IS NULL OR successful = :successful)
   AND created_at >= :created_from AND created_at < :created_to
   AND (charge_date IS NULL OR (charge_date >= :charged_from AND charge_date < :charged_to))
 ORDER BY seq DESC LIMIT :rows;
 
--- name: page_newer(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, created_from, created_to, charged_from, charged_to, seen_until)
+-- name: page_newer(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, successful, created_from, created_to, charged_from, charged_to, seen_until)
 -- Read the page just newer than the edge, oldest first.
 SELECT CASE WHEN changed_at <= :seen_until THEN body ELSE previous END FROM resource
 WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq > :edge_seq
@@ -125,6 +139,7 @@ WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq > :edge
   AND (:payment IS NULL OR payment = :payment)
   AND (:billing_request IS NULL OR billing_request = :billing_request)
   AND (:parent_event IS NULL OR parent_event = :parent_event)
+  AND (:successful IS NULL OR successful = :successful)
   AND created_at >= :created_from AND created_at < :created_to
   AND (charge_date IS NULL OR (charge_date >= :charged_from AND charge_date < :charged_to))
 ORDER BY seq LIMIT :rows;
@@ -209,3 +224,40 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 -- name: read_setting(name)$
 -- Read one fact about the bank itself.
 SELECT value FROM setting WHERE name = :name;
+
+-- name: post_event(event_id)!
+-- Put an event into the outbox, in the transaction that writes it down.
+INSERT INTO outbox (event_id) VALUES (:event_id);
+
+-- name: posted_events(rows)
+-- Read the events that stand in no webhook yet, oldest first.
+SELECT resource.body FROM outbox
+JOIN resource ON resource.resource_id = outbox.event_id
+ORDER BY outbox.place LIMIT :rows;
+
+-- name: unpost_event(event_id)!
+-- Take an event out of the outbox, in the transaction that puts it into a webhook.
+DELETE FROM outbox WHERE event_id = :event_id;
+
+-- name: plan_delivery(webhook_id, due_at, tries)!
+-- Say when a webhook is to be delivered next.
+INSERT INTO delivery (webhook_id, due_at, tries) VALUES (:webhook_id, :due_at, :tries)
+ON CONFLICT (webhook_id) DO UPDATE SET due_at = excluded.due_at, tries = excluded.tries;
+
+-- name: end_delivery(webhook_id)!
+-- Forget a delivery that arrived or was given up.
+DELETE FROM delivery WHERE webhook_id = :webhook_id;
+
+-- name: due_deliveries(until)
+-- Read the webhooks that are to be delivered by now, in the order of their making.
+SELECT delivery.webhook_id, delivery.tries FROM delivery
+JOIN resource ON resource.resource_id = delivery.webhook_id
+WHERE delivery.due_at <= :until ORDER BY resource.seq;
+
+-- name: count_deliveries()^
+-- Count the events and the webhooks that are still on their way.
+SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM delivery);
+
+-- name: oldest(kind)$
+-- Read the oldest resource of a kind.
+SELECT body FROM resource WHERE kind = :kind ORDER BY seq LIMIT 1;

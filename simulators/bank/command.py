@@ -4,12 +4,14 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -20,10 +22,14 @@ from simulators.bank.door import Door
 from simulators.bank.faults import Faults
 from simulators.bank.gate import Gate
 from simulators.bank.pace import Pace
-from simulators.bank.server import OPERATIONS, public_app
+from simulators.bank.postman import TIMEOUT_SECONDS, Postman
+from simulators.bank.server import TRAITS, public_app
 from simulators.bank.store import Store
 from simulators.bank.tokens import Tokens
+from simulators.bank.webhooks import BadEndpointError, Endpoint
 from simulators.bank.world import CLOCK, PROFILES, Bank
+
+ENVIRONMENT: Final = "BANK_WEBHOOK_SECRETS"
 
 log = structlog.get_logger()
 
@@ -41,6 +47,13 @@ def arguments(args: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--token", help="access token; made up and printed when left out")
     parser.add_argument("--read-only-token", help="a second token, which may only read")
     parser.add_argument("--rate-limit", type=_whole, help="requests a minute; none when left out")
+    parser.add_argument("--webhook-url", help="where events are told; an address of this machine")
+    parser.add_argument(
+        "--webhook-secret-file",
+        type=Path,
+        help=f"its one or two secrets, a line each; else {ENVIRONMENT}, one word each",
+    )
+    parser.add_argument("--webhook-timeout", type=float, default=TIMEOUT_SECONDS, help="seconds")
     parser.add_argument("--now", type=parse, help="start a clock that only POST /clock moves")
     parser.add_argument("--profile", choices=sorted(PROFILES), default="mock-kz")
     parser.add_argument("--public-url", help="address of the pages, when behind a proxy")
@@ -52,6 +65,18 @@ def _whole(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError("must be a whole number above zero")
     return int(text)
+
+
+def endpoint(options: argparse.Namespace, environment: Mapping[str, str]) -> Endpoint | None:
+    """Return where webhooks go, or None when the command line does not say.
+
+    :raises BadEndpointError: for an address that is not this machine's, or no secret.
+    """
+    if options.webhook_url is None:
+        return None
+    file = options.webhook_secret_file
+    text = environment.get(ENVIRONMENT, "") if file is None else file.read_text("utf-8")
+    return Endpoint(url=options.webhook_url, secrets=tuple(text.split()))
 
 
 def open_bank(store: Store, *, profile: str, public_url: str, now: datetime | None) -> Bank:
@@ -88,6 +113,11 @@ def open_bank(store: Store, *, profile: str, public_url: str, now: datetime | No
     return bank
 
 
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def _serve(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -105,13 +135,19 @@ async def _serve(options: argparse.Namespace) -> None:
         )
         door = Door(
             bank=bank,
-            faults=Faults({operation.name: operation.traits for operation in OPERATIONS}),
+            faults=Faults(TRAITS),
             tokens=Tokens(full=token, read_only=options.read_only_token),
             pace=Pace(options.rate_limit),
         )
-        for gate, app in ((public, public_app(door)), (control, control_app(door, public))):
+        postman = Postman(bank, door.faults, options.webhook_timeout)
+        if options.endpoint is not None:
+            postman.post_to(options.endpoint)
+        apps = ((public, public_app(door)), (control, control_app(door, public, postman)))
+        for gate, app in apps:
             stack.push_async_callback(gate.close)
             await gate.begin(app)
+        if not bank.clock.conducted:
+            stack.push_async_callback(_end, asyncio.create_task(postman.walk()))
         ready = {"url": public.url, "control_url": control.url, "token": token}
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
@@ -123,6 +159,10 @@ async def _serve(options: argparse.Namespace) -> None:
 def main(args: Sequence[str]) -> int:
     """Run the bank until it is told to stop; standard output carries the one ready line."""
     options = arguments(args)
+    try:
+        options.endpoint = endpoint(options, os.environ)
+    except BadEndpointError as error:
+        raise SystemExit(str(error)) from error
     structlog.configure(
         processors=[structlog.processors.KeyValueRenderer(key_order=["event"])],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

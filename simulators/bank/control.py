@@ -7,10 +7,13 @@ from aiohttp import web
 
 from simulators.bank.clock import ClockBackwardsError, parse, stamp
 from simulators.bank.door import Door
-from simulators.bank.faults import BadFaultError, Moment
+from simulators.bank.fault_table import Moment
+from simulators.bank.faults import BadFaultError
 from simulators.bank.gate import Gate
 from simulators.bank.pace import PER_MINUTE_MAX
+from simulators.bank.postman import Postman
 from simulators.bank.store import Document
+from simulators.bank.webhooks import BadEndpointError, Endpoint
 from simulators.bank.wire import REQUEST_BYTES_MAX, answer, parse_json
 from simulators.bank.world import CLOCK, Bank, shown
 
@@ -20,11 +23,12 @@ TAKEN: Final = frozenset({"confirmed", "paid_out"})
 class Control:
     """Clock, faults and books over plain JSON."""
 
-    def __init__(self, door: Door, gate: Gate) -> None:
+    def __init__(self, door: Door, gate: Gate, postman: Postman) -> None:
         self._bank = door.bank
         self._faults = door.faults
         self._door = door
         self._gate = gate
+        self._postman = postman
 
     async def read_clock(self, _: web.Request) -> web.Response:
         """Return the bank's time and whether it is conducted."""
@@ -96,6 +100,32 @@ class Control:
         self._door.tokens.full = token
         return answer(200, {"rotated": True})
 
+    async def post_webhooks(self, request: web.Request) -> web.Response:
+        """Tell events to an endpoint of this machine from now on, or, with a null, to nobody."""
+        wanted = await _object(request)
+        secrets = wanted.get("secrets")
+        texts = isinstance(secrets, list) and all(isinstance(secret, str) for secret in secrets)
+        try:
+            if wanted == {"url": None}:
+                self._postman.post_to(None)
+            else:
+                found = tuple(secrets or ()) if texts else ()
+                self._postman.post_to(Endpoint(url=str(wanted.get("url")), secrets=found))
+        except BadEndpointError as error:
+            return answer(422, {"error": f'send {{"url", "secrets": ["…"]}}: {error}'})
+        return await self.show_webhooks(request)
+
+    async def show_webhooks(self, _: web.Request) -> web.Response:
+        """Return where webhooks go, and how many events and webhooks have not arrived."""
+        events, waiting = self._bank.store.on_their_way()
+        endpoint = self._postman.endpoint
+        url = None if endpoint is None else endpoint.url
+        return answer(200, {"url": url, "events_waiting": events, "webhooks_waiting": waiting})
+
+    async def deliver_webhooks(self, _: web.Request) -> web.Response:
+        """Deliver everything that is due by the bank's clock, once, and say what became of it."""
+        return answer(200, dict(await self._postman.deliver()))
+
     async def books(self, _: web.Request) -> web.Response:
         """Return everything the bank knows, from its own file only."""
         self._bank.catch_up(self._bank.clock.now())
@@ -147,10 +177,10 @@ def _with_limits(mandate: Document) -> Document:
     return {**shown(mandate), "constraints": mandate["hidden"]["constraints"]}
 
 
-def control_app(door: Door, gate: Gate) -> web.Application:
+def control_app(door: Door, gate: Gate, postman: Postman) -> web.Application:
     """Return the application of the control listener."""
     app = web.Application(client_max_size=REQUEST_BYTES_MAX)
-    control = Control(door, gate)
+    control = Control(door, gate, postman)
     app.router.add_get("/clock", control.read_clock)
     app.router.add_post("/clock", control.move_clock)
     app.router.add_get("/faults", control.list_faults)
@@ -158,5 +188,8 @@ def control_app(door: Door, gate: Gate) -> web.Application:
     app.router.add_delete("/faults", control.clear_faults)
     app.router.add_post("/rate-limit", control.limit_rate)
     app.router.add_post("/token", control.rotate_token)
+    app.router.add_get("/webhooks", control.show_webhooks)
+    app.router.add_post("/webhooks", control.post_webhooks)
+    app.router.add_post("/webhooks/deliver", control.deliver_webhooks)
     app.router.add_get("/books", control.books)
     return app

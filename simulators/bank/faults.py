@@ -1,168 +1,14 @@
-"""Faults a conductor switches on: each strikes so many requests, or so many in a hundred.
-
-What a fault does stands in the table below; how it does it, in the file of its moment: `gate.py`
-(listener), `early.py` (unread, before), `door.py` (doing), `twists.py` (answer), `wire_faults.py`
-(wire) and `postman.py` (delivery).
-"""
+"""Faults a conductor switches on: each strikes so many requests, or so many in a hundred."""
 
 import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, Final
 
+from simulators.bank.fault_table import KINDS, Kind
 
-class Moment(StrEnum):
-    """When a fault strikes, seen from the way of a request."""
-
-    LISTENER = "listener"
-    UNREAD = "unread"
-    BEFORE = "before"
-    DOING = "doing"
-    ANSWER = "answer"
-    WIRE = "wire"
-    DELIVERY = "delivery"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """What a fault does, which operations it suits, and how long it takes by default."""
-
-    moment: Moment
-    says: str
-    suits: str = "asks"
-    seconds: float = 0
-    spans: bool = False
-
-
-# `before` and `unread` mean that nothing was done, the later moments that all of it was.
-KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
-    {
-        "connection_refused": Kind(
-            moment=Moment.LISTENER,
-            says="for so many seconds nobody listens; open connections are cut",
-            suits="listens",
-            seconds=1,
-        ),
-        "partition_requests": Kind(
-            moment=Moment.UNREAD,
-            says="for so many seconds connections open, and nothing that is sent arrives",
-            seconds=5,
-            spans=True,
-        ),
-        "partition_answers": Kind(
-            moment=Moment.WIRE,
-            says="for so many seconds requests are carried out, and no answer leaves",
-            seconds=5,
-            spans=True,
-        ),
-        "silent_before": Kind(
-            moment=Moment.UNREAD,
-            says="nothing is read or done; after so many seconds the connection is dropped",
-            seconds=120,
-        ),
-        "silent_after": Kind(
-            moment=Moment.WIRE,
-            says="the request is carried out; after so many seconds the connection is dropped",
-            seconds=120,
-        ),
-        "reordered": Kind(
-            moment=Moment.BEFORE,
-            says="the request waits until another one was answered, at most so many seconds",
-            seconds=5,
-        ),
-        "error_before": Kind(
-            moment=Moment.BEFORE, says="500 in the contract's envelope, before anything is done"
-        ),
-        "bad_gateway": Kind(
-            moment=Moment.BEFORE, says="502 with HTML from a proxy, before anything is done"
-        ),
-        "unavailable": Kind(
-            moment=Moment.BEFORE, says="503 with plain text, before anything is done"
-        ),
-        "rate_limit": Kind(moment=Moment.BEFORE, says="429, before anything is done"),
-        "rate_limit_bare": Kind(
-            moment=Moment.BEFORE, says="429 that does not say until when, before anything is done"
-        ),
-        "unauthorized": Kind(
-            moment=Moment.BEFORE, says="401 as while a token is rotated, before anything is done"
-        ),
-        "forbidden": Kind(moment=Moment.BEFORE, says="403, before anything is done"),
-        "conflict_elsewhere": Kind(
-            moment=Moment.BEFORE,
-            says="409 that names somebody else's resource, before anything is done",
-            suits="creates",
-        ),
-        "delivered_twice": Kind(
-            moment=Moment.DOING, says="the request arrives twice; the second answer comes back"
-        ),
-        "key_forgotten": Kind(
-            moment=Moment.DOING,
-            says="the idempotency key is forgotten early: the request is carried out again",
-            suits="creates",
-        ),
-        "stale_read": Kind(
-            moment=Moment.DOING,
-            says="the answer does not know the last so many seconds of the bank's clock",
-            suits="reads",
-            seconds=60,
-        ),
-        "page_shift": Kind(
-            moment=Moment.DOING,
-            says="the page begins with the row that ended the page before, as if pages shifted",
-            suits="lists",
-        ),
-        "error_after": Kind(
-            moment=Moment.ANSWER, says="500 in the contract's envelope, after everything is done"
-        ),
-        "new_enum": Kind(
-            moment=Moment.ANSWER, says="done; the status (or action) is a word nobody knows"
-        ),
-        "extra_field": Kind(
-            moment=Moment.ANSWER, says="done; the answer has fields that nobody knows"
-        ),
-        "missing_optional": Kind(
-            moment=Moment.ANSWER, says="done; the fields that may be empty are not there at all"
-        ),
-        "clock_skew": Kind(
-            moment=Moment.ANSWER,
-            says="done; every created_at and the Date are so many seconds ahead (or behind)",
-            seconds=3600,
-        ),
-        "same_id": Kind(
-            moment=Moment.ANSWER,
-            says="done; the answer bears the id of another resource of its kind",
-            suits="creates",
-        ),
-        "amount_wrong": Kind(
-            moment=Moment.ANSWER,
-            says="done as asked; the amount in the answer is one minor unit more",
-            suits="pays",
-        ),
-        "delay": Kind(
-            moment=Moment.WIRE, says="the request is carried out, the answer comes so much later"
-        ),
-        "answer_lost": Kind(
-            moment=Moment.WIRE, says="the request is carried out, then the connection is dropped"
-        ),
-        "reset": Kind(
-            moment=Moment.WIRE,
-            says="the request is carried out; the connection is reset in the middle of the answer",
-        ),
-        "garbled": Kind(
-            moment=Moment.WIRE,
-            says="the request is carried out; the answer ends in the middle of its JSON",
-        ),
-        "slow_drip": Kind(
-            moment=Moment.WIRE,
-            says="the request is carried out; the answer drips in over so many seconds",
-            seconds=1,
-        ),
-    }
-)
 # Longer than any client waits; a forgotten fault must not hold a connection for ever.
 SECONDS_MAX: Final = 120.0
 # A clock may be wrong by days, in both directions.
@@ -170,7 +16,10 @@ SKEW_SECONDS_MAX: Final = 10 * 86_400.0
 FAULTS_MAX: Final = 1000
 TIMES_MAX: Final = 1_000_000
 PERCENT_MAX: Final = 100
-FIELDS: Final = frozenset({"name", "operation", "times", "seconds", "percent", "seed"})
+COPIES_MAX: Final = 100
+# Faults whose seconds are of the bank's clock or of no clock at all, and hold nobody.
+LONG: Final = frozenset({"clock_skew", "stale_read", "webhook_delayed"})
+FIELDS: Final = frozenset({"name", "operation", "times", "seconds", "percent", "seed", "copies"})
 
 
 class BadFaultError(ValueError):
@@ -188,6 +37,7 @@ class Fault:
     percent: float | None = None
     seed: int = 0
     until: float | None = None
+    copies: int = 1
     fired: int = 0
     dice: random.Random = field(default_factory=random.Random)
 
@@ -204,7 +54,7 @@ class Fault:
 
     def listed(self) -> dict[str, Any]:
         """Return the fault as the control port shows it."""
-        names = ("name", "operation", "times", "seconds", "percent", "seed", "fired")
+        names = ("name", "operation", "times", "seconds", "percent", "seed", "copies", "fired")
         return {name: getattr(self, name) for name in names}
 
 
@@ -244,7 +94,8 @@ class Faults:
         fault = Fault(
             name=name,
             operation=operation,
-            times=_times(wanted.get("times", 1 if bounded else TIMES_MAX)),
+            times=_whole("times", wanted.get("times", 1 if bounded else TIMES_MAX), TIMES_MAX),
+            copies=_whole("copies", wanted.get("copies", 1), COPIES_MAX),
             seconds=seconds,
             percent=percent,
             seed=seed,
@@ -294,16 +145,15 @@ def _percent(wanted: Mapping[str, Any]) -> float | None:
     return float(percent)
 
 
-def _times(times: object) -> int:
-    if type(times) is not int or not 1 <= times <= TIMES_MAX:
-        raise BadFaultError(f"times must be a whole number up to {TIMES_MAX}")
-    return times
+def _whole(name: str, value: object, most: int) -> int:
+    if type(value) is not int or not 1 <= value <= most:
+        raise BadFaultError(f"{name} must be a whole number up to {most}")
+    return value
 
 
 def _seconds(name: str, seconds: object) -> float:
-    low, high = (0.0, SECONDS_MAX)
-    if name in {"clock_skew", "stale_read"}:
-        low, high = (-SKEW_SECONDS_MAX if name == "clock_skew" else 0.0), SKEW_SECONDS_MAX
+    high = SKEW_SECONDS_MAX if name in LONG else SECONDS_MAX
+    low = -high if name == "clock_skew" else 0.0
     if not isinstance(seconds, int | float) or type(seconds) is bool or not low <= seconds <= high:
         raise BadFaultError(f"seconds must be between {low:.0f} and {high:.0f}")
     return float(seconds)

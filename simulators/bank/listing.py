@@ -30,6 +30,7 @@ COLUMNS: Final = (
     "payment",
     "billing_request",
     "parent_event",
+    "successful",
 )
 RANGE: Final = re.compile(r"(created_at|charge_date)\[(gt|gte|lt|lte)\]")
 
@@ -101,8 +102,9 @@ def _where(query: Mapping[str, str], filters: tuple[str, ...]) -> dict[str, Any]
             raise _bad_parameter(name, "is not a parameter of this list")
     if where["status"] is not None:
         where["status"] = f",{where['status']},"
-    if where["enabled"] is not None:
-        where["enabled"] = {"true": 1, "false": 0}.get(where["enabled"], -1)
+    for name in ("enabled", "successful"):
+        if where[name] is not None:
+            where[name] = {"true": 1, "false": 0}.get(where[name], -1)
     return where | bounds
 
 

@@ -1,6 +1,8 @@
 """The public listener: every operation of the contract behind one door, and the hosted pages."""
 
 import uuid
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from aiohttp import web
@@ -17,9 +19,11 @@ from simulators.bank import (
     pages,
     payments,
     scenarios,
+    webhooks,
 )
 from simulators.bank.door import Door, Handler
 from simulators.bank.operation import Operation
+from simulators.bank.postman import OPERATION as DELIVERY
 from simulators.bank.wire import REQUEST_BYTES_MAX, answer
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
@@ -32,6 +36,13 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *mandates.OPERATIONS,
     *payments.OPERATIONS,
     *scenarios.OPERATIONS,
+    *webhooks.OPERATIONS,
+)
+
+# What a fault may strike: every operation, and the bank's own deliveries.
+TRAITS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {operation.name: operation.traits for operation in OPERATIONS}
+    | {DELIVERY: frozenset({"delivers"})}
 )
 
 

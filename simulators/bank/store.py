@@ -208,6 +208,40 @@ class Store:
         """Forget an idempotency key."""
         _Q.forget_key(self._connection, operation=operation, idempotency_key=key)
 
+    def post(self, event_id: str) -> None:
+        """Put an event into the outbox."""
+        _Q.post_event(self._connection, event_id=event_id)
+
+    def posted(self, rows: int) -> list[Document]:
+        """Return the events that stand in no webhook yet, oldest first."""
+        return [_document(body) for (body,) in _Q.posted_events(self._connection, rows=rows)]
+
+    def unpost(self, event_id: str) -> None:
+        """Take an event out of the outbox."""
+        _Q.unpost_event(self._connection, event_id=event_id)
+
+    def plan_delivery(self, webhook_id: str, due_at: str, tries: int) -> None:
+        """Say when a webhook is to be delivered next."""
+        _Q.plan_delivery(self._connection, webhook_id=webhook_id, due_at=due_at, tries=tries)
+
+    def end_delivery(self, webhook_id: str) -> None:
+        """Forget a delivery that arrived or was given up."""
+        _Q.end_delivery(self._connection, webhook_id=webhook_id)
+
+    def due_deliveries(self, until: str) -> list[tuple[str, int]]:
+        """Return (webhook, tries) for what is to be delivered by now, oldest webhook first."""
+        return [(row[0], row[1]) for row in _Q.due_deliveries(self._connection, until=until)]
+
+    def on_their_way(self) -> tuple[int, int]:
+        """Return how many events and how many webhooks have not arrived yet."""
+        events, webhooks = _Q.count_deliveries(self._connection)
+        return events, webhooks
+
+    def oldest(self, kind: str) -> Document | None:
+        """Return the oldest document of a kind."""
+        body: str | None = _Q.oldest(self._connection, kind=kind)
+        return None if body is None else _document(body)
+
     def setting(self, name: str) -> str | None:
         """Return one fact about the bank, or None when it was never written."""
         value: str | None = _Q.read_setting(self._connection, name=name)

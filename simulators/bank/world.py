@@ -27,6 +27,7 @@ PREFIX: Final[Mapping[str, str]] = MappingProxyType(
         "events": "EV",
         "mandates": "MD",
         "payments": "PM",
+        "webhooks": "WB",
     }
 )
 
@@ -109,6 +110,8 @@ class Bank:
     salt: str
     at: datetime
     steps: Mapping[tuple[str, str], Advance] = field(default_factory=dict)
+    # Whether somebody wants to be told of events, and each goes into the outbox.
+    posts: bool = False
 
     def new_id(self, kind: str) -> str:
         """Return an id nobody can guess, with the prefix of its kind."""
@@ -148,7 +151,7 @@ class Bank:
         if details.will_attempt_retry is not None:
             told["will_attempt_retry"] = details.will_attempt_retry
         source = "api" if details.origin == "api" else "gc_team"
-        return self.create(
+        event = self.create(
             "events",
             {
                 "resource_type": kind,
@@ -161,6 +164,9 @@ class Bank:
                 "source": {"name": "aqkol mock bank", "type": source},
             },
         )
+        if self.posts:
+            self.store.post(event["id"])
+        return event
 
     def plan(self, kind: str, document: Document, step: str, due_at: datetime) -> None:
         """Put a step of a resource's life on the agenda."""

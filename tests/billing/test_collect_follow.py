@@ -280,7 +280,26 @@ class TestFollow:
         await followed(store, bank)
 
         assert await town.states() == ["2026-01/1 failed refer_to_payer"]
+        assert await town.balances() == {"chargebacks_receivable": 74_297, "revenue": -74_297}
+
+    async def test_lets_it_be_owed_again_once_the_bank_has_cut_a_payout_for_it(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The bank may say so twice, and its word may overtake the failure's own."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.PAID_OUT)
+        await followed(store, bank)
+        bank.tell("PM1", PaymentStatus.FAILED, action="late_failure_settled")
+        bank.hint("PM1", "failed", cause="refer_to_payer")
+        bank.hint("PM1", "late_failure_settled")
+
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 failed refer_to_payer"]
         assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
+        assert [name for name in await town.moves() if "recovered" in name] == [
+            "2026-01/1/recovered"
+        ]
 
     async def test_pauses_a_payer_who_disputes(
         self, town: DebitTown, store: Debits, bank: FakeBank

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from billing import debit, order
 from billing.bank import Payment, PaymentStatus
 from billing.debit import Debit, Event, IllegalStepError, State
-from billing.debit_moves import transfers
 
 AT = datetime(2026, 2, 22, 3, 0, tzinfo=UTC)
 
@@ -351,61 +350,3 @@ class TestMerge:
                 state = debit.step(state, event)
 
         assert state is State.CONFIRMED
-
-
-class TestTransfers:
-    """What the ledger records of a step ..."""
-
-    @pytest.mark.parametrize(
-        ("before", "after", "moves"),
-        [
-            ("noticed", "recorded", ["pending"]),
-            ("recorded", "sending", []),
-            ("sending", "unknown", []),
-            ("sending", "recorded", []),
-            ("sending", "accepted", []),
-            ("sending", "review", []),
-            ("review", "unknown", []),
-            ("sending", "failed", ["void"]),
-            ("recorded", "cancelled", ["void"]),
-            ("noticed", "cancelled", []),
-            ("held", "noticed", []),
-            ("held", "cancelled", []),
-            ("planned", "noticed", []),
-            ("planned", "held", []),
-            ("held", "exhausted", []),
-            ("accepted", "cancel_requested", []),
-            ("cancel_requested", "cancelled", ["void"]),
-            ("cancel_requested", "confirmed", ["posted"]),
-            ("settled", "reconciled", []),
-            ("reconciled", "charged_back", ["reversal"]),
-            ("failed", "retry_due", []),
-            ("retry_due", "failed", []),
-            ("failed", "exhausted", []),
-            ("accepted", "cancelled", ["void"]),
-            ("submitted", "failed", ["void"]),
-            ("submitted", "confirmed", ["posted"]),
-            ("accepted", "settled", ["posted", "payout"]),
-            ("confirmed", "settled", ["payout"]),
-            ("confirmed", "failed", ["reversal"]),
-            ("settled", "failed", ["reversal"]),
-            ("settled", "charged_back", ["reversal"]),
-            ("failed", "review", []),
-            ("cancelled", "review", []),
-        ],
-    )
-    def test_are_these(self, before: str, after: str, moves: list[str]) -> None:
-        """Each pending row is answered once, and each posted one undone once at most."""
-        found = transfers(a_debit(state=State(before)), a_debit(state=State(after)))
-
-        assert [one.transfer_id for one in found] == [f"debit/2026-01/1/{move}" for move in moves]
-
-    def test_take_a_payout_back_from_the_bank(self) -> None:
-        """After the payout the money is no longer on its way: it leaves our account."""
-        (back,) = transfers(a_debit(state=State.SETTLED), a_debit(state=State.FAILED))
-
-        assert (back.debit_code, back.credit_code, back.amount_minor) == (
-            "receivable",
-            "bank",
-            123_456,
-        )

@@ -34,7 +34,24 @@ WRITTEN = [
     (DebitMove.POSTED, "posted", "posted", "collections_in_transit", "receivable"),
     (DebitMove.PAYOUT, "payout", "posted", "bank", "collections_in_transit"),
     (DebitMove.REVERSAL, "reversal", "posted", "receivable", "collections_in_transit"),
-    (DebitMove.REVERSAL_AFTER_PAYOUT, "reversal", "posted", "receivable", "bank"),
+    (DebitMove.REVERSAL_AFTER_PAYOUT, "reversal", "posted", "chargebacks_receivable", "bank"),
+    (DebitMove.RECOVERED, "recovered", "posted", "receivable", "chargebacks_receivable"),
+    (
+        DebitMove.PAYOUT_BOUNCED,
+        "payout_bounced",
+        "posted",
+        "collections_in_transit",
+        "bank",
+    ),
+    (DebitMove.RESTORED_OPEN, "restored-1", "posted", "bank", "chargebacks_receivable"),
+    (DebitMove.RESTORED_TO_BANK, "restored-1", "posted", "bank", "receivable"),
+    (
+        DebitMove.RESTORED_TO_TRANSIT,
+        "restored-1",
+        "posted",
+        "collections_in_transit",
+        "receivable",
+    ),
 ]
 
 # What is left on receivable, in transit and in the bank after each story, in tiyn.
@@ -52,7 +69,27 @@ STORIES = {
             DebitMove.PAYOUT,
             DebitMove.REVERSAL_AFTER_PAYOUT,
         ],
+        (0, 0, 0),
+    ),
+    "taken back late, and kept from a payout": (
+        [
+            DebitMove.PENDING,
+            DebitMove.POSTED,
+            DebitMove.PAYOUT,
+            DebitMove.REVERSAL_AFTER_PAYOUT,
+            DebitMove.RECOVERED,
+        ],
         (74_297, 0, 0),
+    ),
+    "taken back late, and given back": (
+        [
+            DebitMove.PENDING,
+            DebitMove.POSTED,
+            DebitMove.PAYOUT,
+            DebitMove.REVERSAL_AFTER_PAYOUT,
+            DebitMove.RESTORED_OPEN,
+        ],
+        (0, 0, 74_297),
     ),
 }
 

@@ -22,6 +22,7 @@ VERBS = {
     "metering/take_in.py",
     "metering/validate.py",
     "billing/audit.py",
+    "billing/bank_recon.py",
     "billing/collect.py",
     "billing/enrol.py",
     "billing/export.py",

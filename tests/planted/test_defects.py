@@ -363,7 +363,7 @@ DEFECTS = {
     ),
     "a slow bank makes the resident late": Defect(
         file="billing/debt.py",
-        right="yield (asked_at or one.posted_at), sign",
+        right="yield (first or one).posted_at, sign",
         wrong="yield one.posted_at, sign",
         tests=("tests/billing/test_penalty.py::TestDebts",),
     ),
@@ -444,20 +444,20 @@ DEFECTS = {
     ),
     "a stopped run makes a lost order fail": Defect(
         file="billing/send.py",
-        right='return _lost(debit, "run_stopped")',
-        wrong='return _Outcome(event=Event.FAIL, reason="run_stopped")',
+        right="return _lost(debit, kept_back)",
+        wrong="return _Outcome(event=Event.FAIL, reason=kept_back)",
         tests=("tests/billing/test_watch.py::TestAStoppedRun",),
     ),
     "a stopped run repeats a lost order": Defect(
         file="billing/send.py",
-        right="post = claim.wanted and not claim.stopped and in_time",
-        wrong="post = claim.wanted and in_time",
+        right="not (claim.frozen or claim.stopped) and fresh",
+        wrong="not claim.frozen and fresh",
         tests=("tests/billing/test_watch.py::TestAStoppedRun",),
     ),
     "a stopped run takes up what was never sent": Defect(
         file="sql/debits.sql",
-        right="OR NOT EXISTS (SELECT FROM open_run_stop)",
-        wrong="OR true",
+        right="NOT (f.frozen OR f.stopped) OR d.sends > 0",
+        wrong="NOT f.frozen OR d.sends > 0",
         tests=("tests/billing/test_watch.py::TestAStoppedRun",),
     ),
     "the same facts stop the run again": Defect(

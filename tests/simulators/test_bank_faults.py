@@ -9,7 +9,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from simulators.bank.faults import KINDS
+from simulators.bank.fault_table import KINDS
 from tests.fixtures_bank import SimulatedBank
 
 README: Final = Path(__file__).parents[2] / "simulators" / "README.md"
@@ -126,6 +126,7 @@ class TestFault:
                 "seconds": 0.0,
                 "percent": None,
                 "seed": 0,
+                "copies": 1,
                 "fired": 2,
             }
         ]

@@ -38,8 +38,14 @@ LOCAL = {
     "upload",
     "upload_row",
     "name_export",
+    "bank_payout",
+    "bank_payout_item",
+    "statement_line",
+    "recon_day",
+    "recon_break",
     "webhook_delivery",
     "bank_hint",
+    "town_transfer",
 }
 GROUPS = {
     "meter_id": {
@@ -95,6 +101,9 @@ GROUPS = {
         "voucher",
         "voucher_revocation",
         "account_closing",
+        "refund",
+        "refund_step",
+        "mandate_freeze",
     },
     "sender": {"refused_telegram"},
 }

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from billing.debit import Claim, Debit, DebitId, State
-from billing.debit_moves import transfers
+from billing.debit_moves import GOALS, Goal, goes_on, postings, prefix_of, recovery
 from billing.io.debits import StaleDebitError
 from billing.ledger import Account, Phase, Transfer
 from billing.mandate import ENDED, Enrolment, Mandate
@@ -113,6 +113,7 @@ def tables() -> dict[str, Table]:
         "transfer": Table(parents=(by_bill,)),
         "bank_event": Table(),
         "bank_cursor": Table(),
+        "mandate_freeze": Table(),
     }
 
 
@@ -209,13 +210,16 @@ class MemoryDesk:
         await self.tx.statement()
         for row in list(self.tx.scan("debit")):
             ready = row.lease_until is None or row.lease_until <= at
+            mandate = self.tx.get("mandate", (row.account_id, row.mandate_id))
+            wanted = mandate.state is MandateState.ACTIVE and mandate.enrolment is Enrolment.ACTIVE
+            frozen = self._frozen(row.account_id, row.mandate_id)
+            ready = ready and (not frozen or row.sends > 0 or not wanted)
             if row.state in _SENDABLE and ready and self.tx.try_lock("debit", _name(row)):
-                mandate = self.tx.get("mandate", (row.account_id, row.mandate_id))
                 return Claim(
                     debit=row,
                     bank_mandate_id=mandate.bank_mandate_id,
-                    wanted=mandate.state is MandateState.ACTIVE
-                    and mandate.enrolment is Enrolment.ACTIVE,
+                    wanted=wanted,
+                    frozen=frozen,
                 )
         return None
 
@@ -277,6 +281,14 @@ class MemoryDesk:
         """Say whether a bill is in dispute."""
         await self.tx.statement()
         return disputed(self.tx, account_id, bill_no)
+
+    async def frozen(self, account_id: str, mandate_id: str) -> bool:
+        """Say whether a person has to look before anything is asked for under a mandate."""
+        await self.tx.statement()
+        return self._frozen(account_id, mandate_id)
+
+    def _frozen(self, account_id: str, mandate_id: str) -> bool:
+        return self.tx.get("mandate_freeze", (account_id, mandate_id)) is not None
 
     async def month_minor(
         self, account_id: str, bill_no: str, *, states: Iterable[State], start: date, end: date
@@ -341,8 +353,26 @@ class MemoryDesk:
             taken_at=after.changed_at,
         )
         await self.tx.add("debit_step", (*key, number), step)
-        for transfer in transfers(before, after):
+        if goes_on(before, after):
+            fresh = GOALS[before.state] is Goal.NOTHING
+            for transfer in postings(after, () if fresh else self._written(after)):
+                await self.post(transfer)
+
+    def _written(self, debit: Debit) -> list[Transfer]:
+        """Read what the ledger has of one debit."""
+        return [
+            one
+            for one in self.tx.scan("transfer")
+            if one.account_id == debit.account_id and one.transfer_id.startswith(prefix_of(debit))
+        ]
+
+    async def recover(self, debit: Debit, *, at: datetime) -> bool:
+        """Post what is owed again once the bank has cut a payout for it; say whether any was."""
+        await self.tx.statement()
+        moves = recovery(debit, self._written(debit), at=at)
+        for transfer in moves:
             await self.post(transfer)
+        return bool(moves)
 
     def _step_keys(self) -> Iterable[Key]:
         yield from self.tx.db.rows["debit_step"]

@@ -1,0 +1,228 @@
+"""Where refunds are kept, and what debits and refunds write into the ledger.
+
+``RefundDesk`` and ``RefundBook`` are the part of ``billing/io/debits.py`` that speaks of refunds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+
+import sql
+from billing.debit import TAKEN, Debit, DebitId
+from billing.debit_moves import GOALS, Goal, goes_on, postings, prefix_of, recovery
+from billing.io.debit_rows import debit_of
+from billing.io.store import insert_transfers
+from billing.ledger import Account, Phase, Transfer
+from billing.refund import ENDS, Cause, Refund, RefundClaim, RefundId, RefundState
+from billing.refund_moves import refund_transfers
+from billing.refund_order import Asked, NotGiven, Purse, already, why_not
+
+_Q: Final = sql.queries("refunds")
+_DEBITS: Final = sql.queries("debits")
+
+
+class StaleRefundError(Exception):
+    """A refund was no longer in the state we saw it in, although it was locked: our bug."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveBack:
+    """Money that waits to be sent back, and the debit through which it can go, in minor units."""
+
+    debit_id: DebitId
+    amount_minor: int
+
+
+def refund_of(row: Mapping[str, Any]) -> Refund:
+    """Return a refund from its row."""
+    values = dict(row)
+    del values["debit_minor"], values["before_minor"]
+    values["state"] = RefundState(values["state"])
+    values["cause"] = Cause(values["cause"])
+    values["source"] = Account(values["source"])
+    return Refund(**values)
+
+
+def transfer_of(row: Mapping[str, Any]) -> Transfer:
+    """Return a transfer from its row."""
+    values = dict(row)
+    values["phase"] = Phase(values["phase"])
+    values["debit_code"] = Account(values["debit_code"])
+    values["credit_code"] = Account(values["credit_code"])
+    return Transfer(**values)
+
+
+async def post_step(connection: asyncpg.Connection, before: Debit, after: Debit) -> None:
+    """Write what a step of a debit moves in the ledger, in the transaction of the step."""
+    if not goes_on(before, after):
+        return
+    # A debit that was never recorded has nothing in the ledger yet.
+    fresh = GOALS[before.state] is Goal.NOTHING
+    written = () if fresh else await _written(connection, after)
+    await insert_transfers(connection, postings(after, written))
+
+
+async def _written(connection: asyncpg.Connection, debit: Debit) -> list[Transfer]:
+    rows = _Q.debit_transfers(connection, account_id=debit.account_id, prefix=prefix_of(debit))
+    return [transfer_of(row) async for row in rows]
+
+
+class RefundDesk:
+    """One open transaction: what it says of refunds."""
+
+    _db: asyncpg.Connection
+
+    async def recover(self, debit: Debit, *, at: datetime) -> bool:
+        """Let a locked debit's disputed money be owed again, because a payout was cut for it.
+
+        Returns whether anything was; asking twice posts once.
+        """
+        moves = recovery(debit, await _written(self._db, debit), at=at)
+        await insert_transfers(self._db, moves)
+        return bool(moves)
+
+    async def ask_refund(  # noqa: PLR0913 - each argument is a fact of its own
+        self,
+        debit_id: DebitId,
+        amount_minor: int,
+        cause: Cause,
+        *,
+        asked_by: str,
+        at: datetime,
+        because: str | None = None,
+        counted_minor: int | None = None,
+    ) -> Asked:
+        """Ask for money of a debit to be given back; the same again while it is under way is one.
+
+        Locks the debit, so refunds of one payment are asked for one after the other, and the
+        account where the money may lie on it.
+        """
+        if cause in {Cause.OVERCHARGED, Cause.DOUBLE_DEBIT}:
+            await _Q.lock_account(self._db, account_id=debit_id.account_id)
+        row = await _DEBITS.lock_debit(self._db, **asdict(debit_id))
+        if row is None:
+            return NotGiven(reason="no_such_debit")
+        debit = debit_of(row)
+        refunds = await self.refunds_of(debit_id)
+        again = already(refunds, cause, amount_minor)
+        if again is not None and counted_minor is None:
+            return again
+        purse = await _Q.paid_too_much(
+            self._db, account_id=debit_id.account_id, bill_no=debit_id.bill_no
+        )
+        source = Purse(**dict(purse)).source(cause, amount_minor)
+        given_minor = sum(one.amount_minor for one in refunds if one.state not in ENDS)
+        reason = why_not(debit)
+        if reason is None and given_minor + amount_minor > debit.amount_minor:
+            reason = "more_than_taken"
+        if reason is None and source is None:
+            reason = "nothing_to_give_back"
+        if reason is not None or source is None:
+            return NotGiven(reason=reason or "nothing_to_give_back")
+        born = await _Q.add_refund(
+            self._db,
+            **asdict(debit_id),
+            refund_no=len(refunds) + 1,
+            amount_minor=amount_minor,
+            cause=cause,
+            source=source,
+            asked_by=asked_by,
+            because=because,
+            counted_minor=counted_minor,
+            left_out=sorted(ENDS),
+            at=at,
+        )
+        refund = refund_of(born)
+        await insert_transfers(self._db, refund_transfers(None, refund))
+        return refund
+
+    async def refunds_of(self, debit_id: DebitId) -> list[Refund]:
+        """Return the refunds of a debit, the first one first."""
+        return [refund_of(row) async for row in _Q.refunds_of(self._db, **asdict(debit_id))]
+
+    async def lock_refund(self, refund_id: RefundId) -> Refund | None:
+        """Lock one refund; None if there is none."""
+        row = await _Q.lock_refund(self._db, **asdict(refund_id))
+        return None if row is None else refund_of(row)
+
+    async def claim_refund(self, *, at: datetime) -> RefundClaim | None:
+        """Lock one refund that is ready to be sent, passing over those in other hands."""
+        row = await _Q.claim_refund(self._db, at=at)
+        if row is None:
+            return None
+        refund = refund_of(row)
+        debit = await _Q.debit(self._db, **asdict(refund.refund_id.debit_id))
+        return RefundClaim(refund=refund, debit=debit_of(debit))
+
+    async def save_refund(self, before: Refund, after: Refund) -> None:
+        """Write a locked refund back, one step on, with that step and what the ledger says of it.
+
+        Raises:
+            StaleRefundError: the refund is not in the state it was read in.
+        """
+        row = await _Q.move_refund(
+            self._db,
+            **asdict(after.refund_id),
+            from_state=before.state,
+            state=after.state,
+            reason=after.reason,
+            idempotency_key=after.idempotency_key,
+            body=after.body,
+            body_digest=after.body_digest,
+            bank_refund_id=after.bank_refund_id,
+            lease_until=after.lease_until,
+            sends=after.sends,
+            first_sent_at=after.first_sent_at,
+            at=after.changed_at,
+        )
+        if row is None:
+            raise StaleRefundError(f"{before.key} is not {before.state} any more")
+        await insert_transfers(self._db, refund_transfers(before, after))
+
+    async def touch_refund(self, refund_id: RefundId, *, at: datetime) -> None:
+        """Note that we looked at a refund and found nothing to do."""
+        await _Q.touch_refund(self._db, **asdict(refund_id), at=at)
+
+
+class RefundBook:
+    """Lists of refunds to work on."""
+
+    _pool: asyncpg.Pool
+
+    async def debits_to_give_back(self, *, limit: int) -> list[GiveBack]:
+        """Return money that waits to be sent back, with a debit through which it can go."""
+        rows = _Q.debits_to_give_back(
+            self._pool, taken=sorted(TAKEN), ends=sorted(ENDS), batch=limit
+        )
+        return [
+            GiveBack(
+                debit_id=DebitId(
+                    account_id=row["account_id"], bill_no=row["bill_no"], attempt=row["attempt"]
+                ),
+                amount_minor=row["amount_minor"],
+            )
+            async for row in rows
+        ]
+
+    async def refunds_to_record(self, *, at: datetime, limit: int) -> list[RefundId]:
+        """Return refunds that were asked for."""
+        rows = _Q.refunds_to_record(self._pool, at=at, batch=limit)
+        return [RefundId(**dict(row)) async for row in rows]
+
+    async def refunds_to_reread(self, *, unchanged_since: datetime, limit: int) -> list[Refund]:
+        """Return refunds at the bank without news for too long."""
+        rows = _Q.refunds_to_reread(self._pool, unchanged_since=unchanged_since, batch=limit)
+        return [refund_of(row) async for row in rows]
+
+    async def refund(self, refund_id: RefundId) -> Refund | None:
+        """Return one refund."""
+        row = await _Q.refund(self._pool, **asdict(refund_id))
+        return None if row is None else refund_of(row)
+
+    async def refund_by_bank_id(self, bank_refund_id: str) -> Refund | None:
+        """Return the refund behind a name of the bank's."""
+        row = await _Q.refund_by_bank_id(self._pool, bank_refund_id=bank_refund_id)
+        return None if row is None else refund_of(row)

@@ -1,0 +1,580 @@
+"""Three sides of the same money, compared every day; every disagreement a row."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+
+import asyncpg
+import pytest
+
+from billing.bank import BankSilentError, Payment, PaymentStatus
+from billing.bank_recon import import_statement
+from billing.io.breaks import BreakDesk
+from billing.io.debits import Debits
+from billing.io.recon import ReconBooks, StatementDiffersError
+from billing.iso.camt053 import read
+from billing.payout import PayoutItem, PayoutStatus
+from tests.billing.debit_town import DebitTown, followed
+from tests.billing.recon_town import (
+    MORNING,
+    NEXT,
+    PAID_AT,
+    PAID_ON,
+    REFERENCE,
+    PayingBank,
+    paid,
+    reconciled,
+    told_by_bank,
+)
+from tests.billing.statement_file import entry, statement
+
+# Two debits of 742.97 less a fee of 0.50, worked out by hand.
+PAYOUT_MINOR = 148_544
+PAYOUT = "1485.44"
+
+
+@pytest.fixture
+def town(owner: asyncpg.Connection) -> DebitTown:
+    return DebitTown(owner)
+
+
+@pytest.fixture
+def store(pool: asyncpg.Pool) -> Debits:
+    return Debits(pool)
+
+
+@pytest.fixture
+def books(pool: asyncpg.Pool) -> ReconBooks:
+    return ReconBooks(pool=pool)
+
+
+@pytest.fixture
+def desk(pool: asyncpg.Pool) -> BreakDesk:
+    return BreakDesk(pool=pool)
+
+
+@pytest.fixture
+async def bank(town: DebitTown, store: Debits) -> PayingBank:
+    """Two accounts were debited and paid out in one payout, all as it should be."""
+    bank = PayingBank()
+    await paid(town, store, bank, "ACC-1", "ACC-2")
+    bank.pay_out(("PM1", "74297.0"), ("PM2", "74297.0"), amount_minor=PAYOUT_MINOR)
+    return bank
+
+
+async def breaks(town: DebitTown, *, still: bool = True) -> list[str]:
+    """Return breaks as "kind subject", those that are open or those that are closed."""
+    rows = await town.owner.fetch(
+        "SELECT kind, subject FROM recon_break WHERE (closed_at IS NULL) = $1 ORDER BY break_id",
+        still,
+    )
+    return [f"{row['kind']} {row['subject']}" for row in rows]
+
+
+class TestAgreement:
+    """A day on which the three sides say the same."""
+
+    async def test_reconciles_the_debits(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Paid out, in an item, and on the account: only then the money is certainly ours."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        counts = await reconciled(books, store, bank)
+
+        assert await town.states() == ["2026-01/1 reconciled"]
+        assert await town.states("ACC-2") == ["2026-01/1 reconciled"]
+        assert (counts.payments, counts.payouts) == (2, 1)
+        assert (counts.matched, counts.reconciled, counts.breaks_open) == (1, 2, 0)
+        assert counts.until == PAID_ON
+
+    async def test_moves_no_money(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Reconciled is a word about money that is on the account already."""
+        before = await town.balances()
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        await reconciled(books, store, bank)
+
+        assert await town.balances() == before
+
+    async def test_changes_nothing_the_second_time(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """The run may be killed and run again, and is run every day."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        await reconciled(books, store, bank)
+        steps = await town.steps()
+        counts = await reconciled(books, store, bank)
+
+        assert await town.steps() == steps
+        assert (counts.matched, counts.reconciled, counts.until) == (0, 0, PAID_ON)
+
+    async def test_waits_for_the_statement(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Without the statement nobody has seen the money; nothing is wrong yet either."""
+        counts = await reconciled(books, store, bank)
+
+        assert await town.states() == ["2026-01/1 settled"]
+        assert (counts.breaks_open, counts.until) == (0, None)
+
+    async def test_waits_for_the_line(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """The payout may arrive a working day later; until then its day does not agree."""
+        await told_by_bank(books, closing="0")
+        counts = await reconciled(books, store, bank)
+
+        assert (counts.breaks_open, counts.until) == (0, None)
+
+        late = PAID_ON + timedelta(days=3)
+        await told_by_bank(books, (PAYOUT, REFERENCE), on=late, closing=PAYOUT)
+        counts = await reconciled(books, store, bank, MORNING + timedelta(days=3))
+
+        assert await town.states() == ["2026-01/1 reconciled"]
+        assert counts.until == late
+
+    async def test_covers_days_without_a_statement(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Banks write none on a Sunday; equal balances on both sides say that nothing moved."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        monday = date(2026, 3, 2)
+        await told_by_bank(books, opening=PAYOUT, closing=PAYOUT, on=monday)
+        counts = await reconciled(books, store, bank, NEXT + timedelta(days=2))
+
+        assert (counts.until, await breaks(town)) == (monday, [])
+
+    async def test_is_said_of_days_without_a_gap(
+        self, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Whoever asks "until when" must not be told a day behind one that nobody has checked."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        await reconciled(books, store, bank)
+        counts = await reconciled(books, store, bank, NEXT)
+
+        assert counts.until == PAID_ON
+
+
+class TestAPaymentWeDoNotKnow:
+    """The bank takes money in our name, and nobody here ordered it."""
+
+    @pytest.fixture
+    def bank(self, bank: PayingBank) -> PayingBank:
+        """Let the bank hold one more payment under the first account's mandate."""
+        bank.payments["PM-X"] = Payment(
+            payment_id="PM-X",
+            status=PaymentStatus.SUBMITTED,
+            amount_minor=500_000,
+            currency="KZT",
+            bank_mandate_id="MD-ACC-1",
+            intent="debit:v1:ACC-1:2026-07:1",
+            charge_on=date(2026, 3, 5),
+        )
+        return bank
+
+    async def test_freezes_its_mandate(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Until a person has looked, nothing more may be taken from that resident."""
+        counts = await reconciled(books, store, bank)
+
+        rows = await town.owner.fetch("SELECT account_id, mandate_id FROM mandate_freeze")
+        assert [tuple(row) for row in rows] == [("ACC-1", "M-1")]
+        assert counts.frozen == 1
+
+    async def test_calls_a_person(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """It cannot wait for the morning, and the row says what to do."""
+        await reconciled(books, store, bank)
+
+        row = await town.owner.fetchrow("SELECT * FROM recon_break")
+        assert (row["kind"], row["subject"]) == ("payment_unknown", "payment PM-X")
+        assert (row["account_id"], row["amount_minor"]) == ("ACC-1", 500_000)
+        assert (row["owner"], row["day"]) == ("on_call", PAID_ON)
+        assert "frozen" in row["suggested_action"]
+
+    async def test_freezes_once(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Every day the same payment is seen again."""
+        await reconciled(books, store, bank)
+        counts = await reconciled(books, store, bank, NEXT)
+
+        assert (counts.frozen, counts.breaks_opened, counts.breaks_open) == (0, 0, 1)
+        assert await town.owner.fetchval("SELECT count(*) FROM mandate_freeze") == 1
+
+    async def test_under_a_strange_mandate_is_a_break_all_the_same(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """There is nothing to freeze where the mandate is not ours; it is a question still."""
+        bank.payments["PM-X"] = replace(bank.payments["PM-X"], bank_mandate_id="MD-STRANGE")
+        counts = await reconciled(books, store, bank)
+
+        assert (counts.frozen, await breaks(town)) == (0, ["payment_unknown payment PM-X"])
+
+    async def test_is_ours_after_all_when_its_order_is_found(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """The break closes by itself; the freeze is a person's to lift."""
+        await reconciled(books, store, bank)
+        del bank.payments["PM-X"]
+        counts = await reconciled(books, store, bank, NEXT)
+
+        assert (counts.breaks_closed, await breaks(town)) == (1, [])
+        assert await town.owner.fetchval("SELECT lifted_at FROM mandate_freeze") is None
+
+
+class TestABreak:
+    """A disagreement is one row from the day it is seen to the day it is settled."""
+
+    async def test_is_opened_once(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """A list that grows by the same line every day is read by nobody."""
+        bank.items["PO1"].pop()
+        first = await reconciled(books, store, bank)
+        second = await reconciled(books, store, bank, NEXT)
+
+        assert (first.breaks_opened, second.breaks_opened) == (2, 0)
+        assert await breaks(town) == ["payout_sum payout PO1", "payout_fees payout PO1"]
+        row = await town.owner.fetchrow("SELECT opened_at, seen_at FROM recon_break")
+        assert (row["opened_at"], row["seen_at"]) == (MORNING, NEXT)
+
+    async def test_closes_by_itself(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """When the facts agree nobody needs to say so."""
+        fee = bank.items["PO1"].pop()
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        await reconciled(books, store, bank)
+        assert await town.states() == ["2026-01/1 settled"]
+        bank.items["PO1"].append(fee)
+        counts = await reconciled(books, store, bank, NEXT)
+
+        assert (counts.breaks_closed, await breaks(town)) == (2, [])
+        assert await town.states() == ["2026-01/1 reconciled"]
+        assert counts.until == PAID_ON
+
+    async def test_that_a_person_closed_is_not_asked_again(
+        self,
+        town: DebitTown,
+        store: Debits,
+        books: ReconBooks,
+        bank: PayingBank,
+        desk: BreakDesk,
+    ) -> None:
+        """He has given his reason; the same fact tomorrow is no news."""
+        bank.payments["PM1"] = replace(bank.payments["PM1"], charge_on=date(2026, 4, 1))
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        await reconciled(books, store, bank)
+        number = await town.owner.fetchval("SELECT break_id FROM recon_break")
+        await desk.close(number, by="Aigul K.", because="agreed", at=MORNING)
+        counts = await reconciled(books, store, bank, NEXT)
+
+        assert (counts.breaks_opened, counts.breaks_open, counts.until) == (0, 0, PAID_ON)
+
+    async def test_that_a_person_closed_is_asked_again_when_it_changes(
+        self,
+        town: DebitTown,
+        store: Debits,
+        books: ReconBooks,
+        bank: PayingBank,
+        desk: BreakDesk,
+    ) -> None:
+        """His reason was about another fact."""
+        bank.payments["PM1"] = replace(bank.payments["PM1"], charge_on=date(2026, 4, 1))
+        await reconciled(books, store, bank)
+        number = await town.owner.fetchval("SELECT break_id FROM recon_break")
+        await desk.close(number, by="Aigul K.", because="agreed", at=MORNING)
+        bank.payments["PM1"] = replace(bank.payments["PM1"], charge_on=date(2026, 5, 1))
+        counts = await reconciled(books, store, bank, NEXT)
+
+        assert (counts.breaks_opened, counts.breaks_open) == (1, 1)
+
+    async def test_of_a_day_keeps_that_day_from_agreeing(
+        self, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """The run stops when days do not agree; a day with an open question is such a day."""
+        bank.payments["PM1"] = replace(bank.payments["PM1"], amount_minor=74_298)
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        counts = await reconciled(books, store, bank)
+
+        assert (counts.breaks_open, counts.until) == (1, None)
+
+    async def test_stays_open_while_the_bank_is_silent(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """What could not be looked at has not been seen to agree."""
+        bank.items["PO1"].pop()
+        await reconciled(books, store, bank)
+        bank.silent = True
+        with pytest.raises(BankSilentError):
+            await reconciled(books, store, bank, NEXT)
+
+        assert len(await breaks(town)) == 2
+
+
+Spoil = Callable[[PayingBank], None]
+
+
+def payment(payment_id: str = "PM1", **changes: object) -> Spoil:
+    def spoil(bank: PayingBank) -> None:
+        bank.payments[payment_id] = replace(bank.payments[payment_id], **changes)
+
+    return spoil
+
+
+def item(number: int, **changes: object) -> Spoil:
+    def spoil(bank: PayingBank) -> None:
+        bank.items["PO1"][number] = replace(bank.items["PO1"][number], **changes)
+
+    return spoil
+
+
+def payout(**changes: object) -> Spoil:
+    def spoil(bank: PayingBank) -> None:
+        bank.payouts["PO1"] = replace(bank.payouts["PO1"], **changes)
+
+    return spoil
+
+
+def second_payment(bank: PayingBank) -> None:
+    bank.payments["PM9"] = replace(bank.payments["PM1"], payment_id="PM9")
+
+
+def doubled_item(bank: PayingBank) -> None:
+    bank.items["PO1"].append(bank.items["PO1"][0])
+    bank.payouts["PO1"] = replace(bank.payouts["PO1"], amount_minor=PAYOUT_MINOR + 74_297)
+
+
+def doubled_in_another(bank: PayingBank) -> None:
+    bank.pay_out(
+        ("PM1", "74297.0"), amount_minor=74_247, payout_id="PO2", reference="AQKOL-8QX2M9K4TA"
+    )
+
+
+def lost_item(bank: PayingBank) -> None:
+    del bank.items["PO1"][0]
+    bank.payouts["PO1"] = replace(bank.payouts["PO1"], amount_minor=PAYOUT_MINOR - 74_297)
+
+
+def strange_item(bank: PayingBank) -> None:
+    bank.items["PO1"].append(
+        PayoutItem(kind="payment_paid_out", amount_tenths=10, payment_id="PM-STRANGE")
+    )
+    bank.payouts["PO1"] = replace(bank.payouts["PO1"], amount_minor=PAYOUT_MINOR + 1)
+
+
+class TestWhatTheBankMaySayOtherwise:
+    """Each way in which payments, payouts and items can disagree with us has its own name."""
+
+    @pytest.mark.parametrize(
+        ("spoil", "expected"),
+        [
+            (payment(amount_minor=74_298), ["payment_amount payment PM1"]),
+            (payment(currency="EUR"), ["payment_currency payment PM1"]),
+            (payment(charge_on=date(2026, 2, 24)), ["payment_date payment PM1"]),
+            (payment(charge_on=date(2026, 3, 9)), ["payment_date payment PM1"]),
+            (payment(charge_on=date(2026, 3, 2)), []),
+            (payment(status=PaymentStatus.CANCELLED), ["payment_state payment PM1"]),
+            (payment(status=None), []),
+            (second_payment, ["payment_doubled payment PM9"]),
+            (lambda bank: bank.payments.pop("PM1"), ["payment_missing payment PM1"]),
+            (
+                item(0, amount_tenths=742_960),
+                ["payout_sum payout PO1", "item_amount payment PM1 in PO1"],
+            ),
+            (item(0, amount_tenths=742_971), ["payout_sum payout PO1", "item_amount"]),
+            (item(2, amount_tenths=-490), ["payout_sum payout PO1", "payout_fees payout PO1"]),
+            (item(2, amount_tenths=-505), ["payout_sum payout PO1"]),
+            (payout(fees_minor=51), ["payout_fees payout PO1"]),
+            (payout(amount_minor=PAYOUT_MINOR + 1), ["payout_sum payout PO1"]),
+            (payout(status=PayoutStatus.BOUNCED), ["payout_bounced payout PO1", "item_missing"]),
+            (payout(currency="EUR"), ["payout_currency payment PM1 in PO1", "payout_currency"]),
+            (doubled_item, ["item_doubled payment PM1 in PO1"]),
+            (doubled_in_another, ["item_doubled payment PM1 in PO2"]),
+            (lost_item, ["item_missing payment PM1"]),
+            (strange_item, ["item_unknown payment PM-STRANGE in PO1"]),
+        ],
+    )
+    async def test_is_a_break_of_its_kind(
+        self,
+        town: DebitTown,
+        store: Debits,
+        books: ReconBooks,
+        bank: PayingBank,
+        spoil: Spoil,
+        expected: list[str],
+    ) -> None:
+        """A unit too much or too little, once more or once less, another day or currency."""
+        spoil(bank)
+        await reconciled(books, store, bank)
+
+        found = await breaks(town)
+        assert found[: len(expected)] == [
+            one if " " in one else found[place] for place, one in enumerate(expected)
+        ]
+        kinds = [one.split()[0] for one in expected]
+        assert set(kinds) == {one.split()[0] for one in found}
+
+    async def test_may_be_a_list_that_lags(
+        self,
+        town: DebitTown,
+        store: Debits,
+        books: ReconBooks,
+        bank: PayingBank,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A payment that can be read is not missing, whatever the list says."""
+        lost = bank.payments["PM1"]
+
+        async def get_payment(payment_id: str) -> Payment | None:
+            return lost if payment_id == "PM1" else bank.payments.get(payment_id)
+
+        del bank.payments["PM1"]
+        monkeypatch.setattr(bank, "get_payment", get_payment)
+        await reconciled(books, store, bank)
+
+        assert await breaks(town) == []
+
+    async def test_may_be_a_second_payment_before_we_heard_of_the_first(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """A lost answer must not hide that the bank made two payments of one order."""
+        await town.owner.execute(
+            "UPDATE debit SET state = 'unknown', bank_payment_id = NULL WHERE account_id = 'ACC-1'"
+        )
+        name = next(
+            name for name, one in bank.payments.items() if one.bank_mandate_id == "MD-ACC-1"
+        )
+        bank.payments["PM9"] = replace(bank.payments[name], payment_id="PM9")
+        await reconciled(books, store, bank)
+
+        assert "payment_doubled payment PM9" in await breaks(town)
+
+
+class TestTheStatement:
+    """What the bank of the account says has arrived."""
+
+    async def test_may_know_the_payout_by_the_banks_name_for_it(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Some banks lose the reference on the way; their own name of the entry is still there."""
+        told = entry(PAYOUT, PAID_ON, ref="PO1")
+        data = statement(on=PAID_ON, opening="0", closing=PAYOUT, entries=[told])
+        await import_statement(store=books, statements=read(data), at=MORNING)
+        await reconciled(books, store, bank)
+
+        assert await town.owner.fetchval("SELECT known_as FROM statement_line") == "payout PO1"
+        assert await town.states() == ["2026-01/1 reconciled"]
+
+    @pytest.mark.parametrize(
+        ("lines", "closing", "expected"),
+        [
+            ([("1485.43", REFERENCE)], "1485.43", ["payout_amount payout PO1"]),
+            ([(PAYOUT, REFERENCE)] * 2, "2970.88", ["line_doubled payout PO1"]),
+            ([(PAYOUT, REFERENCE), (f"-{PAYOUT}", REFERENCE)], "0", ["payout_amount payout PO1"]),
+            ([("1000.00", REFERENCE), ("485.44", REFERENCE)], PAYOUT, []),
+        ],
+    )
+    async def test_may_disagree_with_the_payout(
+        self,
+        town: DebitTown,
+        store: Debits,
+        books: ReconBooks,
+        bank: PayingBank,
+        lines: list[tuple[str, str | None]],
+        closing: str,
+        expected: list[str],
+    ) -> None:
+        """Too little, twice, taken back; in two parts that add up it is there."""
+        await told_by_bank(books, *lines, closing=closing)
+        await reconciled(books, store, bank)
+
+        assert await breaks(town) == expected
+
+    async def test_may_never_show_the_payout(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Four days after it was due it is not late any more, it is missing."""
+        late = PAID_ON + timedelta(days=4)
+        await told_by_bank(books, closing="0")
+        await told_by_bank(books, on=late, closing="0")
+        await reconciled(books, store, bank, MORNING + timedelta(days=4))
+
+        assert await breaks(town) == ["payout_not_arrived payout PO1"]
+
+    async def test_may_show_a_line_that_nobody_knows(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Somebody paid by hand, or it is not our money; a person finds out."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), ("10.00", "INV-1"), closing="1495.44")
+        await reconciled(books, store, bank)
+
+        (found,) = await breaks(town)
+        assert found.startswith("line_orphan line ")
+
+    async def test_may_be_known_later(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """The money may be there before the bank's list says where it is from."""
+        payout, items = bank.payouts.pop("PO1"), bank.items.pop("PO1")
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        await reconciled(books, store, bank, PAID_AT + timedelta(minutes=30))
+        assert [one.split()[0] for one in await breaks(town)] == ["line_orphan"]
+        bank.payouts["PO1"], bank.items["PO1"] = payout, items
+        counts = await reconciled(books, store, bank, NEXT)
+
+        assert (counts.breaks_closed, counts.breaks_open, counts.until) == (1, 0, PAID_ON)
+
+    async def test_is_kept_once(self, town: DebitTown, books: ReconBooks) -> None:
+        """Files are sent again, and folders read again."""
+        first = await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        again = await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+
+        assert (first, again) == (1, 0)
+        assert await town.owner.fetchval("SELECT count(*) FROM statement_line") == 1
+
+    async def test_may_hold_the_same_entry_twice(self, books: ReconBooks) -> None:
+        """Two equal entries in one file are two movements; one file sent twice is one."""
+        assert await told_by_bank(books, ("1.00", None), ("1.00", None), closing="2.00") == 2
+
+    async def test_may_not_change_its_story(self, town: DebitTown, books: ReconBooks) -> None:
+        """Another amount under the same name is a question for a person, not an update."""
+        await told_by_bank(books, ("1.00", None), closing="1.00")
+        with pytest.raises(StatementDiffersError):
+            await told_by_bank(books, ("1.01", None), closing="1.01")
+
+        assert await town.owner.fetchval("SELECT amount_minor FROM statement_line") == 100
+
+    async def test_may_be_missing_in_between(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """A balance that jumps is the only trace of a statement that never came."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        await told_by_bank(books, on=date(2026, 2, 28), opening="2000.00", closing="2000.00")
+        await reconciled(books, store, bank, NEXT)
+
+        assert await breaks(town) == ["statement_torn statement of 2026-02-28"]
+
+
+class TestNewsAfterwards:
+    """What was reconciled may still come back."""
+
+    async def test_takes_a_reconciled_debit_back(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """A resident's bank may take the money back for months."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        await reconciled(books, store, bank)
+        name = next(
+            name for name, one in bank.payments.items() if one.bank_mandate_id == "MD-ACC-1"
+        )
+        bank.tell(name, PaymentStatus.CHARGED_BACK, action="charged_back", cause="md06")
+        await followed(store, bank, NEXT)
+        counts = await reconciled(books, store, bank, NEXT)
+
+        assert (await town.states())[0].startswith("2026-01/1 charged_back")
+        assert counts.breaks_open == 0
