@@ -18,6 +18,7 @@ import typer
 from app import (
     account_cli,
     bill_cli,
+    deliver_cli,
     export_cli,
     intake,
     logs,
@@ -26,6 +27,7 @@ from app import (
     penalty_cli,
     preview_cli,
     recompute_cli,
+    recon_cli,
     rules_cli,
     run_cli,
     source_cli,
@@ -80,6 +82,7 @@ GROUPS: Final = {
     "export": export_cli.export,
     "penalty": penalty_cli.penalty,
     "month": preview_cli.group,
+    "recon": recon_cli.recon,
     "debit-run": run_cli.debit_run,
 }
 for name, group in GROUPS.items():
@@ -124,6 +127,7 @@ for _verb in (
     month_cli.correct,
     month_cli.validate,
     recompute_cli.recompute,
+    deliver_cli.deliver,
 ):
     cli.command()(_verb)
 

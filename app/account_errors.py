@@ -5,6 +5,7 @@ from typing import Final
 
 from app import problems
 from app.problems import ProblemType, problem_type
+from billing.contact import BadAddressError
 from billing.io.final import AccountOpenError
 from billing.io.moves import (
     ClosingDiffersError,
@@ -32,6 +33,7 @@ from billing.io.vouchers import (
 from metering.io.api import AccountClosedError
 
 ACCOUNT_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
+    BadAddressError: problem_type(422, "bad-address", "No mail can be sent to such an address"),
     BillUnknownError: problems.NOT_FOUND,
     DisputeOpenError: problem_type(
         409, "dispute-open", "The bill is in dispute already, with other words"

@@ -20,6 +20,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from billing.breaker import Limits
 from billing.chart import Chart
+from billing.contact import address_of
+from billing.io.smtp import relay_of
 from billing.money import BASIS_POINTS
 from billing.payee import Payee, PayeeError, compact
 from billing.policy import BillPolicy
@@ -59,10 +61,15 @@ class Settings(BaseSettings):
     bank_url: str | None = None
     bank_token: SecretStr | None = None
     bank_scheme: BankScheme = "kz_direct"
+    # The folder into which the bank's statements (camt.053) are put; unset: by hand only.
+    statements: Path | None = None
     # What the bank signs its webhooks with, the newest first; unset: all of them are refused.
     bank_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     # From which figures on the debit run stops as a whole: season=300,plain=1000,...
     run_limits: str | None = None
+    # The relay that takes our mails, and whom they come from; unset: all is read in the API.
+    smtp_url: SecretStr | None = None
+    mail_from: str | None = None
     # Our own API: where it listens, and how the world calls it.
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=0, le=65535)
@@ -167,6 +174,25 @@ class Settings(BaseSettings):
             raise ValueError("AQKOL_MQTT_CERT and AQKOL_MQTT_KEY belong together")
         return self
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_relay(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _ = relay_of(value.get_secret_value())
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        return None if value is None else address_of(value)
+
+    @model_validator(mode="after")
+    def _can_write(self) -> Self:
+        """Refuse a relay without a sender, which would silently write nothing."""
+        if (self.smtp_url is None) is not (self.mail_from is None):
+            raise ValueError("AQKOL_SMTP_URL and AQKOL_MAIL_FROM belong together")
+        return self
+
     @field_validator("payee_bin", "payee_iban", "payee_bic", "payee_kbe", "payee_knp")
     @classmethod
     def _without_spaces(cls, value: str | None) -> str | None:
@@ -231,6 +257,7 @@ class Settings(BaseSettings):
             issues=self.parallel_run == "off",
             approval=self.approval == "on",
             estimate_after_days=self.estimate_after_days,
+            mails=self.smtp_url is not None,
         )
 
     @property
@@ -273,6 +300,7 @@ class Settings(BaseSettings):
         plain["database_url"] = masked(self.database) if self.database else None
         plain["mqtt_urls"] = [masked(url) for url in self.brokers]
         plain["bank_token"] = MASK if self.bank_token else None
+        plain["smtp_url"] = masked(self.smtp_url.get_secret_value()) if self.smtp_url else None
         plain["bank_webhook_secrets"] = [MASK for _ in self.bank_webhook_secrets]
         return plain
 

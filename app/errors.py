@@ -5,6 +5,8 @@ from typing import Final
 
 from app import problems
 from app.account_errors import ACCOUNT_ERRORS
+from app.bank_errors import BANK_ERRORS
+from app.debit_errors import DEBIT_ERRORS
 from app.problems import ProblemType, problem_type
 from app.public import NotReadyError
 from app.run_errors import RUN_ERRORS
@@ -261,5 +263,7 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     BadSignatureError: problem_type(498, "bad-signature", "No secret of ours signed this body"),
     NoBankError: problem_type(503, "no-bank", "This installation talks to no bank"),
     NotReadyError: problems.UNAVAILABLE,
+    **DEBIT_ERRORS,
     **RUN_ERRORS,
+    **BANK_ERRORS,
 }

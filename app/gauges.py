@@ -1,7 +1,7 @@
 """Figures that are read from the database when somebody asks for /metrics."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import Final
 
 import asyncpg
@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from app.run import AWAY
 from billing.io.bank_events import Hints
+from billing.io.breaks import BreakDesk
 from billing.io.run_stops import RunStops
 
 log: Final = structlog.get_logger()
@@ -21,6 +22,9 @@ class Gauges:
 
     news_waiting: Gauge
     news_oldest: Gauge
+    breaks_open: Gauge
+    breaks_oldest: Gauge
+    reconciled_until: Gauge
     run_stopped: Gauge
     run_waiting: Gauge
 
@@ -37,6 +41,22 @@ class Gauges:
             news_oldest=Gauge(
                 "aqkol_bank_news_oldest_seconds",
                 "Age of the oldest delivery or event that was not dealt with yet",
+                registry=registry,
+            ),
+            breaks_open=Gauge(
+                "aqkol_recon_breaks_open",
+                "What we and the bank do not agree about, by kind",
+                ("kind",),
+                registry=registry,
+            ),
+            breaks_oldest=Gauge(
+                "aqkol_recon_breaks_oldest_seconds",
+                "Age of the oldest open break; 0 where none is open",
+                registry=registry,
+            ),
+            reconciled_until=Gauge(
+                "aqkol_recon_until_timestamp_seconds",
+                "The midnight UTC of the last day up to which all sides agree; 0 before the first",
                 registry=registry,
             ),
             run_stopped=Gauge(
@@ -56,6 +76,8 @@ class Gauges:
         """Read the figures; where the database is away they stay as they were."""
         try:
             news = await Hints(pool).waiting(at=at)
+            desk = BreakDesk(pool=pool)
+            breaks, until = await desk.figures(), await desk.reconciled_until()
             stopped = await RunStops(pool).stopped()
             waiting = await RunStops(pool).waiting()
         except AWAY as error:
@@ -65,6 +87,13 @@ class Gauges:
         self.news_waiting.labels(what="events").set(news.events)
         self.news_waiting.labels(what="asked").set(news.asked)
         self.news_oldest.set(news.oldest_age.total_seconds())
+        self.breaks_open.clear()
+        for one in breaks:
+            self.breaks_open.labels(kind=one.kind).set(one.breaks)
+        oldest_at = min((one.oldest_at for one in breaks), default=at)
+        self.breaks_oldest.set((at - oldest_at).total_seconds())
+        midnight = None if until is None else datetime.combine(until, time.min, UTC)
+        self.reconciled_until.set(0 if midnight is None else midnight.timestamp())
         self.run_stopped.set(int(stopped is not None))
         self.run_waiting.labels(state="announced").set(waiting.announced)
         self.run_waiting.labels(state="recorded").set(waiting.recorded)

@@ -14,10 +14,12 @@ from typing import Any, Final
 import structlog
 
 from app.broker_tls import broker_tls
+from app.delivery import deliver_loop
 from app.intake import ingest_until
+from app.recon_work import recon_loop
 from app.run import loop
 from app.window import HEATED, go_over
-from app.wiring import House, bank, billing_store, notary, served
+from app.wiring import House, bank, billing_store, mailer, notary, served
 from billing.audit import audit
 from billing.collect import collect
 from billing.correct import correct
@@ -218,7 +220,8 @@ async def audit_at(house: House, client: BankClient | None, at: datetime) -> dic
     The bank's news is read first, so that what it told us in between is no contradiction.
     """
     if client is not None:
-        await follow(store=Debits(house.pool), bank=client, at=at, limit=COLLECT_BATCH)
+        store = Debits(house.pool, house.settings.bill_policy)
+        await follow(store=store, bank=client, at=at, limit=COLLECT_BATCH)
     report = await audit(
         store=BillingStore(house.pool), bank=client, at=at, zone=house.settings.zone
     )
@@ -231,6 +234,7 @@ async def serve(house: House, stopping: asyncio.Event) -> None:
     """Do everything in one process until ``stopping`` is set."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(bank(house.settings))
+        opened = await stack.enter_async_context(mailer(house.settings))
         await stack.enter_async_context(served(house, client))
         jobs: list[Coroutine[Any, Any, None]] = [house.servers.keep(stopping)]
         jobs.append(ingest_until(house, stopping))
@@ -238,6 +242,9 @@ async def serve(house: House, stopping: asyncio.Event) -> None:
         jobs.append(audit_loop(house, client, stopping))
         if client is not None:
             jobs.append(collect_loop(house, client, stopping))
+            jobs.append(recon_loop(house, client, stopping))
+        if opened is not None:
+            jobs.append(deliver_loop(house, opened, stopping))
         log.info("serve.ready", collecting=client is not None)
         await together(jobs, stopping)
 

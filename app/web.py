@@ -29,18 +29,23 @@ from billing.io.accounts import (
 from billing.io.api import AccountApi, BillingApi
 from billing.io.api_bills import DocumentApi
 from billing.io.api_corrections import CorrectionApi
+from billing.io.api_debit_desk import DebitDeskApi
 from billing.io.api_debits import DebitApi
 from billing.io.api_exports import ExportApi
 from billing.io.api_holds import HoldApi
 from billing.io.api_hooks import HookApi, HookFigures
+from billing.io.api_messages import MessageApi
 from billing.io.api_moves import MoveApi
 from billing.io.api_past import PastApi
 from billing.io.api_penalties import PenaltyApi
 from billing.io.api_prices import PriceApi
+from billing.io.api_recon import ReconApi
 from billing.io.api_run import RunApi
 from billing.io.api_terms import TermsApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.bank_events import Hints
+from billing.io.breaks import BreakDesk
+from billing.io.contacts import Contacts
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
 from billing.io.exports import Exports
@@ -168,8 +173,9 @@ def _billing(
             records=Records(pool=deps.pool, zone=deps.zone),
             papers=Papers(pool=deps.pool, zone=deps.zone, payee=deps.payee),
         ),
+        DebitDeskApi(store=Debits(deps.pool)),
         DebitApi(
-            store=Debits(deps.pool),
+            store=Debits(deps.pool, deps.policy),
             views=Views(pool=deps.pool),
             bank=deps.bank,
             scheme=deps.bank_scheme,
@@ -196,6 +202,7 @@ def _billing(
         PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
         PriceApi(store=store, desk=PriceDesk(pool=deps.pool, calendar=calendar)),
         TermsApi(book=TermsBook(pool=deps.pool)),
+        MessageApi(contacts=Contacts(pool=deps.pool, mails=deps.policy.mails)),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
         HoldApi(
             holds=Holds(pool=deps.pool),
@@ -203,6 +210,7 @@ def _billing(
             zone=deps.zone,
         ),
         CorrectionApi(pool=deps.pool),
+        ReconApi(desk=BreakDesk(pool=deps.pool)),
         PastApi(pasts=Pasts(pool=deps.pool, zone=deps.zone)),
     )
 

@@ -22,6 +22,7 @@ from app.servers.embedded import Servers, servers
 from app.signing import signer
 from app.web import WebDeps, build_app
 from billing.io.bank import BankClient
+from billing.io.smtp import SmtpMailer, relay_of
 from billing.io.store import BillingStore
 from billing.period import Calendar
 from metering.conversion import EnergyRule
@@ -205,6 +206,18 @@ async def bank(settings: Settings) -> AsyncIterator[BankClient | None]:
     token = settings.bank_token.get_secret_value() if settings.bank_token else ""
     async with BankClient.open(url=settings.bank_url, token=token) as client:
         yield client
+
+
+@asynccontextmanager
+async def mailer(settings: Settings) -> AsyncIterator[SmtpMailer | None]:
+    """Open the way to the relay; None where no mails are sent. Nothing is connected yet."""
+    if settings.smtp_url is None or settings.mail_from is None:
+        yield None
+        return
+    relay = relay_of(settings.smtp_url.get_secret_value())
+    domain = settings.mail_from.rsplit("@", 1)[1]
+    async with SmtpMailer.open(relay, domain=domain) as opened:
+        yield opened
 
 
 @asynccontextmanager

@@ -45,9 +45,6 @@ from typing import Final, TypedDict, Unpack
 
 from billing.bank import PaymentStatus
 
-# The resident hears of amount and day at least this many days ahead; five calendar days hold the
-# three working days that direct-debit schemes ask for, except over long holidays.
-NOTICE_DAYS: Final = 5
 # The bank wants two days before it collects; one more because its day and ours may differ.
 SEND_LEAD_DAYS: Final = 3
 # The bank keeps a key for thirty days; long before that we stop sending and only look.

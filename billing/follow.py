@@ -28,6 +28,12 @@ from billing.news import (
     why,
 )
 from billing.order import account_of
+from billing.refund_news import (
+    RefundNewsBank,
+    RefundNewsDesk,
+    RefundNewsStore,
+    take_refund_event,
+)
 
 log = structlog.get_logger()
 
@@ -40,20 +46,21 @@ _NAMED_BY: Final = {
     "payments": "payment",
     "mandates": "mandate",
     "billing_requests": "billing_request",
+    "refunds": "refund",
     UNREADABLE: "",
 }
 # What became of an event that has to be looked at again by ``follow`` itself.
 _UNDONE: Final = frozenset({"silent"})
 
 
-class FollowDesk(NewsDesk, Protocol):
+class FollowDesk(NewsDesk, RefundNewsDesk, Protocol):
     """What an event needs inside one transaction."""
 
     async def set_aside(self, event: BankEvent, *, trouble: str, at: datetime) -> None:
         """Keep an event to be looked at again (``billing/hear.py``), unless it is kept."""
 
 
-class FollowStore(LinkStore, Protocol):
+class FollowStore(LinkStore, RefundNewsStore, Protocol):
     """Where debits under way and mandates are kept."""
 
     def begin(self) -> AbstractAsyncContextManager[FollowDesk]:
@@ -84,7 +91,7 @@ class FollowStore(LinkStore, Protocol):
         """Return those of the given events that we have dealt with or set aside."""
 
 
-class FollowBank(LinkBank, NewsBank, Protocol):
+class FollowBank(LinkBank, NewsBank, RefundNewsBank, Protocol):
     """What following asks of the bank; all of it may raise BankError."""
 
     async def get_payment(self, payment_id: str) -> Payment | None:
@@ -253,6 +260,10 @@ async def _take_event(  # noqa: PLR0913 - the inside of follow
     *,
     at: datetime,
 ) -> str:
+    if event.resource == "refunds" and "refund" in event.links:
+        told = await take_refund_event(store, bank, event, at=at)
+        if told is not None:
+            return told
     if _about_payment(event):
         payment = payments[event.links["payment"]]
         if isinstance(payment, BankError):

@@ -143,7 +143,7 @@ def may_debit(
     if mandate.state in ENDED:
         return Refused(reason="mandate_ended")
     if mandate.currency != currency:
-        return Refused(reason="currency_differs")
+        return Held(reason="currency_differs")
     if mandate.enrolment is Enrolment.PAUSED:
         return Held(reason="paused")
     if mandate.state is not State.ACTIVE:

@@ -6,11 +6,12 @@ may the bill be asked for at all, on which day, and is it still what the residen
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Final
 
-from billing.debit import FELL_THROUGH, NOTICE_DAYS, Debit, DebitId, State
+from billing.debit import FELL_THROUGH, Debit, DebitId, State
+from billing.workdays import bank_days, earliest_charge_day, in_time
 
 # After three returned debits a fourth one only costs the resident money: a person calls instead.
 FAILURES_MAX: Final = 3
@@ -59,6 +60,9 @@ REPEATABLE_CANCELS: Final = frozenset(
         "withdrawn",
     }
 )
+
+# The bill owes something else by now, or nothing: this attempt is over, whatever was promised.
+GIVEN_UP_FOR: Final = frozenset({"paid", "amount_changed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +120,9 @@ def may_try_again(past: Sequence[Attempt]) -> bool:
     )
 
 
-def first_charge_day(*, due_on: date, today: date) -> date:
+def first_charge_day(*, due_on: date, today: date, currency: str) -> date:
     """Return the earliest day a debit noticed today may be charged: due, and told in time."""
-    return max(due_on, today + timedelta(days=NOTICE_DAYS))
+    return max(due_on, earliest_charge_day(today, bank_days(currency)))
 
 
 def broken_promise(
@@ -127,7 +131,7 @@ def broken_promise(
     """Return why this debit may not be recorded as it was announced, or None.
 
     The bill must owe exactly the amount, and the resident must have been told this amount, for
-    this day or an earlier one, NOTICE_DAYS before.
+    this day or an earlier one, in time.
     """
     if owed_minor <= 0:
         return "paid"
@@ -138,6 +142,6 @@ def broken_promise(
     told = (notice.amount_minor, notice.currency)
     if told != (debit.amount_minor, debit.currency) or notice.charge_on > debit.charge_on:
         return "notice_differs"
-    if noticed_on + timedelta(days=NOTICE_DAYS) > debit.charge_on:
+    if not in_time(noticed_on, debit.charge_on, bank_days(debit.currency)):
         return "notice_too_short"
     return None

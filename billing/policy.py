@@ -18,7 +18,8 @@ class BillPolicy:
     the town only rehearses beside another system: all is worked out, nothing issued or debited.
     With ``approval`` a person approves the figures of a month before its first bills go out.
     ``estimate_after_days`` is how long after a month's end late registers are waited for before
-    they are made up; None: they never are.
+    they are made up; None: they never are. With ``mails`` residents who named an address are told
+    by mail, and not in the API alone.
     """
 
     penalty_factor_bp: int | None = None
@@ -26,6 +27,7 @@ class BillPolicy:
     issues: bool = True
     approval: bool = False
     estimate_after_days: int | None = None
+    mails: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a factor that charges nothing or everything, and a minimum below nothing."""

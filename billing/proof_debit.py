@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from typing import Final
 
 from billing.bank import Payment, PaymentStatus
 from billing.bill import Bill
-from billing.debit import ALIVE, NOTICE_DAYS, TAKEN, Debit, State
+from billing.debit import ALIVE, TAKEN, Debit, State
 from billing.ledger import Account, Transfer, balance_minor
 from billing.order import body_digest
 from billing.period import local_day
@@ -16,6 +15,7 @@ from billing.proof_carry import CARRIED, is_carried_to
 from billing.proof_ledger import check_ledger
 from billing.refund_moves import PREFIX as REFUNDS
 from billing.voucher import PREFIX as VOUCHERS
+from billing.workdays import bank_days, in_time
 
 # The bank has the resident's money, or has handed it to us.
 TAKEN_BY_BANK: Final = frozenset({PaymentStatus.CONFIRMED, PaymentStatus.PAID_OUT})
@@ -106,7 +106,8 @@ def _check_notice(debit: Debit, facts: Facts, zone: str) -> Iterator[Finding]:
     taken = (debit.amount_minor, debit.currency, debit.charge_on)
     if told != taken:
         yield _about(debit, Kind.NOTICE_WRONG, f"told {told[0]} {told[1]} on {told[2]}")
-    if local_day(notice.noticed_at, zone) + timedelta(days=NOTICE_DAYS) > debit.charge_on:
+    told_on = local_day(notice.noticed_at, zone)
+    if not in_time(told_on, debit.charge_on, bank_days(debit.currency)):
         yield _about(debit, Kind.NOTICE_LATE, f"told at {notice.noticed_at.isoformat()}")
 
 

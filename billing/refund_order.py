@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from billing.bank import BankRefund
-from billing.debit import TAKEN, Debit, State
+from billing.debit import TAKEN, Debit, DebitId, State
 from billing.ledger import Account
 from billing.refund import ENDS, UNCERTAIN, Cause, Refund, RefundState
 
 # These are asked for once per debit, whatever became of it since.
 _ONCE: Final = frozenset({Cause.CANCEL_TOO_LATE, Cause.DOUBLE_DEBIT})
+# What the bank does not count as given back: it came to nothing, or came back to us at once.
+_NOT_COUNTED: Final = frozenset({RefundState.REFUSED, RefundState.BOUNCED})
 _WAITING: Final = UNCERTAIN | {RefundState.REQUESTED}
 
 
@@ -23,6 +25,14 @@ class NotGiven:
 
 
 Asked = Refund | NotGiven
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveBack:
+    """Money that waits to be sent back, and the debit through which it can go, in minor units."""
+
+    debit_id: DebitId
+    amount_minor: int
 
 
 def already(refunds: Sequence[Refund], cause: Cause, amount_minor: int) -> Refund | None:
@@ -93,8 +103,14 @@ def given_minor(refund: Refund, earlier: Sequence[Refund]) -> int:
     return sum(
         one.amount_minor
         for one in earlier
-        if one.bank_refund_id is not None and one.state is not RefundState.REFUSED
+        if one.bank_refund_id is not None and one.state not in _NOT_COUNTED
     )
+
+
+def said_minor(refund: Refund) -> int:
+    """Return what a recorded refund says goes back in all."""
+    assert refund.body is not None, "what was recorded was frozen"
+    return int(json.loads(refund.body)["refunds"]["total_amount_confirmation"])
 
 
 def is_our_refund(refund: Refund, found: BankRefund, bank_payment_id: str) -> bool:

@@ -115,14 +115,16 @@ class SendCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Order:
-    """A leased debit; ``post`` says whether it may still be sent or only looked for."""
+    """A leased debit; ``post`` says whether it may still be sent or only looked for.
+
+    ``waits`` says for what one that may not be sent now waits, if it may be later.
+    """
 
     debit: Debit
     bank_mandate_id: str
     post: bool
     wanted: bool
-    frozen: bool
-    stopped: bool
+    waits: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,8 +194,8 @@ async def _claim(store: SendStore, *, at: datetime) -> _Order | None:
             await desk.save_debit(debit, lost)
             debit = lost
         first = debit.first_sent_at
-        fresh = first is None or at < first + KEY_WINDOW
-        post = claim.wanted and not (claim.frozen or claim.stopped) and fresh
+        in_time = first is None or at < first + KEY_WINDOW
+        post = claim.wanted and not claim.frozen and not claim.stopped and in_time
         if not claim.wanted and debit.sends == 0:
             after = moved(debit, Event.CANCEL, at=at, reason="withdrawn", lease_until=None)
         else:
@@ -211,9 +213,15 @@ async def _claim(store: SendStore, *, at: datetime) -> _Order | None:
             bank_mandate_id=claim.bank_mandate_id,
             post=post,
             wanted=claim.wanted,
-            frozen=claim.frozen,
-            stopped=claim.stopped,
+            waits=_waits(claim, in_time=in_time),
         )
+
+
+def _waits(claim: Claim, *, in_time: bool) -> str | None:
+    """Say for whom a debit that may not be sent now waits, though it could be later."""
+    if claim.frozen:
+        return "frozen"
+    return "run_stopped" if claim.stopped and claim.wanted and in_time else None
 
 
 async def _ask(bank: SendBank, order: _Order) -> _Outcome:
@@ -292,21 +300,13 @@ async def _look(bank: SendBank, order: _Order, *, at: datetime) -> _Outcome:
         return _lost(debit, error.reason)
     if payment is not None:
         return _compare(order, payment, mismatch="idempotency_mismatch")
-    kept_back = _kept_back(order)
-    if kept_back is not None:
-        return _lost(debit, kept_back)
+    if order.waits is not None:
+        return _lost(debit, order.waits)
     if order.wanted:
         return _Outcome(event=Event.QUESTION, reason="unresolved")
     if debit.first_sent_at is None or at < debit.first_sent_at + LISTED_AFTER:
         return _lost(debit, "not_listed_yet")
     return _Outcome(event=Event.CANCEL, reason="withdrawn")
-
-
-def _kept_back(order: _Order) -> str | None:
-    """Say why an order that was not found is neither sent again nor given up for now."""
-    if order.frozen:
-        return "frozen"
-    return "run_stopped" if order.wanted and order.stopped else None
 
 
 async def find_payment(bank: SendBank, debit: Debit, bank_mandate_id: str) -> Payment | None:

@@ -56,13 +56,12 @@ WHERE b.kind <> 'cancellation'
 ORDER BY b.due_on, b.account_id, b.bill_no
 LIMIT :batch::int;
 
--- name: held_debits(at, batch)
--- Held debits that one payment's cap no longer keeps back, longest unseen first.
-SELECT d.account_id, d.bill_no, d.attempt, d.mandate_id
-FROM debit d
-JOIN mandate m USING (account_id, mandate_id)
-WHERE d.state = 'held' AND d.amount_minor <= m.payment_minor_max AND d.changed_at < :at
-ORDER BY d.changed_at, d.account_id, d.bill_no
+-- name: debits_to_tell(at, batch)
+-- Held debits, and planned ones whose letter is on its way, longest unseen first.
+SELECT account_id, bill_no, attempt, mandate_id
+FROM debit
+WHERE state IN ('held', 'planned') AND changed_at < :at
+ORDER BY changed_at, account_id, bill_no
 LIMIT :batch::int;
 
 -- name: debits_to_record(charge_until, batch)
@@ -75,21 +74,24 @@ LIMIT :batch::int;
 
 -- name: claim_debit(at)^
 -- Lock one debit that is ready to be sent or asked about again, passing over those in other hands. One of a
--- frozen mandate, or of a stopped run, is only asked about.
-SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted, f.frozen, f.stopped
+-- frozen mandate is only asked about. While the run is stopped, one that was never sent is left alone,
+-- unless nobody wants it any more.
+SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted, f.frozen,
+    EXISTS (SELECT FROM open_run_stop) AS stopped
 FROM debit d
 JOIN mandate m USING (account_id, mandate_id)
 CROSS JOIN LATERAL (
     SELECT EXISTS (
         SELECT FROM mandate_freeze z
         WHERE z.account_id = d.account_id AND z.mandate_id = d.mandate_id AND z.lifted_at IS NULL
-    ) AS frozen, EXISTS (SELECT FROM open_run_stop) AS stopped
+    ) AS frozen
 ) AS f
 WHERE d.state IN ('recorded', 'unknown', 'sending')
     AND (d.lease_until IS NULL OR d.lease_until <= :at)
+    AND (NOT f.frozen OR d.sends > 0 OR NOT (m.state = 'active' AND m.enrolment = 'active'))
     AND (
-        NOT (f.frozen OR f.stopped) OR d.sends > 0
-        OR NOT (m.state = 'active' AND m.enrolment = 'active')
+        d.state <> 'recorded' OR m.state <> 'active' OR m.enrolment <> 'active'
+        OR NOT EXISTS (SELECT FROM open_run_stop)
     )
 LIMIT 1
 FOR UPDATE OF d SKIP LOCKED;
@@ -267,6 +269,57 @@ SELECT coalesce(sum(amount_minor), 0)::bigint
 FROM debit
 WHERE account_id = :account_id AND bill_no <> :bill_no AND state = ANY (:states::text[])
     AND charge_on >= :month_start AND charge_on < :month_end;
+
+-- name: habit(account_id, bill_no)^
+-- The month of a bill, whether a register in it is an estimate, the most its resident agreed to, and what
+-- the account's earlier bills that stand asked for, oldest first.
+SELECT b.period_start,
+    EXISTS (
+        SELECT FROM bill_line l
+        WHERE l.account_id = b.account_id AND l.bill_no = b.bill_no
+            AND 'estimated' IN (l.opening_quality, l.closing_quality)
+    ) AS estimated,
+    (
+        SELECT max(a.amount_minor) FROM debit_approval a
+        WHERE a.account_id = b.account_id AND a.bill_no = b.bill_no
+    ) AS approved_minor,
+    past.months, past.totals
+FROM bill b
+CROSS JOIN LATERAL (
+    SELECT array_agg(p.period_start ORDER BY p.period_start, p.revision) AS months,
+        array_agg(p.total_minor ORDER BY p.period_start, p.revision) AS totals
+    FROM bill p
+    WHERE p.account_id = b.account_id AND p.period_start < b.period_start
+        AND p.period_start >= b.period_start - interval '3 years' AND p.kind <> 'cancellation'
+        AND NOT EXISTS (
+            SELECT FROM bill c
+            WHERE c.account_id = p.account_id AND c.corrects_bill_no = p.bill_no
+                AND c.kind = 'cancellation'
+        )
+) AS past
+WHERE b.account_id = :account_id AND b.bill_no = :bill_no;
+
+-- name: approval(account_id, bill_no, amount_minor)^
+-- The word that a sum may be taken for a bill.
+SELECT amount_minor, approved_by, approved_at FROM debit_approval
+WHERE account_id = :account_id AND bill_no = :bill_no AND amount_minor = :amount_minor;
+
+-- name: add_approval(account_id, bill_no, amount_minor, approved_by, at)!
+-- Keep a word that a sum may be taken for a bill.
+INSERT INTO debit_approval (account_id, bill_no, amount_minor, approved_by, approved_at)
+VALUES (:account_id, :bill_no, :amount_minor, :approved_by, :at);
+
+-- name: lock_alive(account_id, bill_no)^
+-- Lock the one attempt for a bill that may still take money.
+SELECT * FROM debit
+WHERE account_id = :account_id AND bill_no = :bill_no
+    AND state NOT IN ('failed', 'retry_due', 'cancelled', 'charged_back', 'exhausted')
+FOR UPDATE;
+
+-- name: held_since(account_id, bill_no, attempt)$
+-- Since when a debit is held.
+SELECT max(taken_at) FROM debit_step
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt AND to_state = 'held';
 
 -- name: notice(account_id, bill_no, attempt)^
 -- What the resident was told last about a debit.

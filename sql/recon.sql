@@ -203,6 +203,11 @@ FROM generate_series(
 ) AS d
 ON CONFLICT (day) DO UPDATE SET read_at = EXCLUDED.read_at;
 
+-- name: recon_due(since)$
+-- Say whether the bank's books were not read since an instant, or a statement has come after that.
+SELECT NOT EXISTS (SELECT FROM recon_day WHERE read_at >= :since::timestamptz)
+    OR (SELECT max(statement_at) FROM recon_day) > (SELECT max(read_at) FROM recon_day);
+
 -- name: judge_days(at)!
 -- Note since when all sides agree about each day: its statement has come, the bank's books were read, no
 -- break of it is open (one of before the first day is the first day's), and each payout that was to arrive

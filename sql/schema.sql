@@ -1028,7 +1028,7 @@ CREATE TABLE account (
     opened_at   timestamptz NOT NULL
 );
 
--- Personal data stands here and nowhere else; everything else knows the account_id only.
+-- Personal data stands here and in contact, nowhere else; everything else knows the account_id only.
 CREATE TABLE person (
     account_id text PRIMARY KEY REFERENCES account,
     full_name  text NOT NULL CHECK (length(full_name) BETWEEN 1 AND 200),
@@ -1274,6 +1274,17 @@ CREATE TABLE notice (
     notice_no    integer     NOT NULL DEFAULT 1 CHECK (notice_no > 0),
     PRIMARY KEY (account_id, bill_no, attempt, notice_no),
     FOREIGN KEY (account_id, bill_no, attempt) REFERENCES debit
+);
+
+-- The resident's word that an unusual or estimated sum may be taken for a bill, up to what he saw.
+CREATE TABLE debit_approval (
+    account_id   text        NOT NULL,
+    bill_no      text        NOT NULL,
+    amount_minor bigint      NOT NULL CHECK (amount_minor > 0),
+    approved_by  text        NOT NULL CHECK (length(approved_by) BETWEEN 1 AND 100),
+    approved_at  timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, amount_minor),
+    FOREIGN KEY (account_id, bill_no) REFERENCES bill
 );
 
 -- The ledger. One row moves one amount from one account to another, so money never appears and
@@ -1537,6 +1548,56 @@ CREATE TABLE mandate_freeze (
     CONSTRAINT lifted_by_somebody CHECK (num_nonnulls(lifted_by, lifted_for, lifted_at) IN (0, 3))
 );
 CREATE UNIQUE INDEX mandate_frozen ON mandate_freeze (account_id, mandate_id) WHERE lifted_at IS NULL;
+-- Where a resident is written to: one word, until the next one replaces it. Personal data, apart from the
+-- rest like the person; everything else knows the account_id and the revision only.
+CREATE TABLE contact (
+    account_id       text        NOT NULL REFERENCES account,
+    revision         integer     NOT NULL CHECK (revision > 0),
+    -- NULL: no mail is wanted, or the address was forgotten after a later one replaced it.
+    address          text        CHECK (length(address) <= 254 AND address ~ '^[!-?A-~]{1,64}@[A-Za-z0-9.-]{3,189}$'),
+    language         text        NOT NULL CHECK (language IN ('kk', 'ru', 'en')),
+    quiet_from_minor bigint      CHECK (quiet_from_minor >= 0),
+    quiet_to_minor   bigint      CHECK (quiet_to_minor >= quiet_from_minor),
+    said_at          timestamptz NOT NULL,
+    -- When a later word took its place.
+    replaced_at      timestamptz CHECK (replaced_at >= said_at),
+    PRIMARY KEY (account_id, revision),
+    CONSTRAINT quiet_has_two_ends CHECK ((quiet_from_minor IS NULL) = (quiet_to_minor IS NULL))
+);
+-- One word holds.
+CREATE UNIQUE INDEX contact_now ON contact (account_id) WHERE replaced_at IS NULL;
+-- Addresses that are to be forgotten.
+CREATE INDEX contact_old ON contact (replaced_at) WHERE address IS NOT NULL AND replaced_at IS NOT NULL;
+
+-- What a resident is told. A row is born with the step that causes it and named after it, so that one
+-- cause is one message; it is sent later, and marked, never counted past. "about" holds the facts of the
+-- letter and nothing about the person. The states are drawn in billing/message.py.
+CREATE TABLE message (
+    account_id   text        NOT NULL REFERENCES account,
+    message_id   text        NOT NULL CHECK (message_id ~ '^[a-z_]{1,20}(/[0-9A-Za-z-]{1,64}){1,4}$'),
+    kind         text        NOT NULL CHECK (kind IN (
+        'notice', 'receipt', 'correction', 'hold', 'retry', 'failed', 'refund', 'account_change',
+        'contact_change'
+    )),
+    about        jsonb       NOT NULL CHECK (jsonb_typeof(about) = 'object' AND length(about::text) <= 2000),
+    -- The contact it is for; NULL is the one that holds when it is sent.
+    to_revision  integer     CHECK (to_revision > 0),
+    channel      text        NOT NULL CHECK (channel IN ('api', 'mail')),
+    state        text        NOT NULL CHECK (state IN ('queued', 'sending', 'sent', 'failed', 'given_up')),
+    tries        integer     NOT NULL DEFAULT 0 CHECK (tries >= 0),
+    -- While it is being sent: until when it is somebody's.
+    next_try_at  timestamptz NOT NULL,
+    queued_at    timestamptz NOT NULL,
+    delivered_at timestamptz,
+    trouble      text        CHECK (trouble ~ '^[a-z0-9_]{1,40}$'),
+    PRIMARY KEY (account_id, message_id),
+    FOREIGN KEY (account_id, to_revision) REFERENCES contact,
+    -- Delivered is what a relay has taken, or what stands in the API, which is at once.
+    CONSTRAINT sent_is_delivered CHECK ((state = 'sent') = (delivered_at IS NOT NULL)),
+    CONSTRAINT api_is_at_once CHECK (channel <> 'api' OR state = 'sent')
+);
+CREATE INDEX message_waiting ON message (next_try_at) WHERE state IN ('queued', 'sending');
+CREATE INDEX message_stuck ON message (queued_at, account_id, message_id) WHERE state IN ('failed', 'given_up');
 
 -- Local tables: on one node only ------------------------------------------------------------------
 
@@ -1850,6 +1911,8 @@ GRANT UPDATE (
     state, reason, idempotency_key, body, body_digest, bank_refund_id, lease_until, sends,
     first_sent_at, changed_at
 ) ON refund TO aqkol_service;
+GRANT UPDATE (address, replaced_at) ON contact TO aqkol_service;
+GRANT UPDATE (channel, state, tries, next_try_at, delivered_at, trouble) ON message TO aqkol_service;
 GRANT UPDATE (revoked_at) ON access_token TO aqkol_service;
 GRANT UPDATE (event_id) ON bank_cursor TO aqkol_service;
 GRANT UPDATE (

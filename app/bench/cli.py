@@ -11,6 +11,8 @@ from app import logs
 from app.bench.billing import bench_billing
 from app.bench.billing import shown as shown_billing
 from app.bench.children import BenchError
+from app.bench.debits import bench_debits
+from app.bench.debits import shown as shown_debits
 from app.bench.documents import bench_documents
 from app.bench.documents import shown as shown_documents
 from app.bench.drain import bench_drain, shown_drain
@@ -105,3 +107,21 @@ def documents_command(
     logs.configure("json")
     found = bench_documents(bills=bills)
     sys.stdout.write((json.dumps(found) if as_json else "\n".join(shown_documents(found))) + "\n")
+
+
+@bench.command("debits")
+def debits_command(
+    debits: Annotated[int, typer.Option(min=1, max=1_000_000)] = 2_000,
+    rounds: Annotated[int, typer.Option(min=1, max=50)] = 3,
+    as_json: Annotated[bool, typer.Option("--json")] = False,  # noqa: FBT002 - an option
+) -> None:
+    """Measure how fast due debits reach the bank; 1 when one is lost or taken twice."""
+    logs.configure("json")
+    try:
+        found = asyncio.run(bench_debits(debits=debits, rounds=rounds))
+    except (BenchError, ServerError) as error:
+        sys.stderr.write(f"aqkol: {error}\n")
+        raise typer.Exit(3) from None
+    sys.stdout.write((json.dumps(found) if as_json else "\n".join(shown_debits(found))) + "\n")
+    if found["double_debits"] or found["lost_debits"]:
+        raise typer.Exit(1)

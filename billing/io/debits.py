@@ -4,7 +4,7 @@
 and hands out its ``Desk``; no desk may be held while the bank is asked.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Final
@@ -12,7 +12,8 @@ from typing import Final
 import asyncpg
 
 import sql
-from billing.debit import Claim, Debit, DebitId, State
+from billing.debit import Claim, Debit, DebitId
+from billing.io.announce_rows import AnnounceRows
 from billing.io.bank_events import EventBook, EventDesk
 from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
 from billing.io.refunds import RefundBook, RefundDesk, post_step
@@ -23,23 +24,24 @@ from billing.notice import (
     FAILURES_MAX,
     REPEATABLE_CANCELS,
     RETRYABLE_CAUSES,
-    Attempt,
     Candidate,
     DueBill,
-    Notice,
 )
 from billing.policy import NO_POLICY, BillPolicy
 
 _Q: Final = sql.queries("debits")
-_RECON: Final = sql.queries("recon")
 
 
 class StaleDebitError(Exception):
     """A debit was no longer in the state we saw it in, although it was locked: our bug."""
 
 
-class Desk(RefundDesk, EventDesk):
+class Desk(AnnounceRows, RefundDesk, EventDesk):
     """One open transaction: what is locked here stays ours until it ends."""
+
+    def __init__(self, connection: asyncpg.Connection, *, mails: bool = False) -> None:
+        super().__init__(connection)
+        self._mails = mails
 
     async def lock_mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
         """Lock a mandate, waiting for whoever holds it; None if there is no such mandate."""
@@ -124,60 +126,6 @@ class Desk(RefundDesk, EventDesk):
         row = await _Q.other_alive(self._db, **name_of(debit_id))
         return None if row is None else debit_of(row)
 
-    async def attempts(self, account_id: str, bill_no: str) -> list[Attempt]:
-        """Return what became of the attempts for a bill so far, oldest first."""
-        rows = _Q.attempts(self._db, account_id=account_id, bill_no=bill_no)
-        return [
-            Attempt(attempt=row["attempt"], state=State(row["state"]), reason=row["reason"])
-            async for row in rows
-        ]
-
-    async def owed_minor(self, account_id: str, bill_no: str) -> int:
-        """Return what a bill still owes by posted transfers, in minor units."""
-        return int(await _Q.owed_minor(self._db, account_id=account_id, bill_no=bill_no))
-
-    async def disputed(self, account_id: str, bill_no: str) -> bool:
-        """Say whether a bill is in dispute."""
-        return bool(await _Q.disputed(self._db, account_id=account_id, bill_no=bill_no))
-
-    async def frozen(self, account_id: str, mandate_id: str) -> bool:
-        """Say whether nothing may be asked for under a mandate until a person has looked."""
-        return bool(await _RECON.frozen(self._db, account_id=account_id, mandate_id=mandate_id))
-
-    async def month_minor(
-        self, account_id: str, bill_no: str, *, states: Iterable[State], start: date, end: date
-    ) -> int:
-        """Return what the account's other bills take, in minor units, from one day to another."""
-        taken = await _Q.month_minor(
-            self._db,
-            account_id=account_id,
-            bill_no=bill_no,
-            states=sorted(states),
-            month_start=start,
-            month_end=end,
-        )
-        return int(taken)
-
-    async def notice(self, debit_id: DebitId) -> Notice | None:
-        """Return what the resident was told about a debit."""
-        row = await _Q.notice(self._db, **name_of(debit_id))
-        return None if row is None else Notice(**dict(row))
-
-    async def add_debit(self, debit: Debit) -> bool:
-        """Keep a new attempt with its first step; False if another one for the bill is alive."""
-        row = await _Q.add_debit(
-            self._db,
-            **name_of(debit.debit_id),
-            mandate_id=debit.mandate_id,
-            state=debit.state,
-            reason=debit.reason,
-            amount_minor=debit.amount_minor,
-            currency=debit.currency,
-            charge_on=debit.charge_on,
-            at=debit.changed_at,
-        )
-        return row is not None
-
     async def save_debit(self, before: Debit, after: Debit) -> None:
         """Write a locked debit back, one step on, with that step and what the ledger says of it.
 
@@ -206,21 +154,11 @@ class Desk(RefundDesk, EventDesk):
         if row is None:
             raise StaleDebitError(f"{before.key} is not {before.state} any more")
         await post_step(self._db, before, after)
+        await self.tell_step(before, after, step_no=row["step_no"])
 
     async def touch_debit(self, debit_id: DebitId, *, at: datetime) -> None:
         """Note that we looked at a debit and found nothing new."""
         await _Q.touch_debit(self._db, **name_of(debit_id), at=at)
-
-    async def add_notice(self, debit_id: DebitId, notice: Notice) -> None:
-        """Tell the resident what will be taken, and from which day."""
-        await _Q.add_notice(
-            self._db,
-            **name_of(debit_id),
-            amount_minor=notice.amount_minor,
-            currency=notice.currency,
-            charge_on=notice.charge_on,
-            at=notice.noticed_at,
-        )
 
 
 class Debits(RefundBook, EventBook, StopBook):
@@ -234,7 +172,7 @@ class Debits(RefundBook, EventBook, StopBook):
     async def begin(self) -> AsyncIterator[Desk]:
         """Open one transaction; it is committed at the end, or undone if anything is raised."""
         async with self._pool.acquire() as connection, connection.transaction():
-            yield Desk(connection)
+            yield Desk(connection, mails=self._policy.mails)
 
     async def bills_to_notice(self, *, limit: int) -> list[DueBill]:
         """Return bills to be asked for, the longest due first."""
@@ -250,9 +188,10 @@ class Debits(RefundBook, EventBook, StopBook):
         )
         return [DueBill(**dict(row)) async for row in rows]
 
-    async def held_debits(self, *, at: datetime, limit: int) -> list[Candidate]:
-        """Return held debits to look at again."""
-        return [candidate_of(row) async for row in _Q.held_debits(self._pool, at=at, batch=limit)]
+    async def debits_to_tell(self, *, at: datetime, limit: int) -> list[Candidate]:
+        """Return held and planned debits to look at again."""
+        rows = _Q.debits_to_tell(self._pool, at=at, batch=limit)
+        return [candidate_of(row) async for row in rows]
 
     async def debits_to_record(self, *, charge_until: date, limit: int) -> list[Candidate]:
         """Return noticed debits whose day to be recorded has come."""

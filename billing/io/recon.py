@@ -198,6 +198,10 @@ class ReconBooks:
             )
         return len(lines) - len(known)
 
+    async def due(self, *, since: datetime) -> bool:
+        """Say whether the bank's books were not read since an instant, or a statement has come."""
+        return bool(await _Q.recon_due(self.pool, since=since))
+
     async def reconciled_until(self) -> date | None:
         """Return the last day up to which, without a gap, all sides agree."""
         day: date | None = await _Q.reconciled_until(self.pool)

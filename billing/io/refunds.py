@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,10 +15,11 @@ from billing.debit import TAKEN, Debit, DebitId
 from billing.debit_moves import GOALS, Goal, goes_on, postings, prefix_of, recovery
 from billing.io.debit_rows import debit_of
 from billing.io.store import insert_transfers
+from billing.io.telling import TellDesk
 from billing.ledger import Account, Phase, Transfer
 from billing.refund import ENDS, Cause, Refund, RefundClaim, RefundId, RefundState
 from billing.refund_moves import refund_transfers
-from billing.refund_order import Asked, NotGiven, Purse, already, why_not
+from billing.refund_order import Asked, GiveBack, NotGiven, Purse, already, why_not
 
 _Q: Final = sql.queries("refunds")
 _DEBITS: Final = sql.queries("debits")
@@ -26,14 +27,6 @@ _DEBITS: Final = sql.queries("debits")
 
 class StaleRefundError(Exception):
     """A refund was no longer in the state we saw it in, although it was locked: our bug."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GiveBack:
-    """Money that waits to be sent back, and the debit through which it can go, in minor units."""
-
-    debit_id: DebitId
-    amount_minor: int
 
 
 def refund_of(row: Mapping[str, Any]) -> Refund:
@@ -70,10 +63,8 @@ async def _written(connection: asyncpg.Connection, debit: Debit) -> list[Transfe
     return [transfer_of(row) async for row in rows]
 
 
-class RefundDesk:
+class RefundDesk(TellDesk):
     """One open transaction: what it says of refunds."""
-
-    _db: asyncpg.Connection
 
     async def recover(self, debit: Debit, *, at: datetime) -> bool:
         """Let a locked debit's disputed money be owed again, because a payout was cut for it.
@@ -137,6 +128,7 @@ class RefundDesk:
         )
         refund = refund_of(born)
         await insert_transfers(self._db, refund_transfers(None, refund))
+        await self.tell_refund(refund)
         return refund
 
     async def refunds_of(self, debit_id: DebitId) -> list[Refund]:
@@ -181,6 +173,8 @@ class RefundDesk:
         if row is None:
             raise StaleRefundError(f"{before.key} is not {before.state} any more")
         await insert_transfers(self._db, refund_transfers(before, after))
+        if after.state is not before.state:
+            await self.tell_refund(after)
 
     async def touch_refund(self, refund_id: RefundId, *, at: datetime) -> None:
         """Note that we looked at a refund and found nothing to do."""

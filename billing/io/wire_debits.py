@@ -124,6 +124,20 @@ class DebitPage(Wire):
     next: str | None
 
 
+class NewApproval(Wire):
+    """Which amount was seen and may be taken."""
+
+    amount_minor: CapMinor
+
+
+class ApprovalShown(Wire):
+    """Somebody's word that an unusual or estimated sum may be taken for a bill."""
+
+    amount_minor: Minor
+    approved_by: str
+    approved_at: Instant
+
+
 class MandatePath(AccountPath):
     """One mandate of one account."""
 

@@ -34,12 +34,23 @@ CREATE TABLE IF NOT EXISTS resource (
         GENERATED ALWAYS AS (json_extract(body, '$.links.billing_request')) STORED,
     parent_event  TEXT GENERATED ALWAYS AS (json_extract(body, '$.links.parent_event')) STORED,
     successful    INTEGER GENERATED ALWAYS AS (json_extract(body, '$.successful')) STORED,
-    fingerprint   TEXT GENERATED ALWAYS AS (json_extract(body, '$.hidden.fingerprint')) STORED
+    fingerprint   TEXT GENERATED ALWAYS AS (json_extract(body, '$.hidden.fingerprint')) STORED,
+    payout        TEXT GENERATED ALWAYS AS (
+        coalesce(json_extract(body, '$.links.payout'), json_extract(body, '$.hidden.settled_by'))
+    ) STORED,
+    refund        TEXT GENERATED ALWAYS AS (json_extract(body, '$.links.refund')) STORED,
+    payout_type   TEXT GENERATED ALWAYS AS (json_extract(body, '$.payout_type')) STORED,
+    creditor_bank_account TEXT
+        GENERATED ALWAYS AS (json_extract(body, '$.links.creditor_bank_account')) STORED
 );
 CREATE INDEX IF NOT EXISTS resource_kind ON resource (kind, seq);
 CREATE INDEX IF NOT EXISTS resource_customer ON resource (customer, kind);
 CREATE INDEX IF NOT EXISTS resource_account ON resource (account, kind);
 CREATE INDEX IF NOT EXISTS resource_mandate ON resource (mandate, kind);
+CREATE INDEX IF NOT EXISTS resource_payment ON resource (payment, kind);
+CREATE INDEX IF NOT EXISTS resource_payout ON resource (payout, kind) WHERE payout IS NOT NULL;
+CREATE INDEX IF NOT EXISTS resource_unsettled ON resource (seq)
+    WHERE kind = 'payout_items' AND payout IS NULL;
 CREATE INDEX IF NOT EXISTS resource_request ON resource (billing_request, kind);
 CREATE INDEX IF NOT EXISTS resource_fingerprint ON resource (fingerprint)
     WHERE fingerprint IS NOT NULL;
@@ -98,7 +109,7 @@ WHERE resource_id = :resource_id AND kind = :kind AND NOT removed AND created_at
 -- Read the place of a cursor, which stays good when its resource is removed.
 SELECT seq FROM resource WHERE resource_id = :resource_id AND kind = :kind;
 
--- name: page_older(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, successful, created_from, created_to, charged_from, charged_to, seen_until)
+-- name: page_older(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, payout, refund, payout_type, creditor_bank_account, successful, created_from, created_to, charged_from, charged_to, seen_until)
 -- Read the page just older than the edge, newest first.
 SELECT CASE WHEN changed_at <= :seen_until THEN body ELSE previous END FROM resource
 WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq < :edge_seq
@@ -116,12 +127,16 @@ WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq < :edge
   AND (:payment IS NULL OR payment = :payment)
   AND (:billing_request IS NULL OR billing_request = :billing_request)
   AND (:parent_event IS NULL OR parent_event = :parent_event)
+  AND (:payout IS NULL OR payout = :payout)
+  AND (:refund IS NULL OR refund = :refund)
+  AND (:payout_type IS NULL OR payout_type = :payout_type)
+  AND (:creditor_bank_account IS NULL OR creditor_bank_account = :creditor_bank_account)
   AND (:successful IS NULL OR successful = :successful)
   AND created_at >= :created_from AND created_at < :created_to
   AND (charge_date IS NULL OR (charge_date >= :charged_from AND charge_date < :charged_to))
 ORDER BY seq DESC LIMIT :rows;
 
--- name: page_newer(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, successful, created_from, created_to, charged_from, charged_to, seen_until)
+-- name: page_newer(kind, edge_seq, rows, status, currency, scheme, reference, enabled, action, resource_type, creditor, customer, customer_bank_account, mandate, payment, billing_request, parent_event, payout, refund, payout_type, creditor_bank_account, successful, created_from, created_to, charged_from, charged_to, seen_until)
 -- Read the page just newer than the edge, oldest first.
 SELECT CASE WHEN changed_at <= :seen_until THEN body ELSE previous END FROM resource
 WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq > :edge_seq
@@ -139,6 +154,10 @@ WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq > :edge
   AND (:payment IS NULL OR payment = :payment)
   AND (:billing_request IS NULL OR billing_request = :billing_request)
   AND (:parent_event IS NULL OR parent_event = :parent_event)
+  AND (:payout IS NULL OR payout = :payout)
+  AND (:refund IS NULL OR refund = :refund)
+  AND (:payout_type IS NULL OR payout_type = :payout_type)
+  AND (:creditor_bank_account IS NULL OR creditor_bank_account = :creditor_bank_account)
   AND (:successful IS NULL OR successful = :successful)
   AND created_at >= :created_from AND created_at < :created_to
   AND (charge_date IS NULL OR (charge_date >= :charged_from AND charge_date < :charged_to))
@@ -169,6 +188,34 @@ WHERE mandate = :mandate AND kind = 'payments'
   AND status NOT IN ('cancelled', 'failed', 'charged_back')
   AND charge_date >= :day_from AND charge_date < :day_to;
 
+-- name: last_payment_at(mandate)$
+-- Find when a mandate was last used.
+SELECT max(created_at) FROM resource WHERE mandate = :mandate AND kind = 'payments';
+
+-- name: refunds_of_payment(payment)
+-- Read the refunds of a payment, oldest first.
+SELECT body FROM resource WHERE payment = :payment AND kind = 'refunds' ORDER BY seq;
+
+-- name: items_about_payment(payment)
+-- Read the payout items that tell of a payment, settled or not.
+SELECT body FROM resource
+WHERE payment = :payment AND kind = 'payout_items' AND NOT removed ORDER BY seq;
+
+-- name: items_of(payout)
+-- Read everything that a payout is made of.
+SELECT body FROM resource
+WHERE payout = :payout AND kind = 'payout_items' AND NOT removed ORDER BY seq;
+
+-- name: unsettled(before)
+-- Read the items that no payout has taken yet and that are older than an instant.
+SELECT body FROM resource
+WHERE kind = 'payout_items' AND payout IS NULL AND NOT removed AND created_at < :before
+ORDER BY seq;
+
+-- name: amount_of(kind, status)$
+-- Add up the amounts of a kind in one state.
+SELECT coalesce(sum(amount), 0) FROM resource WHERE kind = :kind AND status = :status;
+
 -- name: everything(kind)
 -- Read one whole kind, oldest first, removed ones too, for the checkers.
 SELECT body FROM resource WHERE kind = :kind ORDER BY seq;
@@ -181,6 +228,11 @@ SELECT count(*) FROM resource WHERE kind = :kind;
 -- Put a step on the agenda.
 INSERT INTO agenda (due_at, kind, resource_id, step)
 VALUES (:due_at, :kind, :resource_id, :step);
+
+-- name: planned_step(resource_id, step, due_at)$
+-- Find a step that is on the agenda for an instant.
+SELECT agenda_id FROM agenda
+WHERE resource_id = :resource_id AND step = :step AND due_at = :due_at;
 
 -- name: next_step(until)^
 -- Read the earliest step that is due; steps of one instant keep the order of their planning.
@@ -261,3 +313,10 @@ SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM delivery);
 -- name: oldest(kind)$
 -- Read the oldest resource of a kind.
 SELECT body FROM resource WHERE kind = :kind ORDER BY seq LIMIT 1;
+
+-- name: debited(account)
+-- Read what was moved to or from an account of the creditor outside of a payout, and when.
+SELECT body, changed_at FROM resource
+WHERE kind = 'payout_items' AND NOT removed
+  AND json_extract(body, '$.hidden.settled_by') = :account
+ORDER BY changed_at, seq;

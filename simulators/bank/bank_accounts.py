@@ -5,7 +5,7 @@ from typing import Final
 from simulators.bank import errors, iban, mandates
 from simulators.bank.fields import Fields
 from simulators.bank.listing import listing
-from simulators.bank.lives import MANDATE_NEXT
+from simulators.bank.mandate_life import NEXT
 from simulators.bank.operation import Call, Operation
 from simulators.bank.store import Document
 from simulators.bank.world import Bank, Details, Note, shown
@@ -24,11 +24,10 @@ def read(bank: Bank, fields: Fields) -> Document:
     """Return the account's fields; the number itself is already reduced to its fingerprint."""
     holder = fields.text("account_holder_name", required=True) or ""
     number = iban.normal(fields.text("iban", required=True) or "")
-    countries = bank.profile.countries
-    if number and (
-        not iban.is_valid(number) or (countries is not None and number[:2] not in countries)
-    ):
+    if number and not iban.is_valid(number):
         fields.refuse("iban", "is invalid")
+    elif number and number[:2] not in bank.profile.countries:
+        fields.refuse("iban", f"cannot be debited under {bank.profile.scheme}")
     country = fields.text("country_code", length_max=2)
     if number and country is not None and country != number[:2]:
         fields.refuse("country_code", "does not match the IBAN")
@@ -67,7 +66,7 @@ def close(bank: Bank, account: Document) -> None:
     account["enabled"] = False
     bank.store.put(account)
     for mandate in bank.store.mandates_of(account["id"]):
-        if (mandate["status"], "cancel") in MANDATE_NEXT:
+        if (mandate["status"], "cancel") in NEXT:
             mandates.advance(bank, mandate, "cancel", Note(details=CLOSED))
 
 

@@ -125,7 +125,7 @@ def _action(bank: Bank, name: str, needs: tuple[str, ...], done: bool) -> Docume
     if name == "collect_customer_details":
         missing = [] if done else ["given_name", "family_name"]
         action[name] = {
-            "default_country_code": min(bank.profile.countries or {"DE"}),
+            "default_country_code": min(bank.profile.countries),
             "incomplete_fields": {"customer": missing, "customer_billing_detail": []},
         }
     if name == "collect_bank_account":
@@ -287,6 +287,16 @@ def complete(bank: Bank, request: Document, *, origin: str) -> None:
     tell(bank, request, "fulfilled", origin=origin)
 
 
+def authorise(bank: Bank, request: Document) -> None:
+    """Confirm and fulfil a request in the payer's place.
+
+    :raises BankError: 422 while payer or account are not known.
+    """
+    _check_done(request, "collect_customer_details", "collect_bank_account")
+    confirm(bank, request, origin="payer")
+    complete(bank, request, origin="payer")
+
+
 def stop(bank: Bank, request: Document, *, origin: str) -> None:
     """Cancel a request that is still open."""
     request["status"] = "cancelled"
@@ -309,12 +319,16 @@ def _open(bank: Bank, call: Call, *needs: str) -> Document:
         raise errors.invalid_state(
             "billing_request_not_pending", f"Billing request is {request['status']}"
         )
+    _check_done(request, *needs)
+    return request
+
+
+def _check_done(request: Document, *needs: str) -> None:
     missing = [name for name in needs if name not in request["hidden"]["done"]]
     if missing:
         raise errors.invalid_state(
             "billing_request_not_ready", f"Still to do: {', '.join(missing)}"
         )
-    return request
 
 
 def collect_customer_details(bank: Bank, call: Call) -> Document:

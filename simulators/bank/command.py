@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from simulators.bank import creditors, mandates, payments
+from simulators.bank import creditors
 from simulators.bank.clock import Clock, parse, stamp
 from simulators.bank.control import control_app
 from simulators.bank.door import Door
@@ -24,6 +24,7 @@ from simulators.bank.gate import Gate
 from simulators.bank.pace import Pace
 from simulators.bank.postman import TIMEOUT_SECONDS, Postman
 from simulators.bank.server import TRAITS, public_app
+from simulators.bank.steps import STEPS
 from simulators.bank.store import Store
 from simulators.bank.tokens import Tokens
 from simulators.bank.webhooks import BadEndpointError, Endpoint
@@ -95,7 +96,7 @@ def open_bank(store: Store, *, profile: str, public_url: str, now: datetime | No
         creditor_id=store.setting("creditor") or "",
         salt=store.setting("salt") or "",
         at=clock.now(),
-        steps={**payments.STEPS, **mandates.STEPS},
+        steps=STEPS,
     )
     store.now = lambda: stamp(bank.at)
     with store.transaction():

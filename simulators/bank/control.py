@@ -1,10 +1,12 @@
 """The control listener: for those who conduct the bank and check its books, not for clients."""
 
 from collections import Counter
+from datetime import date
 from typing import Any, Final
 
 from aiohttp import web
 
+from simulators.bank import statement
 from simulators.bank.clock import ClockBackwardsError, parse, stamp
 from simulators.bank.door import Door
 from simulators.bank.fault_table import Moment
@@ -12,6 +14,7 @@ from simulators.bank.faults import BadFaultError
 from simulators.bank.gate import Gate
 from simulators.bank.pace import PER_MINUTE_MAX
 from simulators.bank.postman import Postman
+from simulators.bank.server import STATEMENT
 from simulators.bank.store import Document
 from simulators.bank.webhooks import BadEndpointError, Endpoint
 from simulators.bank.wire import REQUEST_BYTES_MAX, answer, parse_json
@@ -126,6 +129,28 @@ class Control:
         """Deliver everything that is due by the bank's clock, once, and say what became of it."""
         return answer(200, dict(await self._postman.deliver()))
 
+    async def read_statement(self, request: web.Request) -> web.Response:
+        """Return the statement of the creditor's account for one day that is over."""
+        bank = self._bank
+        bank.catch_up(bank.clock.now())
+        try:
+            day = date.fromisoformat(request.query.get("day", ""))
+        except ValueError:
+            return answer(422, {"error": "ask with ?day=2026-01-31"})
+        if day >= bank.at.date():
+            return answer(409, {"error": f"{day} is not over: it is {stamp(bank.at)}"})
+        every = statement.lines(bank)
+        before = [line for line in every if line.booked_on < day]
+        found = [line for line in every if line.booked_on == day]
+        fault = self._faults.strike(STATEMENT)
+        if fault is not None:
+            spoiled = statement.SPOIL[fault.name](bank, day, found)
+            if spoiled == found:
+                fault.fired -= 1
+            found = spoiled
+        body = statement.write(bank, day, before, found)
+        return web.Response(body=body, content_type="application/xml")
+
     async def books(self, _: web.Request) -> web.Response:
         """Return everything the bank knows, from its own file only."""
         self._bank.catch_up(self._bank.clock.now())
@@ -191,5 +216,6 @@ def control_app(door: Door, gate: Gate, postman: Postman) -> web.Application:
     app.router.add_get("/webhooks", control.show_webhooks)
     app.router.add_post("/webhooks", control.post_webhooks)
     app.router.add_post("/webhooks/deliver", control.deliver_webhooks)
+    app.router.add_get("/statement", control.read_statement)
     app.router.add_get("/books", control.books)
     return app

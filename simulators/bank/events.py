@@ -16,6 +16,8 @@ FILTERS: Final = (
     "mandate",
     "parent_event",
     "payment",
+    "payout",
+    "refund",
     "resource_type",
 )
 

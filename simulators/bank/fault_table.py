@@ -2,7 +2,7 @@
 
 How a fault does what it says stands in the file of its moment: `gate.py` (listener), `early.py`
 (unread, before), `door.py` (doing), `twists.py` (answer), `wire_faults.py` (wire), `parcels.py`
-(delivery).
+(delivery), `statement.py` (statement).
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ class Moment(StrEnum):
     ANSWER = "answer"
     WIRE = "wire"
     DELIVERY = "delivery"
+    STATEMENT = "statement"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +140,21 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             says="done as asked; the amount in the answer is one minor unit more",
             suits="pays",
         ),
+        "item_missing": Kind(
+            moment=Moment.ANSWER,
+            says="the first item of the payout is not in the list",
+            suits="itemises",
+        ),
+        "item_twice": Kind(
+            moment=Moment.ANSWER,
+            says="the first item of the payout is in the list twice",
+            suits="itemises",
+        ),
+        "item_off_by_one": Kind(
+            moment=Moment.ANSWER,
+            says="the first item of the payout is one minor unit more",
+            suits="itemises",
+        ),
         "delay": Kind(
             moment=Moment.WIRE, says="the request is carried out, the answer comes so much later"
         ),
@@ -209,6 +225,26 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             says="the bank hangs up after so many seconds, whatever the endpoint is doing",
             suits="delivers",
             seconds=0.2,
+        ),
+        "line_missing": Kind(
+            moment=Moment.STATEMENT,
+            says="the first line of the day is not on the statement",
+            suits="states",
+        ),
+        "line_twice": Kind(
+            moment=Moment.STATEMENT,
+            says="the first line of the day is on the statement twice",
+            suits="states",
+        ),
+        "line_off_by_one": Kind(
+            moment=Moment.STATEMENT,
+            says="the first line of the day is one minor unit less",
+            suits="states",
+        ),
+        "line_orphan": Kind(
+            moment=Moment.STATEMENT,
+            says="one more line is on the statement, which nobody knows",
+            suits="states",
         ),
     }
 )

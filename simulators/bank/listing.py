@@ -30,6 +30,10 @@ COLUMNS: Final = (
     "payment",
     "billing_request",
     "parent_event",
+    "payout",
+    "refund",
+    "payout_type",
+    "creditor_bank_account",
     "successful",
 )
 RANGE: Final = re.compile(r"(created_at|charge_date)\[(gt|gte|lt|lte)\]")
@@ -72,18 +76,18 @@ def listing(
 def _limit(query: Mapping[str, str]) -> int:
     text = query.get("limit", str(LIMIT_DEFAULT))
     if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= LIMIT_MAX:
-        raise _bad_parameter("limit", f"must be between 1 and {LIMIT_MAX}")
+        raise bad_parameter("limit", f"must be between 1 and {LIMIT_MAX}")
     return int(text)
 
 
 def _edge(bank: Bank, kind: str, query: Mapping[str, str]) -> int:
     if "after" in query and "before" in query:
-        raise _bad_parameter("after", "cannot be combined with before")
+        raise bad_parameter("after", "cannot be combined with before")
     for name in ("after", "before"):
         if name in query:
             seq = bank.store.seq(kind, query[name])
             if seq is None:
-                raise _bad_parameter(name, "is not a known cursor")
+                raise bad_parameter(name, "is not a known cursor")
             return seq
     return SEQ_END
 
@@ -99,7 +103,7 @@ def _where(query: Mapping[str, str], filters: tuple[str, ...]) -> dict[str, Any]
             "created_at",
             "charge_date",
         }:
-            raise _bad_parameter(name, "is not a parameter of this list")
+            raise bad_parameter(name, "is not a parameter of this list")
     if where["status"] is not None:
         where["status"] = f",{where['status']},"
     for name in ("enabled", "successful"):
@@ -114,7 +118,7 @@ def _bound(bounds: dict[str, str], name: str, sign: str, value: str) -> None:
             stamp(parse(value)) if name == "created_at" else date.fromisoformat(value).isoformat()
         )
     except ValueError as error:
-        raise _bad_parameter(f"{name}[{sign}]", "cannot be read") from error
+        raise bad_parameter(f"{name}[{sign}]", "cannot be read") from error
     # One step beyond the edge in the order of the strings themselves.
     if sign in {"gt", "lte"}:
         edge += "\x00"
@@ -122,7 +126,8 @@ def _bound(bounds: dict[str, str], name: str, sign: str, value: str) -> None:
     bounds[("created_" if name == "created_at" else "charged_") + side] = edge
 
 
-def _bad_parameter(name: str, message: str) -> errors.BankError:
+def bad_parameter(name: str, message: str) -> errors.BankError:
+    """Return the 400 for one parameter of a list."""
     return errors.invalid_usage(
         400, "invalid_query_parameter", "Invalid query parameter", f"{name} {message}"
     )

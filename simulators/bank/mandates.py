@@ -1,21 +1,16 @@
 """Mandates: a payer's standing permission, and the end of it."""
 
+import secrets
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from simulators.bank import errors, payments
-from simulators.bank.clock import midnight
+from simulators.bank import errors, notifications, payment_life
+from simulators.bank.clock import midnight, parse, stamp
+from simulators.bank.collection import drop
 from simulators.bank.listing import listing
-from simulators.bank.lives import (
-    MANDATE_COURSE,
-    MANDATE_COURSE_USUAL,
-    MANDATE_LIVE,
-    MANDATE_NEXT,
-    MANDATE_TOLD,
-    PAYMENT_NEXT,
-)
+from simulators.bank.mandate_life import COURSE, COURSE_USUAL, ENDINGS, ENDS, LIVE, NEXT, TOLD
 from simulators.bank.operation import Call, Operation
 from simulators.bank.store import Document
 from simulators.bank.world import NOTHING, Advance, Bank, Details, Note, shown
@@ -23,15 +18,16 @@ from simulators.bank.world import NOTHING, Advance, Bank, Details, Note, shown
 KIND: Final = "mandates"
 REINSTATEMENTS_MAX: Final = 10
 REFERENCE_SIGNS: Final = 8
-ENDS: Final = frozenset({"cancel", "fail", "expire"})
+# Mandates that are not over but cannot be used; asking to reinstate them does not help.
+STOPPED: Final = frozenset({"suspended_by_payer", "blocked"})
 
 
 def show(bank: Bank, mandate: Document) -> Document:
     """Return a mandate as the contract shows it; the earliest charge date moves every day."""
-    alive = mandate["status"] in MANDATE_LIVE
+    alive = mandate["status"] in LIVE
     return {
         **shown(mandate),
-        "next_possible_charge_date": bank.next_possible_charge_date() if alive else None,
+        "next_possible_charge_date": bank.earliest_charge_day().isoformat() if alive else None,
     }
 
 
@@ -61,10 +57,10 @@ def new(bank: Bank, account: Document, found: Document) -> Document:
             "hidden": {"constraints": None, "reinstatements": 0, **found.get("hidden", {})},
         },
     )
-    action, details = MANDATE_TOLD["create"]
-    bank.tell(KIND, mandate, action, details)
+    action, details = TOLD["create"]
+    notifications.offer(bank, bank.tell(KIND, mandate, action, details), mandate)
     customer = bank.find("customers", account["links"]["customer"])
-    course = MANDATE_COURSE.get(customer["given_name"] or "", MANDATE_COURSE_USUAL)
+    course = COURSE.get(customer["given_name"] or "", COURSE_USUAL)
     _begin(bank, mandate, course)
     return mandate
 
@@ -82,21 +78,68 @@ def _begin(bank: Bank, mandate: Document, course: tuple[str, ...]) -> None:
 
 def advance(bank: Bank, mandate: Document, step: str, note: Note = NOTHING) -> None:
     """Take one step of a mandate's life now; its end cancels the payments that wait."""
-    assert (mandate["status"], step) in MANDATE_NEXT, f"{mandate['status']} does not {step}"
-    mandate["status"] = MANDATE_NEXT[mandate["status"], step]
+    assert (mandate["status"], step) in NEXT, f"{mandate['status']} does not {step}"
+    mandate["status"] = NEXT[mandate["status"], step]
+    if step == "transfer":
+        note = _transfer(bank, mandate)
+    if step in {"activate", "revive"}:
+        mandate["hidden"]["active_at"] = stamp(bank.at)
+        _watch(bank, mandate)
     bank.store.put(mandate)
-    action, usual = MANDATE_TOLD[step]
+    action, usual = TOLD[step]
     event = bank.tell(KIND, mandate, action, usual, note)
     if step in ENDS:
-        bank.store.strike_all(mandate["id"])
-        cause = Details(
-            origin=(note.details or usual).origin,
-            cause=(note.details or usual).cause,
-            description="The payment was cancelled because its mandate ended.",
-        )
-        for payment in bank.store.payments_of(mandate["id"]):
-            if (payment["status"], "cancel") in PAYMENT_NEXT:
-                payments.drop(bank, payment, cause, event["id"])
+        _end(bank, mandate, note.details or usual, event)
+
+
+def _end(bank: Bank, mandate: Document, why: Details, event: Document) -> None:
+    """Cancel what waits under a mandate that has ended, each with the reason and its event."""
+    bank.store.strike_all(mandate["id"])
+    details = Details(
+        origin=why.origin,
+        cause=why.cause,
+        description="The payment was cancelled because its mandate ended.",
+    )
+    note = Note(details=details, links={"parent_event": event["id"]})
+    for payment in bank.store.payments_of(mandate["id"]):
+        if (payment["status"], "cancel") in payment_life.NEXT:
+            drop(bank, payment, note)
+
+
+def _transfer(bank: Bank, mandate: Document) -> Note:
+    """Move a mandate to an account the payer has opened elsewhere."""
+    before = bank.find("customer_bank_accounts", mandate["links"]["customer_bank_account"])
+    copied = {name: before[name] for name in before if name not in {"id", "created_at"}}
+    copied["account_number_ending"] = f"{secrets.randbelow(10_000):04}"
+    copied["hidden"] = {"fingerprint": secrets.token_hex(32)}
+    after = bank.create("customer_bank_accounts", copied)
+    mandate["links"]["customer_bank_account"] = after["id"]
+    return Note(
+        links={
+            "previous_customer_bank_account": before["id"],
+            "new_customer_bank_account": after["id"],
+        }
+    )
+
+
+def _watch(bank: Bank, mandate: Document) -> None:
+    """Look again at a mandate when it would have slept for the time a rail allows."""
+    bank.plan(KIND, mandate, "doze", midnight(_sleeps_until(bank, mandate)))
+
+
+def _sleeps_until(bank: Bank, mandate: Document) -> date:
+    used_at = bank.store.last_payment_at(mandate["id"]) or mandate["hidden"]["active_at"]
+    return parse(used_at).date() + bank.profile.dormancy
+
+
+def doze(bank: Bank, mandate: Document, _note: Note) -> None:
+    """Let a mandate expire under which nothing was asked for too long; else look again later."""
+    if mandate["status"] != "active":
+        return
+    if _sleeps_until(bank, mandate) <= bank.at.date():
+        advance(bank, mandate, "expire")
+    else:
+        _watch(bank, mandate)
 
 
 def create(bank: Bank, call: Call) -> Document:
@@ -162,7 +205,7 @@ def cancel(bank: Bank, call: Call) -> Document:
     mandate = bank.find(KIND, call.identity)
     metadata = call.fields.metadata()
     call.fields.check()
-    if (mandate["status"], "cancel") not in MANDATE_NEXT:
+    if (mandate["status"], "cancel") not in NEXT:
         raise errors.invalid_state("cancellation_failed", "Mandate has already ended")
     advance(bank, mandate, "cancel", Note(metadata=metadata))
     return show(bank, mandate)
@@ -176,7 +219,9 @@ def reinstate(bank: Bank, call: Call) -> Document:
     mandate = bank.find(KIND, call.identity)
     metadata = call.fields.metadata()
     call.fields.check()
-    if (mandate["status"], "resubmit") not in MANDATE_NEXT:
+    if (mandate["status"], "resubmit") not in NEXT:
+        if mandate["status"] in STOPPED:
+            raise errors.invalid_state("reinstate_failed", f"Mandate is {mandate['status']}")
         raise errors.invalid_state(
             "mandate_not_inactive", "Mandate is already active or being submitted"
         )
@@ -190,11 +235,27 @@ def reinstate(bank: Bank, call: Call) -> Document:
 
 
 def _stepper(step: str) -> Advance:
-    return lambda bank, mandate: advance(bank, mandate, step)
+    return lambda bank, mandate, note: advance(bank, mandate, step, note)
 
 
 STEPS: Final[Mapping[tuple[str, str], Advance]] = MappingProxyType(
-    {(KIND, step): _stepper(step) for step in ("submit", "activate", "revive", "fail", "expire")}
+    {
+        (KIND, "doze"): doze,
+        **{
+            (KIND, step): _stepper(step)
+            for step in (
+                "submit",
+                "activate",
+                "revive",
+                "fail",
+                "expire",
+                "suspend",
+                "block",
+                "transfer",
+                *ENDINGS,
+            )
+        },
+    }
 )
 
 OPERATIONS: Final = (

@@ -45,8 +45,15 @@ class Operation:
     def traits(self) -> frozenset[str]:
         """Return what the operation does, in the words of the table of faults."""
         pays = self.kind in PAYING and not self.lists and self.method != "DELETE"
-        found = {"asks": True, "creates": self.creates, "reads": self.reads, "lists": self.lists}
-        return frozenset(name for name, has in (found | {"pays": pays}).items() if has)
+        found = {
+            "asks": True,
+            "creates": self.creates,
+            "reads": self.reads,
+            "lists": self.lists,
+            "itemises": self.name == "payout_items.list",
+            "pays": pays,
+        }
+        return frozenset(name for name, has in found.items() if has)
 
     @property
     def envelope(self) -> str:

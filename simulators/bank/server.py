@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from simulators.bank import (
+    balances,
     bank_accounts,
     billing_requests,
     creditors,
@@ -16,8 +17,12 @@ from simulators.bank import (
     events,
     flows,
     mandates,
+    notifications,
     pages,
     payments,
+    payout_items,
+    payouts,
+    refunds,
     scenarios,
     webhooks,
 )
@@ -27,6 +32,7 @@ from simulators.bank.postman import OPERATION as DELIVERY
 from simulators.bank.wire import REQUEST_BYTES_MAX, answer
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
+    *balances.OPERATIONS,
     *bank_accounts.OPERATIONS,
     *billing_requests.OPERATIONS,
     *creditors.OPERATIONS,
@@ -34,15 +40,20 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *events.OPERATIONS,
     *flows.OPERATIONS,
     *mandates.OPERATIONS,
+    *notifications.OPERATIONS,
     *payments.OPERATIONS,
+    *payout_items.OPERATIONS,
+    *payouts.OPERATIONS,
+    *refunds.OPERATIONS,
     *scenarios.OPERATIONS,
     *webhooks.OPERATIONS,
 )
 
-# What a fault may strike: every operation, and the bank's own deliveries.
+STATEMENT: Final = "statement.read"
+# What a fault may strike: every operation, the bank's own deliveries, and the statement.
 TRAITS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {operation.name: operation.traits for operation in OPERATIONS}
-    | {DELIVERY: frozenset({"delivers"})}
+    | {DELIVERY: frozenset({"delivers"}), STATEMENT: frozenset({"states"})}
 )
 
 

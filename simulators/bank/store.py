@@ -137,6 +137,34 @@ class Store:
         found = _Q.payments_of_mandate(self._connection, mandate=mandate_id)
         return [_document(body) for (body,) in found]
 
+    def last_payment_at(self, mandate_id: str) -> str | None:
+        """Return when the last payment under a mandate was asked for, or None."""
+        found: str | None = _Q.last_payment_at(self._connection, mandate=mandate_id)
+        return found
+
+    def refunds_of(self, payment_id: str) -> list[Document]:
+        """Return the refunds of a payment."""
+        found = _Q.refunds_of_payment(self._connection, payment=payment_id)
+        return [_document(body) for (body,) in found]
+
+    def items_about(self, payment_id: str) -> list[Document]:
+        """Return the payout items that tell of a payment, settled or not."""
+        found = _Q.items_about_payment(self._connection, payment=payment_id)
+        return [_document(body) for (body,) in found]
+
+    def items_of(self, payout_id: str) -> list[Document]:
+        """Return the items of a payout."""
+        return [_document(body) for (body,) in _Q.items_of(self._connection, payout=payout_id)]
+
+    def unsettled(self, before: str) -> list[Document]:
+        """Return the items that no payout has taken and that are older than an instant."""
+        return [_document(body) for (body,) in _Q.unsettled(self._connection, before=before)]
+
+    def amount_of(self, kind: str, status: str) -> int:
+        """Return the sum of the amounts of a kind in one state."""
+        amount: int = _Q.amount_of(self._connection, kind=kind, status=status)
+        return amount
+
     def everything(self, kind: str) -> list[Document]:
         """Return all documents of a kind, oldest first, for the checkers."""
         return [_document(body) for (body,) in _Q.everything(self._connection, kind=kind)]
@@ -163,6 +191,13 @@ class Store:
     def plan(self, *, due_at: str, kind: str, resource_id: str, step: str) -> None:
         """Put a step on the agenda."""
         _Q.plan_step(self._connection, due_at=due_at, kind=kind, resource_id=resource_id, step=step)
+
+    def planned(self, resource_id: str, step: str, due_at: str) -> bool:
+        """Say whether this very step is on the agenda already."""
+        found: int | None = _Q.planned_step(
+            self._connection, resource_id=resource_id, step=step, due_at=due_at
+        )
+        return found is not None
 
     def next_step(self, until: str) -> Step | None:
         """Return the earliest step due by `until`, or None."""
@@ -241,6 +276,11 @@ class Store:
         """Return the oldest document of a kind."""
         body: str | None = _Q.oldest(self._connection, kind=kind)
         return None if body is None else _document(body)
+
+    def debited(self, account_id: str) -> list[tuple[Document, str]]:
+        """Return (item, when) for what an account bore outside of any payout, oldest first."""
+        found = _Q.debited(self._connection, account=account_id)
+        return [(_document(body), changed_at) for body, changed_at in found]
 
     def setting(self, name: str) -> str | None:
         """Return one fact about the bank, or None when it was never written."""

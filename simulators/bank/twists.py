@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -102,6 +103,23 @@ def _amount_wrong(_: Bank, operation: Operation, __: Fault, envelope: Document) 
     return False
 
 
+def _item_missing(_: Bank, operation: Operation, __: Fault, envelope: Document) -> bool:
+    return bool(resources(operation, envelope)) and bool(envelope[operation.kind].pop(0))
+
+
+def _item_twice(_: Bank, operation: Operation, __: Fault, envelope: Document) -> bool:
+    items = resources(operation, envelope)
+    envelope[operation.kind] = [*items[:1], *items]
+    return bool(items)
+
+
+def _item_off_by_one(_: Bank, operation: Operation, __: Fault, envelope: Document) -> bool:
+    for item in resources(operation, envelope)[:1]:
+        item["amount"] = str(Decimal(item["amount"]) + 1)
+        return True
+    return False
+
+
 def _error_after(_: Bank, __: Operation, ___: Fault, ____: Document) -> bool:
     raise errors.internal_error()
 
@@ -116,5 +134,8 @@ TWISTS: Final[Mapping[str, Twist]] = MappingProxyType(
         "clock_skew": _clock_skew,
         "same_id": _same_id,
         "amount_wrong": _amount_wrong,
+        "item_missing": _item_missing,
+        "item_twice": _item_twice,
+        "item_off_by_one": _item_off_by_one,
     }
 )

@@ -4,13 +4,15 @@ import base64
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
 from simulators.bank import errors
 from simulators.bank.clock import Clock, parse, stamp
+from simulators.bank.iban import LENGTH
 from simulators.bank.store import Document, Store
+from simulators.bank.workdays import KZ, TARGET, Calendar
 
 # 10 bytes are 16 signs: twice told only after about 2**40 ids.
 ID_BYTES: Final = 10
@@ -23,18 +25,22 @@ PREFIX: Final[Mapping[str, str]] = MappingProxyType(
         "billing_requests": "BRQ",
         "creditors": "CR",
         "customer_bank_accounts": "BA",
+        "customer_notifications": "PCN",
         "customers": "CU",
         "events": "EV",
         "mandates": "MD",
         "payments": "PM",
+        "payout_items": "PI",
+        "payouts": "PO",
+        "refunds": "RF",
         "webhooks": "WB",
     }
 )
 
 # The setting that holds a conducted clock over a restart.
 CLOCK: Final = "clock"
-# The earliest day a payment may be asked for: two days from now, weekends included.
-NOTICE_DAYS: Final = 2
+# The payer's bank wants to know of a debit one working day before it takes the money.
+LEAD_WORKING_DAYS: Final = 1
 # One wait for the disk per this many steps; a crash repeats at most so many, identically.
 BATCH_STEPS: Final = 500
 
@@ -46,9 +52,18 @@ class Profile:
     name: str
     currency: str
     scheme: str
-    countries: frozenset[str] | None
+    countries: frozenset[str]
     language: str
     mandate_days: int
+    calendar: Calendar
+    # What a payment costs the creditor: a part of the amount and something fixed, up to a most.
+    fee_basis_points: int
+    fee_fixed_minor: int
+    fee_minor_max: int
+    # Working days from the sending of a payout to its arrival.
+    payout_days: int
+    # A mandate under which nothing was asked for so long expires.
+    dormancy: timedelta
 
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
@@ -60,14 +75,26 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
             countries=frozenset({"KZ"}),
             language="kk",
             mandate_days=0,
+            calendar=KZ,
+            fee_basis_points=100,
+            fee_fixed_minor=0,
+            fee_minor_max=50_000,
+            payout_days=0,
+            dormancy=timedelta(days=396),
         ),
         "sandbox-sepa": Profile(
             name="sandbox-sepa",
             currency="EUR",
             scheme="sepa_core",
-            countries=None,
+            countries=frozenset(LENGTH) - {"KZ"},
             language="en",
             mandate_days=2,
+            calendar=TARGET,
+            fee_basis_points=100,
+            fee_fixed_minor=20,
+            fee_minor_max=400,
+            payout_days=1,
+            dormancy=timedelta(days=3 * 365),
         ),
     }
 )
@@ -82,6 +109,7 @@ class Details:
     description: str
     reason_code: str | None = None
     will_attempt_retry: bool | None = None
+    not_retried_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +123,7 @@ class Note:
 
 NOTHING: Final = Note()
 
-Advance = Callable[["Bank", Document], None]
+Advance = Callable[["Bank", Document, Note], None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -150,6 +178,8 @@ class Bank:
             told["reason_code"] = details.reason_code
         if details.will_attempt_retry is not None:
             told["will_attempt_retry"] = details.will_attempt_retry
+        if details.not_retried_reason is not None:
+            told["not_retried_reason"] = details.not_retried_reason
         source = "api" if details.origin == "api" else "gc_team"
         event = self.create(
             "events",
@@ -172,6 +202,10 @@ class Bank:
         """Put a step of a resource's life on the agenda."""
         self.store.plan(due_at=stamp(due_at), kind=kind, resource_id=document["id"], step=step)
 
+    def take(self, kind: str, document: Document, step: str, note: Note = NOTHING) -> None:
+        """Take a step of a resource's life now; its own file knows how."""
+        self.steps[kind, step](self, document, note)
+
     def catch_up(self, until: datetime) -> int:
         """Do everything due by `until`, each step at its own instant; returns how many."""
         done = 0
@@ -192,16 +226,21 @@ class Bank:
                 self.store.strike(step.agenda_id)
                 document = self.store.get(step.kind, step.resource_id)
                 if document is not None:
-                    self.steps[step.kind, step.step](self, document)
+                    self.take(step.kind, document, step.step)
                 done += 1
                 step = self.store.next_step(until)
             if self.clock.conducted:
                 self.store.set(CLOCK, stamp(self.at))
         return done
 
-    def next_possible_charge_date(self) -> str:
+    def earliest_charge_day(self) -> date:
         """Return the earliest day a payment asked for now may be charged."""
-        return (self.at + timedelta(days=NOTICE_DAYS)).date().isoformat()
+        calendar = self.profile.calendar
+        return calendar.after(calendar.file_day(self.at), LEAD_WORKING_DAYS)
+
+    def days_on(self, working_days: int) -> date:
+        """Return the day so many working days after today."""
+        return self.profile.calendar.after(self.at.date(), working_days)
 
 
 def singular(kind: str) -> str:

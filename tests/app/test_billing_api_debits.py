@@ -3,6 +3,8 @@
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from tests.app.api_town import AT, BANK_PAGE, Api, bill
 
 CAPS: Final = {"payment_minor_max": 1_000_000, "month_minor_max": 2_000_000}
@@ -255,3 +257,64 @@ class TestDebits:
         ):
             answer = await api.call("GET", f"/v1/debits?{query}", token=api.operator)
             assert kind(answer) == (422, word), query
+
+
+async def hold(api: Api, reason: str) -> None:
+    """Bill January and hold the debits for it."""
+    await bill(api)
+    await api.owner.execute("UPDATE debit SET state = 'held', reason = $1", reason)
+
+
+class TestApproval:
+    """A sum that is unusual ..."""
+
+    PATH = "/v1/accounts/A-1/bills/2026-01/debit/approve"
+
+    async def test_is_approved_in_one_call(self, api: Api) -> None:
+        """The resident says yes to what he saw; the same word again is the same word."""
+        await hold(api, "anomaly")
+        word = {"amount_minor": 74_297}
+
+        status, shown = await api.call("POST", self.PATH, token=api.resident, json=word)
+        assert (status, shown["amount_minor"], shown["approved_by"]) == (
+            201,
+            74_297,
+            "the resident",
+        )
+        assert (await api.call("POST", self.PATH, token=api.resident, json=word))[0] == 200
+        assert await api.owner.fetchval("SELECT count(*) FROM debit_approval") == 1
+
+    async def test_is_approved_by_its_resident_or_an_operator(self, api: Api) -> None:
+        """The neighbour cannot; whoever answers the telephone signs with his name."""
+        await hold(api, "estimated")
+        word = {"amount_minor": 74_297}
+
+        assert (await api.call("POST", self.PATH, token=api.other, json=word))[0] == 404
+        status, shown = await api.call("POST", self.PATH, token=api.operator, json=word)
+        assert (status, shown["approved_by"]) == (201, "a test")
+
+    @pytest.mark.parametrize(
+        ("reason", "amount_minor", "status", "problem"),
+        [
+            ("over_cap", 74_297, 409, "debit-not-approvable"),
+            ("disputed", 74_297, 409, "debit-not-approvable"),
+            ("anomaly", 74_298, 409, "debit-differs"),
+        ],
+    )
+    async def test_is_approved_for_what_was_seen_only(
+        self, api: Api, reason: str, amount_minor: int, status: int, problem: str
+    ) -> None:
+        """A cap is raised, not talked over; and nobody approves a sum that he has not seen."""
+        await hold(api, reason)
+
+        answer = await api.call(
+            "POST", self.PATH, token=api.resident, json={"amount_minor": amount_minor}
+        )
+
+        assert kind(answer) == (status, problem)
+
+    async def test_is_not_approved_where_nothing_waits(self, api: Api) -> None:
+        """No debit, no word."""
+        answer = await api.call("POST", self.PATH, token=api.resident, json={"amount_minor": 1})
+
+        assert kind(answer) == (404, "not-found")

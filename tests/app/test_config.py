@@ -252,3 +252,41 @@ class TestWhoIsPaid:
         assert str(raised.value) == (
             "AQKOL_PAYEE_IBAN: has a wrong character: its check digits do not fit."
         )
+
+
+class TestMails:
+    """Mails ..."""
+
+    def test_need_a_relay_and_a_sender(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One without the other would silently write nothing."""
+        assert not config.load().bill_policy.mails
+        monkeypatch.setenv("AQKOL_SMTP_URL", "smtps://town:geheim@mail.example")
+        with pytest.raises(SettingsError, match="belong together"):
+            config.load()
+
+        monkeypatch.setenv("AQKOL_MAIL_FROM", "gas@gas.example")
+        settings = config.load()
+        assert settings.bill_policy.mails
+        assert "geheim" not in repr(settings) + str(settings.shown())
+        assert settings.shown()["smtp_url"] == "smtps://town:****@mail.example"
+
+    @pytest.mark.parametrize(
+        ("url", "sender"),
+        [
+            ("http://town:geheim@mail.example", "gas@gas.example"),
+            ("smtp://geheim@mail.example", "gas@gas.example"),
+            ("smtp://mail.example", "gas@gas.example\nBcc: geheim@gas.example"),
+            ("smtp://mail.example", "Gas <geheim@gas.example>"),
+        ],
+    )
+    def test_are_refused_without_repeating_a_secret(
+        self, monkeypatch: pytest.MonkeyPatch, url: str, sender: str
+    ) -> None:
+        """A typing error is answered on a terminal that others may read."""
+        monkeypatch.setenv("AQKOL_SMTP_URL", url)
+        monkeypatch.setenv("AQKOL_MAIL_FROM", sender)
+
+        with pytest.raises(SettingsError) as raised:
+            config.load()
+
+        assert "geheim" not in str(raised.value)

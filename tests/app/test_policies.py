@@ -77,6 +77,14 @@ POLICIES: Final = {
     "list_unexplained_events": "operator",
     "answer_event": "operator",
     "list_own_debits": "account",
+    "show_contact": "resident",
+    "say_contact": "resident",
+    "approve_debit": "account",
+    "list_breaks": "operator",
+    "close_break": "operator",
+    "list_freezes": "operator",
+    "lift_freeze": "operator",
+    "list_days": "operator",
     "list_debits": "operator",
     "register_meter": "operator",
     "list_meters": "operator",
@@ -162,6 +170,7 @@ THINGS: Final = {
     "proposal_no": "1",
     "upload_id": "00000000-0000-4000-8000-000000000002",
     "voucher_no": "1",
+    "break_id": "1",
 }
 VOUCHER: Final = """
     INSERT INTO voucher VALUES ('A-1', 1, 'a document', 1, 'KZT', '2026-01-01', '2030-01-01',
@@ -175,6 +184,15 @@ HINT: Final = """
     INSERT INTO bank_hint (event_id, told, heard_at, look_at, state, trouble)
     VALUES ('EV1', '{"event_id": "EV1", "resource": "mandates", "action": "created"}',
         '2026-01-01Z', '2026-01-01Z', 'asked', 'no_link')
+"""
+BREAK: Final = """
+    INSERT INTO recon_break
+        (kind, subject, detail, suggested_action, owner, day, opened_at, seen_at)
+    VALUES ('line_orphan', 'line 1', 'a test', 'a test', 'accounts', '2026-01-01', '2026-01-01Z',
+        '2026-01-01Z')
+"""
+FREEZE: Final = """
+    INSERT INTO mandate_freeze VALUES ('A-1', 'M-1', 'a test', '2026-01-01Z')
 """
 STOP: Final = """
     INSERT INTO run_stop VALUES (1, 'failures', '{}', NULL, NULL, '2026-01-01Z')
@@ -303,6 +321,8 @@ class TestPolicies:
         await api.owner.execute(VOUCHER)
         await api.owner.execute(CLOSING)
         await api.owner.execute(HINT)
+        await api.owner.execute(BREAK)
+        await api.owner.execute(FREEZE)
         await api.owner.execute(STOP)
 
         assert wrong(await statuses(api, api.operator), "operator") == {}

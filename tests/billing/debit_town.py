@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime
 
 import asyncpg
 
-from billing.collect import NoticeCounts, RecordCounts, notice, record
+from billing.announce import NoticeCounts, notice
+from billing.collect import RecordCounts, record
 from billing.follow import FollowCounts, follow
 from billing.io.debits import Debits
 from billing.send import SendCounts, send
@@ -108,6 +109,47 @@ class DebitTown:
         await self.account(account_id)
         await self.mandate(account_id)
         await self.bill(account_id, total_minor=total_minor)
+
+    async def estimate(self, account_id: str = "ACC-1", bill_no: str = "2026-01") -> None:
+        """Put a line with an estimated register on a bill."""
+        await self.owner.execute(
+            "INSERT INTO tariff VALUES ('household', '2025-01-01', '2027-01-01', 640490, 'KZT',"
+            " 'order 1')"
+        )
+        await self.owner.execute(
+            "INSERT INTO bill_line (account_id, bill_no, line_no, meter_id, supply_point_id,"
+            " from_at, to_at,"
+            " opening_register_dm3, opening_read_at, closing_register_dm3, closing_read_at,"
+            " volume_dm3, tariff_code, tariff_valid_from, net_minor_per_1000_m3, vat_rate_bp,"
+            " net_minor, vat_minor, closing_quality)"
+            " VALUES ($1, $2, 1, 'AQ-1', 'P-1', '2026-01-01Z', '2026-02-01Z', 0, '2026-01-01Z',"
+            " 100000, '2026-02-01Z', 100000, 'household', '2025-01-01', 640490, 0, 74297, 0,"
+            " 'estimated')",
+            account_id,
+            bill_no,
+        )
+
+    async def approve(
+        self, amount_minor: int, account_id: str = "ACC-1", bill_no: str = "2026-01"
+    ) -> None:
+        """Let the resident agree to a sum."""
+        await self.owner.execute(
+            "INSERT INTO debit_approval VALUES ($1, $2, $3, 'the resident', $4)",
+            account_id,
+            bill_no,
+            amount_minor,
+            ISSUED,
+        )
+
+    async def dispute(self, account_id: str = "ACC-1", bill_no: str = "2026-01") -> None:
+        """Let the resident dispute a bill from the third of February on."""
+        await self.owner.execute(
+            "INSERT INTO bill_dispute VALUES ($1, $2, '2026-02-03', 'too much',"
+            " 'the resident', $3)",
+            account_id,
+            bill_no,
+            ISSUED,
+        )
 
     async def states(self, account_id: str = "ACC-1") -> list[str]:
         """Return the debits of an account as "bill/attempt state reason"."""

@@ -13,15 +13,20 @@ from billing.bank import (
     Answer,
     BankEvent,
     BankMandate,
+    BankRefund,
     BankRefusedError,
     BankSilentError,
     BillingRequest,
     Conflict,
     EventPage,
     Flow,
+    Made,
     MandateStatus,
     Payment,
     PaymentStatus,
+    RefundAnswer,
+    RefundStatus,
+    Rejected,
     Unknown,
 )
 
@@ -30,13 +35,16 @@ LOST = Unknown(reason="timeout")
 
 @dataclass
 class FakeBank:
-    """What it was asked stands in ``orders``; what it made in ``payments``.
+    """What it was asked stands in ``orders``; what it made in ``payments`` and ``refunds``.
 
     ``script`` holds the next answers to orders: an answer given instead of doing anything, or
     "lost", which does it and then stays silent. ``silent`` makes every question unanswered.
     """
 
     script: deque[Answer | str] = field(default_factory=deque)
+    refund_script: deque[RefundAnswer | str] = field(default_factory=deque)
+    refund_orders: list[tuple[bytes, str]] = field(default_factory=list)
+    refunds: dict[str, BankRefund] = field(default_factory=dict)
     orders: list[tuple[bytes, str]] = field(default_factory=list)
     payments: dict[str, Payment] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
@@ -89,6 +97,65 @@ class FakeBank:
         for payment in list(self.payments.values()):
             if payment.bank_mandate_id == bank_mandate_id:
                 yield payment
+
+    async def create_refund(self, body: bytes, key: str) -> RefundAnswer:
+        self.refund_orders.append((body, key))
+        await asyncio.sleep(0)
+        told = self.refund_script.popleft() if self.refund_script else None
+        if told is not None and not isinstance(told, str):
+            return told
+        if key in self.keys:
+            return Conflict(payment_id=self.keys[key])
+        order = json.loads(body)["refunds"]
+        payment = self.payments[order["links"]["payment"]]
+        given = self._given(payment.payment_id) + order["amount"]
+        if payment.status not in {PaymentStatus.CONFIRMED, PaymentStatus.PAID_OUT}:
+            return Rejected(reason="refund_payment_invalid_state")
+        if given > payment.amount_minor:
+            return Rejected(reason="available_refund_amount_insufficient")
+        if given != order["total_amount_confirmation"]:
+            return Rejected(reason="total_amount_confirmation_invalid")
+        refund = BankRefund(
+            refund_id=f"RF{len(self.refunds) + 1}",
+            status=RefundStatus.CREATED,
+            amount_minor=order["amount"],
+            currency=payment.currency,
+            payment_id=payment.payment_id,
+            intent=order["metadata"]["intent"],
+        )
+        self.refunds[refund.refund_id] = refund
+        self.keys[key] = refund.refund_id
+        return LOST if told == "lost" else Made(refund=refund)
+
+    def _given(self, payment_id: str) -> int:
+        not_given = {RefundStatus.BOUNCED, RefundStatus.CANCELLED}
+        return sum(
+            one.amount_minor
+            for one in self.refunds.values()
+            if one.payment_id == payment_id and one.status not in not_given
+        )
+
+    async def get_refund(self, refund_id: str) -> BankRefund | None:
+        self._listen(f"refund {refund_id}")
+        return self.refunds.get(refund_id)
+
+    async def list_refunds(self, *, payment_id: str | None) -> AsyncIterator[BankRefund]:
+        self._listen(f"refunds of {payment_id}")
+        for refund in list(self.refunds.values()):
+            if payment_id in {None, refund.payment_id}:
+                yield refund
+
+    def tell_refund(self, refund_id: str, status: RefundStatus, *, action: str) -> None:
+        """Move a refund and put an event about it into the list."""
+        self.refunds[refund_id] = replace(self.refunds[refund_id], status=status)
+        self.events.append(
+            BankEvent(
+                event_id=f"EV{len(self.events) + 1}",
+                resource="refunds",
+                action=action,
+                links={"refund": refund_id},
+            )
+        )
 
     async def list_events(
         self,

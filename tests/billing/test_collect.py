@@ -6,8 +6,9 @@ from datetime import date, timedelta
 import asyncpg
 import pytest
 
+from billing.announce import NoticeCounts
 from billing.bank import PaymentStatus
-from billing.collect import NoticeCounts, RecordCounts, collect
+from billing.collect import RecordCounts, collect
 from billing.enrol import change_caps
 from billing.io.debits import Debits
 from billing.mandate import Caps
@@ -258,24 +259,28 @@ class TestRecord:
             at=day("02-20"),
         )
 
-        assert await recorded(store) == RecordCounts(cancelled=1)
+        assert await recorded(store) == RecordCounts(held=1)
         await told(store, TO_RECORD)
 
-        assert await town.states() == ["2026-01/1 cancelled over_cap", "2026-01/2 held over_cap"]
+        assert await town.states() == ["2026-01/1 held over_cap"]
 
     @pytest.mark.parametrize(
-        ("state", "reason"), [("pending", "mandate_pending"), ("expired", "mandate_ended")]
+        ("state", "counts", "end"),
+        [
+            ("pending", RecordCounts(held=1), "held mandate_pending"),
+            ("expired", RecordCounts(cancelled=1), "cancelled mandate_ended"),
+        ],
     )
     async def test_asks_for_the_mandate_again(
-        self, town: DebitTown, store: Debits, state: str, reason: str
+        self, town: DebitTown, store: Debits, state: str, counts: RecordCounts, end: str
     ) -> None:
         """Suspended or over since the notice."""
         await town.home()
         await told(store)
         await town.owner.execute("UPDATE mandate SET state = $1", state)
 
-        assert await recorded(store) == RecordCounts(cancelled=1)
-        assert await town.states() == [f"2026-01/1 cancelled {reason}"]
+        assert await recorded(store) == counts
+        assert await town.states() == [f"2026-01/1 {end}"]
 
     async def test_asks_for_the_resident_again(self, town: DebitTown, store: Debits) -> None:
         """A pause that got by the notice's debits would still be seen here."""
@@ -283,8 +288,8 @@ class TestRecord:
         await told(store)
         await town.owner.execute("UPDATE mandate SET enrolment = 'paused'")
 
-        assert await recorded(store) == RecordCounts(cancelled=1)
-        assert await town.states() == ["2026-01/1 cancelled paused"]
+        assert await recorded(store) == RecordCounts(held=1)
+        assert await town.states() == ["2026-01/1 held paused"]
 
     async def test_asks_for_the_notice_again(self, town: DebitTown, store: Debits) -> None:
         """A debit without a notice is never sent, however it came to be noticed."""
@@ -292,8 +297,10 @@ class TestRecord:
         await told(store)
         await town.owner.execute("DELETE FROM notice")
 
-        assert await recorded(store) == RecordCounts(cancelled=1)
-        assert await town.states() == ["2026-01/1 cancelled no_notice"]
+        assert await recorded(store) == RecordCounts(told_anew=1)
+        assert await town.states() == ["2026-01/1 noticed"]
+        assert await town.steps() == ["planned", "noticed", "planned", "noticed"]
+        assert await town.owner.fetchval("SELECT charge_on FROM notice") == date(2026, 2, 27)
 
     async def test_charges_later_when_it_runs_late(self, town: DebitTown, store: Debits) -> None:
         """The notice said from the 25th; a day that is past is never ordered."""
@@ -330,7 +337,14 @@ class TestCollect:
 
         assert counts.follow.moved == 1
         assert await town.states() == ["2026-01/1 settled"]
-        assert await town.steps() == ["noticed", "recorded", "sending", "accepted", "settled"]
+        assert await town.steps() == [
+            "planned",
+            "noticed",
+            "recorded",
+            "sending",
+            "accepted",
+            "settled",
+        ]
 
     async def test_is_one_debit_in_twenty_processes(
         self, town: DebitTown, store: Debits, bank: FakeBank

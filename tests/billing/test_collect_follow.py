@@ -8,8 +8,8 @@ from datetime import date, timedelta
 import asyncpg
 import pytest
 
+from billing.announce import NoticeCounts
 from billing.bank import BankEvent, PaymentStatus
-from billing.collect import NoticeCounts
 from billing.enrol import pause
 from billing.follow import FollowCounts, follow, reread
 from billing.io.debits import Debits

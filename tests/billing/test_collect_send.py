@@ -8,8 +8,8 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from billing.announce import NoticeCounts
 from billing.bank import Answer, Conflict, Denied, NotExecuted, Rejected, Unknown
-from billing.collect import NoticeCounts
 from billing.debit import DebitId
 from billing.io.debits import Debits
 from billing.send import SendCounts, release
@@ -332,6 +332,7 @@ class TestSend:
         assert await sent(store, bank, TO_RECORD + timedelta(minutes=5)) == SendCounts(accepted=1)
         assert len(bank.payments) == 1
         assert await town.steps() == [
+            "planned",
             "noticed",
             "recorded",
             "sending",

@@ -7,8 +7,9 @@ from datetime import date, timedelta
 import asyncpg
 import pytest
 
+from billing.announce import NoticeCounts
 from billing.bank import PaymentStatus
-from billing.collect import NoticeCounts, RecordCounts
+from billing.collect import RecordCounts
 from billing.enrol import cancel, pause, resume
 from billing.follow import FollowCounts
 from billing.io.debits import Debits

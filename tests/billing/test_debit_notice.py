@@ -123,12 +123,18 @@ class TestDays:
 
     def test_are_the_due_day_when_told_in_time(self) -> None:
         """Early notice does not make the debit early."""
-        assert notice.first_charge_day(due_on=date(2026, 2, 25), today=date(2026, 2, 1)) == date(
-            2026, 2, 25
-        )
+        assert notice.first_charge_day(
+            due_on=date(2026, 2, 25), today=date(2026, 2, 1), currency="KZT"
+        ) == date(2026, 2, 25)
 
     def test_move_on_when_told_late(self) -> None:
         """A late notice still leaves its five days."""
-        assert notice.first_charge_day(due_on=date(2026, 2, 25), today=date(2026, 2, 23)) == date(
-            2026, 2, 28
-        )
+        assert notice.first_charge_day(
+            due_on=date(2026, 2, 25), today=date(2026, 2, 23), currency="KZT"
+        ) == date(2026, 2, 28)
+
+    def test_move_on_over_long_holidays(self) -> None:
+        """Told on the 19th of March: five days later banks have been open for one day only."""
+        assert notice.first_charge_day(
+            due_on=date(2026, 3, 20), today=date(2026, 3, 19), currency="KZT"
+        ) == date(2026, 3, 27)

@@ -21,8 +21,9 @@ from tests.billing.fake_bank import FakeBank
 from tests.billing.hook_bodies import body_of
 
 MINUTE = timedelta(minutes=1)
-# What a payment may live through, as status and the bank's cause.
-LIVES: dict[str, list[tuple[PaymentStatus, str | None]]] = {
+# What a payment may live through, as status and the bank's cause; a word alone is an event that
+# moves nothing at the bank.
+LIVES: dict[str, list[tuple[PaymentStatus, str | None] | str]] = {
     "paid out": [
         (PaymentStatus.SUBMITTED, None),
         (PaymentStatus.CONFIRMED, None),
@@ -38,6 +39,7 @@ LIVES: dict[str, list[tuple[PaymentStatus, str | None]]] = {
         (PaymentStatus.CONFIRMED, None),
         (PaymentStatus.PAID_OUT, None),
         (PaymentStatus.FAILED, "bank_account_closed"),
+        "late_failure_settled",
     ],
     "charged back": [
         (PaymentStatus.SUBMITTED, None),
@@ -244,15 +246,15 @@ class TestAReplay:
         when each comes once, in order.
         """
         await self._fresh(ear)
-        for status, cause in LIVES[life]:
-            ear.bank.tell("PM1", status, cause=cause)
+        for step in LIVES[life]:
+            self._live(ear.bank, step)
             await ear.deliver(ear.bank.events[-1])
             await ear.hear()
         expected = await ear.town.states(), await ear.town.balances()
 
         await self._fresh(ear)
-        for status, cause in LIVES[life]:
-            ear.bank.tell("PM1", status, cause=cause)
+        for step in LIVES[life]:
+            self._live(ear.bank, step)
             some = data.draw(st.lists(st.sampled_from(ear.bank.events), max_size=4))
             if some:
                 await ear.deliver(*some)
@@ -267,6 +269,13 @@ class TestAReplay:
         assert (await ear.town.states(), await ear.town.balances()) == expected
         assert await ear.waiting() == []
         assert await ear.remembered() == [event.event_id for event in ear.bank.events]
+
+    @staticmethod
+    def _live(bank: FakeBank, step: tuple[PaymentStatus, str | None] | str) -> None:
+        if isinstance(step, str):
+            bank.hint("PM1", step)
+        else:
+            bank.tell("PM1", step[0], cause=step[1])
 
     @staticmethod
     async def _fresh(ear: Ear) -> None:

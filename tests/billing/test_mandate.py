@@ -71,11 +71,11 @@ class TestPermission:
 
         assert asked(cancelled) == Refused(reason="cancelled_by_resident")
 
-    def test_refuses_another_currency(self) -> None:
+    def test_holds_another_currency(self) -> None:
         """Fifty thousand of something else is another amount."""
         answer = mandate.may_debit(a_mandate(), amount_minor=1, currency="EUR", month_minor=0)
 
-        assert answer == Refused(reason="currency_differs")
+        assert answer == Held(reason="currency_differs")
 
 
 class TestCaps:

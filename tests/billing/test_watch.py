@@ -227,7 +227,7 @@ class TestAStoppedRun:
         for _ in range(20):
             await collect(store=run.store, bank=run.bank, at=at, zone=ZONE, limit=9)
             at += timedelta(days=1)
-        assert await run.town.steps() == ["noticed"]
+        assert await run.town.steps() == ["planned", "noticed"]
         assert run.bank.orders == []
         await run.release(stop_no, "Olga", "Aigul", at=at)
 

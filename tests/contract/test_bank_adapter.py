@@ -521,7 +521,7 @@ class TestSimulatedBank:
     async def test_reads_the_reason_of_a_refusal(self, bank: SimulatedBank) -> None:
         """A charge date that is too near, and a mandate that is over."""
         mandate = await bank.mandate()
-        await bank.advance(BANK_START + timedelta(days=18, hours=1))
+        await bank.advance(BANK_START + timedelta(days=18, hours=12))
         async with client_of(bank) as client:
             near = await client.create_payment(order(mandate), "key-00001")
             await client.cancel_mandate(mandate)

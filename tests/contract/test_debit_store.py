@@ -539,25 +539,17 @@ class TestBillsToNotice:
 class TestLists:
     """What each step finds to work on, in its order."""
 
-    async def test_held_debits_are_under_the_cap_of_one_payment(
-        self, facts: Facts, store: Store
-    ) -> None:
-        """What cannot be announced yet is not locked again and again."""
-        await facts.account()
-        await facts.mandate(payment_minor_max=500)
-        for number, amount_minor in ((1, 500), (2, 501), (3, 400)):
-            await facts.bill(bill_no=f"2026-0{number}")
-            one = debit(
-                bill_no=f"2026-0{number}",
-                state=State.HELD,
-                reason="over_cap",
-                amount_minor=amount_minor,
-                changed_at=AT - number * MINUTE,
-            )
+    async def test_debits_to_tell_are_held_or_planned(self, facts: Facts, store: Store) -> None:
+        """Whatever keeps them back is asked again, the longest unseen first."""
+        await home(facts)
+        for number, state in ((1, State.HELD), (2, State.NOTICED), (3, State.PLANNED)):
+            if number > 1:
+                await facts.bill(bill_no=f"2026-0{number}")
+            one = debit(bill_no=f"2026-0{number}", state=state, changed_at=AT - number * MINUTE)
             await walk(store, one)
-        found = await names(store.held_debits(at=AT - MINUTE, limit=9))
+        found = await names(store.debits_to_tell(at=AT - MINUTE, limit=9))
         assert found == ["ACC-1/2026-03"]
-        found = await names(store.held_debits(at=AT, limit=9))
+        found = await names(store.debits_to_tell(at=AT, limit=9))
         assert found == ["ACC-1/2026-03", "ACC-1/2026-01"]
 
     async def test_debits_to_record_have_reached_their_day(

@@ -120,7 +120,7 @@ async def lists(store: Store, at: Any) -> list[Any]:
     return [
         unsent,
         shown(await store.bills_to_notice(limit=9)),
-        shown(await store.held_debits(at=at, limit=9)),
+        shown(await store.debits_to_tell(at=at, limit=9)),
         shown(await store.debits_to_record(charge_until=date(2026, 2, 25), limit=9)),
         shown(await store.payments_to_withdraw(limit=9)),
         shown(await store.debits_to_reread(unchanged_since=at, limit=9)),

@@ -444,20 +444,20 @@ DEFECTS = {
     ),
     "a stopped run makes a lost order fail": Defect(
         file="billing/send.py",
-        right="return _lost(debit, kept_back)",
-        wrong="return _Outcome(event=Event.FAIL, reason=kept_back)",
+        right="return _lost(debit, order.waits)",
+        wrong="return _Outcome(event=Event.FAIL, reason=order.waits)",
         tests=("tests/billing/test_watch.py::TestAStoppedRun",),
     ),
     "a stopped run repeats a lost order": Defect(
         file="billing/send.py",
-        right="not (claim.frozen or claim.stopped) and fresh",
-        wrong="not claim.frozen and fresh",
+        right="not claim.frozen and not claim.stopped and in_time",
+        wrong="not claim.frozen and in_time",
         tests=("tests/billing/test_watch.py::TestAStoppedRun",),
     ),
     "a stopped run takes up what was never sent": Defect(
         file="sql/debits.sql",
-        right="NOT (f.frozen OR f.stopped) OR d.sends > 0",
-        wrong="NOT f.frozen OR d.sends > 0",
+        right="OR NOT EXISTS (SELECT FROM open_run_stop)",
+        wrong="OR true",
         tests=("tests/billing/test_watch.py::TestAStoppedRun",),
     ),
     "the same facts stop the run again": Defect(
@@ -465,6 +465,77 @@ DEFECTS = {
         right="return at - back if released is None else max(released, at - back)",
         wrong="return at - back",
         tests=("tests/billing/test_watch.py::TestARelease",),
+    ),
+    "the simulated bank takes a refused webhook for delivered": Defect(
+        file="simulators/bank/webhooks.py",
+        right="200 <= self.code < 300",
+        wrong="200 <= self.code < 600",
+        tests=("tests/simulators/test_bank_webhooks.py::TestRetry",),
+    ),
+    "the simulated bank follows the redirect of an endpoint": Defect(
+        file="simulators/bank/postman.py",
+        right="allow_redirects=False",
+        wrong="allow_redirects=True",
+        tests=("tests/simulators/test_bank_webhooks.py::TestRetry",),
+    ),
+    "the simulated bank knows a key for ever": Defect(
+        file="simulators/bank/door.py",
+        right="since = stamp(bank.at - timedelta(days=KEY_DAYS))",
+        wrong='since = ""',
+        tests=("tests/simulators/test_bank_answer_faults.py::TestKey",),
+    ),
+    "a replica of the simulated bank lags by nothing": Defect(
+        file="simulators/bank/store.py",
+        right="        self._seen_until = instant\n",
+        wrong="",
+        tests=("tests/simulators/test_bank_answer_faults.py::TestStaleRead",),
+    ),
+    "a statement of the simulated bank begins with nothing every day": Defect(
+        file="simulators/bank/statement.py",
+        right="opening_minor = sum(line.amount_minor for line in before)",
+        wrong="opening_minor = 0 * len(before)",
+        tests=("tests/simulators/test_bank_statement.py::TestStatement",),
+    ),
+}
+
+DEFECTS |= {
+    "a payment that nobody ordered does not freeze its mandate": Defect(
+        file="billing/bank_recon.py",
+        right="    frozen = await run.store.freeze(\n"
+        "        mandate.account_id, mandate.mandate_id, because=because, at=run.at\n    )",
+        wrong="    frozen = bool(because) and False",
+        tests=("tests/billing/test_bank_recon.py::TestAPaymentWeDoNotKnow",),
+    ),
+    "tenths of a payout go through a float": Defect(
+        file="billing/payout.py",
+        right='    whole = int(units) * TENTHS_PER_MINOR + int(digit or "0")',
+        wrong='    whole = int(float(f"{units}.{digit or 0}") * TENTHS_PER_MINOR)',
+        tests=("tests/billing/test_payout.py::TestTenths",),
+    ),
+    "a break is opened every day anew": Defect(
+        file="sql/recon.sql",
+        right="WHERE NOT EXISTS (SELECT FROM seen s"
+        " WHERE s.kind = f.kind AND s.subject = f.subject)\n  AND NOT EXISTS (",
+        wrong="WHERE NOT EXISTS (",
+        tests=("tests/billing/test_bank_recon.py::TestABreak",),
+    ),
+    "a payout that is off by one unit is not seen": Defect(
+        file="billing/breaks.py",
+        right="    if total != payout.amount_minor * TENTHS_PER_MINOR:",
+        wrong="    if abs(total - payout.amount_minor * TENTHS_PER_MINOR) > TENTHS_PER_MINOR:",
+        tests=("tests/billing/test_bank_recon.py::TestWhatTheBankMaySayOtherwise",),
+    ),
+    "an order is sent under a frozen mandate": Defect(
+        file="sql/debits.sql",
+        right="    AND (NOT f.frozen OR d.sends > 0",
+        wrong="    AND (true OR d.sends > 0",
+        tests=("tests/billing/test_frozen_mandate.py",),
+    ),
+    "a silent bank closes what could not be looked at": Defect(
+        file="billing/bank_recon.py",
+        right="    await _payouts(run)\n",
+        wrong="    try:\n        await _payouts(run)\n    except Exception:\n        pass\n",
+        tests=("tests/billing/test_bank_recon.py::TestABreak",),
     ),
 }
 

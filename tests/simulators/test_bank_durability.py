@@ -76,7 +76,7 @@ class TestKill:
         await bank.start()
 
         assert (await bank.books())["now"] == "2026-01-03T12:00:00.000Z"
-        await bank.advance(datetime(2026, 1, 9, tzinfo=UTC))
+        await bank.advance(datetime(2026, 1, 10, tzinfo=UTC))
         _, page = await bank.api("GET", f"/events?payment={made['payments']['id']}")
         actions = [event["action"] for event in page["events"]]
         assert actions == ["paid_out", "confirmed", "submitted", "created"]

@@ -15,12 +15,12 @@ def at(day: int, month: int = 1) -> datetime:
 
 
 async def pay(bank: SimulatedBank, mandate_id: str, **fields: object) -> tuple[int, dict[str, Any]]:
-    """Ask for a payment of 1 000,00 on 5 January unless told otherwise."""
+    """Ask for a payment of 1 000,00 on Monday, 12 January unless told otherwise."""
     currency = "KZT" if bank.iban.startswith("KZ") else "EUR"
     asked = {
         "amount": 100_000,
         "currency": currency,
-        "charge_date": "2026-01-05",
+        "charge_date": "2026-01-12",
         "links": {"mandate": mandate_id},
     }
     status, made = await bank.api("POST", "/payments", {"payments": asked | fields})
@@ -40,31 +40,46 @@ class TestPayment:
     @pytest.mark.parametrize(
         ("given_name", "expected"),
         [
-            ("Successful", [("05", "submitted"), ("06", "confirmed"), ("07", "paid_out")]),
-            ("Penniless", [("05", "submitted"), ("06", "failed")]),
+            (
+                "Successful",
+                ["12T00 submitted", "13T00 confirmed", "14T09 paid_out"],
+            ),
+            ("Penniless", ["12T00 submitted", "13T00 failed"]),
             (
                 "Fickle",
-                [
-                    ("05", "submitted"),
-                    ("06", "confirmed"),
-                    ("07", "paid_out"),
-                    ("08", "charged_back"),
-                ],
+                ["12T00 submitted", "13T00 confirmed", "14T09 paid_out", "15T00 charged_back"],
             ),
             (
                 "Late",
+                ["12T00 submitted", "13T00 confirmed", "14T09 paid_out", "15T00 failed"],
+            ),
+            ("Hasty", ["12T00 submitted", "13T00 confirmed", "13T00 failed"]),
+            ("Stopped", ["12T00 submitted", "13T00 confirmed", "13T00 charged_back"]),
+            (
+                "Forgiving",
                 [
-                    ("05", "submitted"),
-                    ("06", "confirmed"),
-                    ("07", "paid_out"),
-                    ("08", "failed"),
-                    ("09", "late_failure_settled"),
+                    "12T00 submitted",
+                    "13T00 confirmed",
+                    "14T09 paid_out",
+                    "15T00 charged_back",
+                    "22T00 chargeback_cancelled",
+                ],
+            ),
+            (
+                "Moved",
+                [
+                    "12T00 submitted",
+                    "13T00 failed",
+                    "14T00 resubmission_requested",
+                    "16T00 submitted",
+                    "19T00 confirmed",
+                    "20T09 paid_out",
                 ],
             ),
         ],
     )
     async def test_lives_as_its_payer_is_named(
-        self, bank: SimulatedBank, given_name: str, expected: list[tuple[str, str]]
+        self, bank: SimulatedBank, given_name: str, expected: list[str]
     ) -> None:
         """Tests written against the real sandbox choose outcomes by these names."""
         mandate_id = await bank.mandate(given_name=given_name)
@@ -72,14 +87,14 @@ class TestPayment:
 
         await bank.advance(at(1, 2))
 
-        days = [(f"2026-01-{day}T00:00", action) for day, action in expected]
-        assert await told(bank, payment=made["id"]) == [("2026-01-01T00:00", "created"), *days]
+        steps = [f"{when[8:13]} {action}" for when, action in await told(bank, payment=made["id"])]
+        assert steps == ["01T00 created", *expected]
 
     async def test_does_nothing_before_its_hour(self, bank: SimulatedBank) -> None:
         """Money that moves early is money taken without notice."""
         _, made = await pay(bank, await bank.mandate())
 
-        await bank.advance(datetime(2026, 1, 4, 23, 59, 59, 999000, tzinfo=UTC))
+        await bank.advance(datetime(2026, 1, 11, 23, 59, 59, 999000, tzinfo=UTC))
 
         _, found = await bank.api("GET", f"/payments/{made['id']}")
         assert found["payments"]["status"] == "pending_submission"
@@ -87,23 +102,23 @@ class TestPayment:
     async def test_tells_the_same_story_in_one_step_or_many(self, start_bank: StartBank) -> None:
         """How often the conductor moves the clock is no fact of the bank's world."""
         stories = []
-        for days in ([31], [3, 5, 6, 20, 31]):
+        for days in ([31], [3, 12, 13, 20, 31]):
             bank = await start_bank()
             for name in ("Late", "Penniless", "Aigul"):
                 mandate_id = await bank.mandate(given_name=name)
                 await pay(bank, mandate_id)
-                await pay(bank, mandate_id, charge_date="2026-01-06")
+                await pay(bank, mandate_id, charge_date="2026-01-13")
             for day in days:
                 await bank.advance(at(day))
             stories.append(await told(bank, resource_type="payments"))
 
         assert stories[0] == stories[1]
-        assert len(stories[0]) == 2 * (6 + 3 + 4)
+        assert len(stories[0]) == 2 * (5 + 3 + 4)
 
     async def test_says_why_it_failed(self, bank: SimulatedBank) -> None:
         """The cause decides whether we may ask again."""
         _, made = await pay(bank, await bank.mandate(given_name="Penniless"))
-        await bank.advance(at(7))
+        await bank.advance(at(13))
 
         _, page = await bank.api("GET", f"/events?payment={made['id']}&action=failed")
         details = page["events"][0]["details"]
@@ -120,17 +135,17 @@ class TestPayment:
         tries = ["resubmission_requested", "submitted", "failed"]
         assert actions == ["created", "submitted", "failed", *tries * 3]
 
-    async def test_comes_no_sooner_than_the_day_after_tomorrow(self, bank: SimulatedBank) -> None:
-        """The rail needs its time; without it there would be no room to cancel."""
+    async def test_comes_no_sooner_than_the_rail_can(self, bank: SimulatedBank) -> None:
+        """The file of Monday the 5th is the first after the holidays; Tuesday is the day."""
         mandate_id = await bank.mandate()
 
-        status, refusal = await pay(bank, mandate_id, charge_date="2026-01-02")
+        status, refusal = await pay(bank, mandate_id, charge_date="2026-01-05")
 
         assert status == 422
         assert refusal["errors"] == [
             {
                 "field": "charge_date",
-                "message": "must be on or after 2026-01-03",
+                "message": "must be on or after 2026-01-06",
                 "request_pointer": "/payments/charge_date",
             }
         ]
@@ -140,7 +155,7 @@ class TestPayment:
         mandate_id = await bank.mandate()
         _, early = await pay(bank, mandate_id)
         _, late = await pay(bank, mandate_id, charge_date="2026-01-20")
-        await bank.advance(at(5))
+        await bank.advance(at(12))
         await bank.api("POST", f"/mandates/{mandate_id}/actions/cancel")
         await bank.advance(at(1, 2))
 
@@ -156,9 +171,9 @@ class TestPayment:
         run = {"data": {"links": {"resource": mandate_id}}}
         path = "/scenario_simulators/mandate_suspended_by_payer/actions/run"
         await bank.api("POST", path, run)
-        await bank.advance(at(9))
+        await bank.advance(at(13))
 
-        assert (await told(bank, payment=made["id"]))[-1] == ("2026-01-05T00:00", "failed")
+        assert (await told(bank, payment=made["id"]))[-1] == ("2026-01-12T00:00", "failed")
 
 
 class TestMandate:
@@ -175,7 +190,7 @@ class TestMandate:
         """A client that only knows instant mandates breaks in Europe."""
         bank = await start_bank(profile="sandbox-sepa")
         mandate_id = await bank.mandate()
-        _, made = await pay(bank, mandate_id, charge_date="2026-01-03")
+        _, made = await pay(bank, mandate_id, charge_date="2026-01-05")
         await bank.advance(at(9))
 
         assert await told(bank, mandate=mandate_id) == [
@@ -230,9 +245,9 @@ class TestCaps:
         mandate_id = await bank.mandate(constraints={"periodic_limits": [limit]})
         _, first = await pay(bank, mandate_id, amount=100_000)
 
-        over, _ = await pay(bank, mandate_id, amount=50_001, charge_date="2026-01-31")
-        within, _ = await pay(bank, mandate_id, amount=50_000, charge_date="2026-01-31")
-        next_month, _ = await pay(bank, mandate_id, amount=150_000, charge_date="2026-02-01")
+        over, _ = await pay(bank, mandate_id, amount=50_001, charge_date="2026-01-30")
+        within, _ = await pay(bank, mandate_id, amount=50_000, charge_date="2026-01-30")
+        next_month, _ = await pay(bank, mandate_id, amount=150_000, charge_date="2026-02-02")
         await bank.api("POST", f"/payments/{first['id']}/actions/cancel")
         again, _ = await pay(bank, mandate_id, amount=100_000)
 
@@ -242,20 +257,22 @@ class TestCaps:
         """A permission for one winter, one payment a week."""
         limit = {"period": "week", "max_payments": 1}
         constraints = {
-            "start_date": "2026-01-05",
+            "start_date": "2026-01-08",
             "end_date": "2026-01-31",
             "periodic_limits": [limit],
         }
         mandate_id = await bank.mandate(constraints=constraints)
 
-        monday, _ = await pay(bank, mandate_id, charge_date="2026-01-05")
-        sunday, _ = await pay(bank, mandate_id, charge_date="2026-01-11")
-        next_monday, _ = await pay(bank, mandate_id, charge_date="2026-01-12")
-        too_early, _ = await pay(bank, mandate_id, charge_date="2026-01-04")
-        too_late, _ = await pay(bank, mandate_id, charge_date="2026-02-01")
+        monday, _ = await pay(bank, mandate_id, charge_date="2026-01-12")
+        friday, _ = await pay(bank, mandate_id, charge_date="2026-01-16")
+        next_monday, _ = await pay(bank, mandate_id, charge_date="2026-01-19")
+        too_early, _ = await pay(bank, mandate_id, charge_date="2026-01-06")
+        too_late, _ = await pay(bank, mandate_id, charge_date="2026-02-02")
+        # Saturday the 31st is not too late by itself: the day it rolls to is.
+        rolled, _ = await pay(bank, mandate_id, charge_date="2026-01-31")
 
-        assert (monday, sunday, next_monday) == (201, 422, 201)
-        assert (too_early, too_late) == (422, 422)
+        assert (monday, friday, next_monday) == (201, 422, 201)
+        assert (too_early, too_late, rolled) == (422, 422, 422)
 
     async def test_are_shown_on_the_mandate(self, bank: SimulatedBank) -> None:
         """What was agreed can be read back."""

@@ -74,7 +74,7 @@ class TestDoor:
 
     async def test_refuses_paths_methods_and_sizes(self, shared_bank: SimulatedBank) -> None:
         """What no operation serves is told in the envelope too."""
-        path, _ = await raw(shared_bank, "GET", "/refunds", b"", **GOOD)
+        path, _ = await raw(shared_bank, "GET", "/subscriptions", b"", **GOOD)
         method, _ = await raw(shared_bank, "DELETE", "/payments", b"", **GOOD)
         size, _ = await raw(shared_bank, "POST", "/payments", b" " * 70_000, **GOOD)
 
@@ -197,7 +197,7 @@ class TestList:
     async def test_keeps_to_its_filters(self, bank: SimulatedBank) -> None:
         """By mandate, customer, state and day of charge."""
         mandate_ids = [await bank.mandate(), await bank.mandate()]
-        for mandate_id, day in zip(mandate_ids, ("2026-01-05", "2026-01-06"), strict=True):
+        for mandate_id, day in zip(mandate_ids, ("2026-01-12", "2026-01-13"), strict=True):
             fields = {
                 "amount": 1,
                 "currency": "KZT",
@@ -211,15 +211,15 @@ class TestList:
         for query in (
             f"mandate={mandate_ids[0]}",
             f"customer={customer_id}",
-            "charge_date[lte]=2026-01-05",
-            "charge_date[gt]=2026-01-05",
+            "charge_date[lte]=2026-01-12",
+            "charge_date[gt]=2026-01-12",
             "status=pending_submission,failed",
             "status=failed",
         ):
             _, page = await bank.api("GET", f"/payments?{query}")
             found[query] = [payment["charge_date"][-2:] for payment in page["payments"]]
 
-        assert list(found.values()) == [["05"], ["05"], ["05"], ["06"], ["06", "05"], []]
+        assert list(found.values()) == [["12"], ["12"], ["12"], ["13"], ["13", "12"], []]
 
 
 class TestIban:

@@ -59,6 +59,8 @@ FACTS = [
     "recon_break",
     "run_stop",
     "run_release",
+    "contact",
+    "message",
 ]
 
 
@@ -134,6 +136,10 @@ class TestRights:
             ("town_transfer", "amount_minor"),
             ("run_stop", "cause"),
             ("run_release", "released_by"),
+            ("contact", "language"),
+            ("message", "kind"),
+            ("message", "about"),
+            ("message", "queued_at"),
         ],
     )
     async def test_may_not_change_a_fact(self, pool: asyncpg.Pool, table: str, column: str) -> None:

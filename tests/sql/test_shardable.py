@@ -92,6 +92,7 @@ GROUPS = {
         "bill_dispute_end",
         "mandate",
         "debit",
+        "debit_approval",
         "debit_step",
         "notice",
         "transfer",
@@ -104,6 +105,8 @@ GROUPS = {
         "refund",
         "refund_step",
         "mandate_freeze",
+        "contact",
+        "message",
     },
     "sender": {"refused_telegram"},
 }

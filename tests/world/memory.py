@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from billing.debit import Claim, Debit, DebitId, State
 from billing.debit_moves import GOALS, Goal, goes_on, postings, prefix_of, recovery
+from billing.habit import Habit
 from billing.io.debits import StaleDebitError
 from billing.ledger import Account, Phase, Transfer
 from billing.mandate import ENDED, Enrolment, Mandate
@@ -109,6 +110,7 @@ def tables() -> dict[str, Table]:
             },
         ),
         "debit_step": Table(),
+        "debit_approval": Table(),
         "notice": Table(),
         "transfer": Table(parents=(by_bill,)),
         "bank_event": Table(),
@@ -318,6 +320,35 @@ class MemoryDesk:
         while self.tx.get("notice", (*_name(debit_id), number + 1)) is not None:
             number += 1
         return number
+
+    async def habit(self, account_id: str, bill_no: str) -> Habit:
+        """What the account usually pays; nothing is known here of other months."""
+        await self.tx.statement()
+        bill = self.tx.get("bill", (account_id, bill_no))
+        said = [
+            row[2] for row in self.tx.scan("debit_approval") if row[:2] == (account_id, bill_no)
+        ]
+        return Habit(
+            period_start=bill.period_start,
+            estimated=False,
+            approved_minor=max(said, default=None),
+            past=(),
+        )
+
+    async def held_since(self, debit_id: DebitId) -> datetime | None:
+        """Since when a debit is held."""
+        await self.tx.statement()
+        steps = [
+            self.tx.get("debit_step", key)
+            for key in self._step_keys()
+            if key[:3] == _name(debit_id)
+        ]
+        return max((one.taken_at for one in steps if one.to_state is State.HELD), default=None)
+
+    async def tell_notice(self, debit: Debit, *, at: datetime) -> datetime | None:
+        """Tell the resident of a planned debit: it stands in the API."""
+        assert debit.state is State.PLANNED
+        return at
 
     async def add_debit(self, debit: Debit) -> bool:
         """Keep a new attempt with its first step, unless another one for the bill is alive."""

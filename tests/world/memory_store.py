@@ -119,16 +119,13 @@ class MemoryDebits:
             and max((row.attempt for row in past), default=0) < ATTEMPTS_MAX
         )
 
-    async def held_debits(self, *, at: datetime, limit: int) -> list[Candidate]:
-        """Return held debits that one payment's cap no longer keeps back, longest unseen first."""
+    async def debits_to_tell(self, *, at: datetime, limit: int) -> list[Candidate]:
+        """Return held and planned debits, longest unseen first."""
         async with self._read() as tx:
             found = [
                 row
                 for row in tx.scan("debit")
-                if row.state is State.HELD
-                and row.amount_minor
-                <= tx.get("mandate", (row.account_id, row.mandate_id)).caps.payment_minor_max
-                and row.changed_at < at
+                if row.state in {State.HELD, State.PLANNED} and row.changed_at < at
             ]
         found.sort(key=lambda row: (row.changed_at, row.account_id, row.bill_no))
         return [_candidate(row) for row in found[:limit]]

@@ -1,0 +1,18 @@
+"""What a caller is told of mistakes about debits; a part of errors.py's table."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from app import problems
+from app.problems import ProblemType, problem_type
+from billing.approve import AmountDiffersError, NoSuchDebitError, NotApprovableError
+
+DEBIT_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
+    NoSuchDebitError: problems.NOT_FOUND,
+    NotApprovableError: problem_type(
+        409, "debit-not-approvable", "The debit does not wait for the resident's word"
+    ),
+    AmountDiffersError: problem_type(
+        409, "debit-differs", "The debit is for another amount than was seen"
+    ),
+}

@@ -1,0 +1,133 @@
+"""What announcing and its guards read and write, inside the transaction of a Desk."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Final
+
+import asyncpg
+
+import sql
+from billing.approve import Approval
+from billing.debit import Debit, DebitId, State
+from billing.habit import Habit, PastBill
+from billing.io.debit_rows import debit_of, name_of
+from billing.notice import Attempt, Notice
+
+_Q: Final = sql.queries("debits")
+_RECON: Final = sql.queries("recon")
+
+
+class AnnounceRows:
+    """The part of a Desk with which a debit is announced."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._db = connection
+
+    async def attempts(self, account_id: str, bill_no: str) -> list[Attempt]:
+        """Return what became of the attempts for a bill so far, oldest first."""
+        rows = _Q.attempts(self._db, account_id=account_id, bill_no=bill_no)
+        return [
+            Attempt(attempt=row["attempt"], state=State(row["state"]), reason=row["reason"])
+            async for row in rows
+        ]
+
+    async def owed_minor(self, account_id: str, bill_no: str) -> int:
+        """Return what a bill still owes by posted transfers, in minor units."""
+        return int(await _Q.owed_minor(self._db, account_id=account_id, bill_no=bill_no))
+
+    async def disputed(self, account_id: str, bill_no: str) -> bool:
+        """Say whether a bill is in dispute."""
+        return bool(await _Q.disputed(self._db, account_id=account_id, bill_no=bill_no))
+
+    async def frozen(self, account_id: str, mandate_id: str) -> bool:
+        """Say whether nothing may be asked for under a mandate until a person has looked."""
+        return bool(await _RECON.frozen(self._db, account_id=account_id, mandate_id=mandate_id))
+
+    async def month_minor(
+        self, account_id: str, bill_no: str, *, states: Iterable[State], start: date, end: date
+    ) -> int:
+        """Return what the account's other bills take, in minor units, from one day to another."""
+        taken = await _Q.month_minor(
+            self._db,
+            account_id=account_id,
+            bill_no=bill_no,
+            states=sorted(states),
+            month_start=start,
+            month_end=end,
+        )
+        return int(taken)
+
+    async def notice(self, debit_id: DebitId) -> Notice | None:
+        """Return what the resident was told about a debit."""
+        row = await _Q.notice(self._db, **name_of(debit_id))
+        return None if row is None else Notice(**dict(row))
+
+    async def add_debit(self, debit: Debit) -> bool:
+        """Keep a new attempt with its first step; False if another one for the bill is alive."""
+        row = await _Q.add_debit(
+            self._db,
+            **name_of(debit.debit_id),
+            mandate_id=debit.mandate_id,
+            state=debit.state,
+            reason=debit.reason,
+            amount_minor=debit.amount_minor,
+            currency=debit.currency,
+            charge_on=debit.charge_on,
+            at=debit.changed_at,
+        )
+        return row is not None
+
+    async def add_notice(self, debit_id: DebitId, notice: Notice) -> None:
+        """Tell the resident what will be taken, and from which day."""
+        await _Q.add_notice(
+            self._db,
+            **name_of(debit_id),
+            amount_minor=notice.amount_minor,
+            currency=notice.currency,
+            charge_on=notice.charge_on,
+            at=notice.noticed_at,
+        )
+
+    async def habit(self, account_id: str, bill_no: str) -> Habit:
+        """Return what the account usually pays, and what its resident said of this bill."""
+        row = await _Q.habit(self._db, account_id=account_id, bill_no=bill_no)
+        past = zip(row["months"] or (), row["totals"] or (), strict=True)
+        return Habit(
+            period_start=row["period_start"],
+            estimated=row["estimated"],
+            approved_minor=row["approved_minor"],
+            past=tuple(PastBill(period_start=month, total_minor=total) for month, total in past),
+        )
+
+    async def approval(self, account_id: str, bill_no: str, amount_minor: int) -> Approval | None:
+        """Return the word that was given for a sum."""
+        row = await _Q.approval(
+            self._db, account_id=account_id, bill_no=bill_no, amount_minor=amount_minor
+        )
+        return None if row is None else Approval(**dict(row))
+
+    async def add_approval(self, account_id: str, bill_no: str, approval: Approval) -> None:
+        """Keep a word that a sum may be taken."""
+        await _Q.add_approval(
+            self._db,
+            account_id=account_id,
+            bill_no=bill_no,
+            amount_minor=approval.amount_minor,
+            approved_by=approval.approved_by,
+            at=approval.approved_at,
+        )
+
+    async def lock_alive(self, account_id: str, bill_no: str) -> Debit | None:
+        """Lock the one attempt for a bill that may still take money."""
+        row = await _Q.lock_alive(self._db, account_id=account_id, bill_no=bill_no)
+        return None if row is None else debit_of(row)
+
+    async def held_since(self, debit_id: DebitId) -> datetime | None:
+        """Return since when a debit is held; None if it never was."""
+        since: datetime | None = await _Q.held_since(self._db, **name_of(debit_id))
+        return since
+
+    async def tell_notice(self, debit: Debit, *, at: datetime) -> datetime | None:
+        """Tell the resident of a planned debit: it stands in the API from this transaction on."""
+        assert debit.state is State.PLANNED, "only what is planned is told"
+        return at

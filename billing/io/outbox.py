@@ -1,0 +1,96 @@
+"""The outbox in PostgreSQL: messages are born with their cause, claimed one by one, and marked.
+
+There is no "sent up to here": two transactions commit in another order than they drew their
+numbers, and whatever was counted past would never be told.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+
+import sql
+from billing.contact import Contact
+from billing.io import contacts
+from billing.message import LEASE, Claimed, Kind, Message, Outcome
+
+_Q: Final = sql.queries("messages")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxFigures:
+    """How many messages wait, since when the oldest, and how many a person must look at."""
+
+    waiting: int
+    oldest_at: datetime | None
+    stuck: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbox:
+    """Messages that wait to be sent; many processes may send them at once."""
+
+    pool: asyncpg.Pool
+
+    async def claim(self, *, at: datetime) -> Claimed | None:
+        """Take one message that is due; nobody else gets it before its lease has run out."""
+        lease_until = at + LEASE
+        row = await _Q.claim_message(self.pool, at=at, lease_until=lease_until)
+        if row is None:
+            return None
+        return Claimed(
+            message=message_of(row),
+            tries=row["tries"],
+            queued_at=row["queued_at"],
+            lease_until=lease_until,
+        )
+
+    async def settle(self, claimed: Claimed, outcome: Outcome, *, at: datetime) -> bool:
+        """Mark what became of a message; False if somebody else has gone on with it."""
+        marked = await _Q.settle_message(
+            self.pool,
+            account_id=claimed.message.account_id,
+            message_id=claimed.message.message_id,
+            lease_until=claimed.lease_until,
+            state=outcome.state.value,
+            tries=outcome.tries,
+            next_try_at=outcome.next_try_at,
+            trouble=outcome.trouble,
+            at=at,
+        )
+        return marked is True
+
+    async def reader(self, message: Message) -> Contact | None:
+        """Return whom a message is for."""
+        return await contacts.reader(self.pool, message.account_id, message.to_revision)
+
+    async def publish(self, claimed: Claimed, *, at: datetime) -> bool:
+        """Let a message stand in the API alone; False if it was sent meanwhile."""
+        published = await _Q.publish_message(
+            self.pool,
+            account_id=claimed.message.account_id,
+            message_id=claimed.message.message_id,
+            at=at,
+        )
+        return published is True
+
+    async def forget(self, *, at: datetime, limit: int) -> int:
+        """Forget addresses that were replaced long ago; return how many."""
+        return await contacts.forget(self.pool, at=at, limit=limit)
+
+    async def figures(self) -> OutboxFigures:
+        """Count what waits."""
+        return OutboxFigures(**dict(await _Q.message_figures(self.pool)))
+
+
+def message_of(row: Any) -> Message:  # noqa: ANN401 - the driver's row has no type
+    """Return a message from its row."""
+    return Message(
+        account_id=row["account_id"],
+        message_id=row["message_id"],
+        kind=Kind(row["kind"]),
+        about=json.loads(row["about"]),
+        to_revision=row["to_revision"],
+    )

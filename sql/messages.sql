@@ -1,0 +1,89 @@
+-- What residents are told. A message is written with the step that causes it, claimed to be sent, and
+-- marked with what became of it.
+
+-- name: add_message(account_id, message_id, kind, about, to_revision, mails, amount_minor, at)$
+-- Tell a resident something: by mail if he has an address and wants one of this amount, else in the API
+-- alone, which is at once. The same cause again tells nothing.
+INSERT INTO message (
+    account_id, message_id, kind, about, to_revision, channel, state, next_try_at, queued_at, delivered_at
+)
+SELECT
+    :account_id, :message_id, :kind, :about::jsonb, :to_revision, w.way,
+    CASE w.way WHEN 'mail' THEN 'queued' ELSE 'sent' END,
+    :at, :at, CASE w.way WHEN 'api' THEN :at::timestamptz END
+FROM (
+    SELECT CASE WHEN :mails::boolean AND EXISTS (
+        SELECT FROM contact c
+        WHERE c.account_id = :account_id AND c.address IS NOT NULL
+            AND CASE WHEN :to_revision::int IS NULL THEN c.replaced_at IS NULL
+                ELSE c.revision = :to_revision END
+            AND NOT coalesce(
+                :amount_minor::bigint BETWEEN c.quiet_from_minor AND c.quiet_to_minor, false
+            )
+    ) THEN 'mail' ELSE 'api' END AS way
+) AS w
+ON CONFLICT DO NOTHING
+RETURNING channel;
+
+-- name: told_so_far(account_id, receipts, corrections)^
+-- How many receipts and corrections of a debit, by how their names begin, its resident was told.
+SELECT
+    count(*) FILTER (WHERE starts_with(message_id, :receipts)) AS receipts,
+    count(*) FILTER (WHERE starts_with(message_id, :corrections)) AS corrections
+FROM message
+WHERE account_id = :account_id AND kind IN ('receipt', 'correction');
+
+-- name: delivered_at(account_id, message_id)$
+-- When a message was delivered; null while it was not.
+SELECT delivered_at FROM message WHERE account_id = :account_id AND message_id = :message_id;
+
+-- name: notices_given(account_id, bill_no, attempt)$
+-- How many notices of a debit were delivered.
+SELECT count(*) FROM notice
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
+
+-- name: claim_message(at, lease_until)^
+-- Take one message that is due, passing over those in other hands.
+WITH due AS (
+    SELECT account_id, message_id
+    FROM message
+    WHERE state IN ('queued', 'sending') AND next_try_at <= :at
+    ORDER BY next_try_at
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE message m SET state = 'sending', next_try_at = :lease_until
+FROM due
+WHERE m.account_id = due.account_id AND m.message_id = due.message_id
+RETURNING m.account_id, m.message_id, m.kind, m.about, m.to_revision, m.tries, m.queued_at;
+
+-- name: settle_message(account_id, message_id, lease_until, state, tries, next_try_at, trouble, at)$
+-- Mark what became of a message, if it is still ours; that it was sent counts in any case.
+UPDATE message SET
+    state = :state, tries = :tries, next_try_at = :next_try_at, trouble = :trouble,
+    delivered_at = CASE WHEN :state = 'sent' THEN :at::timestamptz END
+WHERE account_id = :account_id AND message_id = :message_id
+    AND CASE WHEN :state = 'sent' THEN state <> 'sent'
+        ELSE state = 'sending' AND next_try_at = :lease_until END
+RETURNING true;
+
+-- name: publish_message(account_id, message_id, at)$
+-- Let a message stand in the API alone: its reader wants no mail any more.
+UPDATE message SET
+    channel = 'api', state = 'sent', next_try_at = :at, delivered_at = :at, trouble = NULL
+WHERE account_id = :account_id AND message_id = :message_id AND state <> 'sent'
+RETURNING true;
+
+-- name: message_figures()^
+-- How many messages wait, since when the oldest of them, and how many a person must look at.
+SELECT w.waiting, w.oldest_at, s.stuck
+FROM (
+    SELECT count(*) AS waiting, min(queued_at) AS oldest_at
+    FROM message
+    WHERE state IN ('queued', 'sending')
+) AS w
+CROSS JOIN (SELECT count(*) AS stuck FROM message WHERE state IN ('failed', 'given_up')) AS s;
+
+-- name: account_ending(account_id, mandate_id)$
+-- The last characters of the bank account behind a mandate.
+SELECT account_number_ending FROM mandate WHERE account_id = :account_id AND mandate_id = :mandate_id;
