@@ -118,6 +118,17 @@ class TestHear:
         assert await debited.town.states() == ["2026-01/1 accepted"]
         assert await debited.town.balances() == {"receivable": 74_297, "revenue": -74_297}
 
+    async def test_asks_the_bank_why_and_not_an_old_event(self, debited: Ear) -> None:
+        """Failed, asked for again by the bank, failed otherwise; the first news comes first."""
+        debited.bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+        debited.bank.tell("PM1", PaymentStatus.PENDING_SUBMISSION, action="resubmission_requested")
+        debited.bank.tell("PM1", PaymentStatus.FAILED, cause="bank_account_closed")
+
+        await debited.deliver(debited.bank.events[0])
+        await debited.hear()
+
+        assert await debited.town.states() == ["2026-01/1 failed bank_account_closed"]
+
     async def test_and_following_make_one_effect(self, debited: Ear) -> None:
         """What came by both ways is dealt with by whoever is first."""
         debited.bank.tell("PM1", PaymentStatus.CONFIRMED)

@@ -430,6 +430,18 @@ DEFECTS = {
         "            )\n",
         tests=("tests/billing/test_hear.py::TestHear",),
     ),
+    "an old event says why a debit failed": Defect(
+        file="billing/news.py",
+        right="cause_of(told[0]) if told",
+        wrong="cause_of(told[-1]) if told",
+        tests=("tests/billing/test_hear.py::TestHear",),
+    ),
+    "a notice is sent while the run is stopped": Defect(
+        file="sql/messages.sql",
+        right="AND (kind <> 'notice' OR NOT EXISTS (SELECT FROM open_run_stop))",
+        wrong="",
+        tests=("tests/billing/test_deliver.py::TestAStoppedRun",),
+    ),
     "a poison event stops the batch": Defect(
         file="billing/follow.py",
         right="except Exception as error:  # noqa: BLE001 - one event must not stop the line",
