@@ -18,6 +18,7 @@ import typer
 from app import (
     account_cli,
     bill_cli,
+    books_cli,
     deliver_cli,
     export_cli,
     intake,
@@ -84,6 +85,8 @@ GROUPS: Final = {
     "month": preview_cli.group,
     "recon": recon_cli.recon,
     "debit-run": run_cli.debit_run,
+    "books": books_cli.books,
+    "refund": books_cli.refund,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

@@ -39,6 +39,7 @@ from billing.month import answer
 from billing.period import Period, local_day, midnight
 from billing.preview import preview
 from billing.reconcile import due_periods, reconcile
+from billing.switch import switch
 from billing.watch import WatchCounts, watch
 from billing.window import window_of
 from metering.io.findings import Findings
@@ -213,6 +214,7 @@ async def collect_at(
     heard = await hear(
         hints=Hints(house.pool), store=store, bank=client, at=at, limit=COLLECT_BATCH
     )
+    switched = await switch(store=store, at=at, limit=COLLECT_BATCH)
     counts = await collect(
         store=store,
         bank=client,
@@ -220,7 +222,8 @@ async def collect_at(
         zone=house.settings.zone,
         limit=COLLECT_BATCH,
     )
-    return {"watch": asdict(watched), "hear": asdict(heard), **asdict(counts)}
+    before = {"watch": asdict(watched), "hear": asdict(heard), "switched": switched}
+    return before | asdict(counts)
 
 
 async def audit_at(house: House, client: BankClient | None, at: datetime) -> dict[str, Any]:

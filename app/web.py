@@ -23,10 +23,12 @@ from app.run import Clock
 from app.tokens import issue_token, revoke_account_tokens
 from app.window import go_over
 from billing.chart import Chart
+from billing.io.account_changes import ChangeViews
 from billing.io.accounts import (
     AccountStore,
 )
 from billing.io.api import AccountApi, BillingApi
+from billing.io.api_account_changes import AccountChangeApi
 from billing.io.api_bills import DocumentApi
 from billing.io.api_corrections import CorrectionApi
 from billing.io.api_debit_desk import DebitDeskApi
@@ -34,6 +36,7 @@ from billing.io.api_debits import DebitApi
 from billing.io.api_exports import ExportApi
 from billing.io.api_holds import HoldApi
 from billing.io.api_hooks import HookApi, HookFigures
+from billing.io.api_ledger import LedgerApi
 from billing.io.api_messages import MessageApi
 from billing.io.api_moves import MoveApi
 from billing.io.api_past import PastApi
@@ -51,12 +54,14 @@ from billing.io.drafts import Drafts
 from billing.io.exports import Exports
 from billing.io.final import FinalBills
 from billing.io.holds import Holds
+from billing.io.ledger import Ledger
 from billing.io.moves import Moves
 from billing.io.papers import Papers
 from billing.io.past import Pasts
 from billing.io.penalty_desk import PenaltyDesk
 from billing.io.proposals import PriceDesk
 from billing.io.records import Records
+from billing.io.refund_views import RefundViews
 from billing.io.run_stops import RunStops
 from billing.io.store import BillingStore
 from billing.io.terms import TermsBook
@@ -173,10 +178,17 @@ def _billing(
             records=Records(pool=deps.pool, zone=deps.zone),
             papers=Papers(pool=deps.pool, zone=deps.zone, payee=deps.payee),
         ),
-        DebitDeskApi(store=Debits(deps.pool)),
+        DebitDeskApi(store=Debits(deps.pool, deps.policy)),
         DebitApi(
             store=Debits(deps.pool, deps.policy),
             views=Views(pool=deps.pool),
+            bank=deps.bank,
+            scheme=deps.bank_scheme,
+            public_url=deps.public_url,
+        ),
+        AccountChangeApi(
+            store=Debits(deps.pool, deps.policy),
+            changes=ChangeViews(pool=deps.pool),
             bank=deps.bank,
             scheme=deps.bank_scheme,
             public_url=deps.public_url,
@@ -211,6 +223,11 @@ def _billing(
         ),
         CorrectionApi(pool=deps.pool),
         ReconApi(desk=BreakDesk(pool=deps.pool)),
+        LedgerApi(
+            ledger=Ledger(pool=deps.pool, zone=deps.zone),
+            store=Debits(deps.pool),
+            views=RefundViews(pool=deps.pool),
+        ),
         PastApi(pasts=Pasts(pool=deps.pool, zone=deps.zone)),
     )
 

@@ -27,7 +27,12 @@ class AnnounceRows:
         """Return what became of the attempts for a bill so far, oldest first."""
         rows = _Q.attempts(self._db, account_id=account_id, bill_no=bill_no)
         return [
-            Attempt(attempt=row["attempt"], state=State(row["state"]), reason=row["reason"])
+            Attempt(
+                attempt=row["attempt"],
+                state=State(row["state"]),
+                reason=row["reason"],
+                retry_on=row["retry_on"],
+            )
             async for row in rows
         ]
 
@@ -126,8 +131,3 @@ class AnnounceRows:
         """Return since when a debit is held; None if it never was."""
         since: datetime | None = await _Q.held_since(self._db, **name_of(debit_id))
         return since
-
-    async def tell_notice(self, debit: Debit, *, at: datetime) -> datetime | None:
-        """Tell the resident of a planned debit: it stands in the API from this transaction on."""
-        assert debit.state is State.PLANNED, "only what is planned is told"
-        return at

@@ -184,7 +184,7 @@ class TestSend:
         bank.script = deque([Rejected(reason="mandate_is_inactive")])
 
         assert await sent(store, bank) == SendCounts(failed=1)
-        assert await town.states() == ["2026-01/1 failed mandate_is_inactive"]
+        assert await town.states() == ["2026-01/1 exhausted mandate_is_inactive"]
         assert await town.moves() == ["2026-01/1/pending", "2026-01/1/void"]
         assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
 

@@ -21,8 +21,9 @@ from tests.billing.fake_bank import FakeBank
 from tests.billing.hook_bodies import body_of
 
 MINUTE = timedelta(minutes=1)
-# What a payment may live through, as status and the bank's cause; a word alone is an event that
-# moves nothing at the bank.
+TURNS = {"resubmission_requested", "chargeback_cancelled"}
+# What a payment may live through, as status and the bank's cause or turn; a word alone is an event
+# that moves nothing at the bank.
 LIVES: dict[str, list[tuple[PaymentStatus, str | None] | str]] = {
     "paid out": [
         (PaymentStatus.SUBMITTED, None),
@@ -45,6 +46,24 @@ LIVES: dict[str, list[tuple[PaymentStatus, str | None] | str]] = {
         (PaymentStatus.SUBMITTED, None),
         (PaymentStatus.CONFIRMED, None),
         (PaymentStatus.CHARGED_BACK, "authorisation_disputed"),
+    ],
+    "failed, asked for again by the bank, failed otherwise": [
+        (PaymentStatus.SUBMITTED, None),
+        (PaymentStatus.FAILED, "insufficient_funds"),
+        (PaymentStatus.PENDING_SUBMISSION, "resubmission_requested"),
+        (PaymentStatus.FAILED, "bank_account_closed"),
+    ],
+    "failed, asked for again by the bank, paid out": [
+        (PaymentStatus.SUBMITTED, None),
+        (PaymentStatus.FAILED, "insufficient_funds"),
+        (PaymentStatus.PENDING_SUBMISSION, "resubmission_requested"),
+        (PaymentStatus.CONFIRMED, None),
+        (PaymentStatus.PAID_OUT, None),
+    ],
+    "charged back, and the chargeback cancelled": [
+        (PaymentStatus.CONFIRMED, None),
+        (PaymentStatus.CHARGED_BACK, "authorisation_disputed"),
+        (PaymentStatus.CONFIRMED, "chargeback_cancelled"),
     ],
     "cancelled": [(PaymentStatus.CANCELLED, None)],
 }
@@ -127,7 +146,7 @@ class TestHear:
         await debited.deliver(debited.bank.events[0])
         await debited.hear()
 
-        assert await debited.town.states() == ["2026-01/1 failed bank_account_closed"]
+        assert await debited.town.states() == ["2026-01/1 exhausted bank_account_closed"]
 
     async def test_and_following_make_one_effect(self, debited: Ear) -> None:
         """What came by both ways is dealt with by whoever is first."""
@@ -286,7 +305,9 @@ class TestAReplay:
         if isinstance(step, str):
             bank.hint("PM1", step)
         else:
-            bank.tell("PM1", step[0], cause=step[1])
+            status, word = step
+            action = word if word in TURNS else None
+            bank.tell("PM1", status, action=action, cause=None if action else word)
 
     @staticmethod
     async def _fresh(ear: Ear) -> None:

@@ -431,9 +431,9 @@ DEFECTS = {
         tests=("tests/billing/test_hear.py::TestHear",),
     ),
     "an old event says why a debit failed": Defect(
-        file="billing/news.py",
-        right="cause_of(told[0]) if told",
-        wrong="cause_of(told[-1]) if told",
+        file="billing/turn.py",
+        right="cause=cause_of(failures[0]) if failures",
+        wrong="cause=cause_of(failures[-1]) if failures",
         tests=("tests/billing/test_hear.py::TestHear",),
     ),
     "a notice is sent while the run is stopped": Defect(
@@ -457,13 +457,13 @@ DEFECTS = {
     "a stopped run makes a lost order fail": Defect(
         file="billing/send.py",
         right="return _lost(debit, order.waits)",
-        wrong="return _Outcome(event=Event.FAIL, reason=order.waits)",
+        wrong='return _Outcome(event=Event.FAIL, reason="run_stopped")',
         tests=("tests/billing/test_watch.py::TestAStoppedRun",),
     ),
     "a stopped run repeats a lost order": Defect(
         file="billing/send.py",
-        right="not claim.frozen and not claim.stopped and in_time",
-        wrong="not claim.frozen and in_time",
+        right="post = claim.wanted and not claim.frozen and not claim.stopped and in_time",
+        wrong="post = claim.wanted and not claim.frozen and in_time",
         tests=("tests/billing/test_watch.py::TestAStoppedRun",),
     ),
     "a stopped run takes up what was never sent": Defect(
