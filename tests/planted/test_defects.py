@@ -430,6 +430,18 @@ DEFECTS = {
         "            )\n",
         tests=("tests/billing/test_hear.py::TestHear",),
     ),
+    "an old event says why a debit failed": Defect(
+        file="billing/turn.py",
+        right="cause=cause_of(failures[0]) if failures",
+        wrong="cause=cause_of(failures[-1]) if failures",
+        tests=("tests/billing/test_hear.py::TestHear",),
+    ),
+    "a notice is sent while the run is stopped": Defect(
+        file="sql/messages.sql",
+        right="AND (kind <> 'notice' OR NOT EXISTS (SELECT FROM open_run_stop))",
+        wrong="",
+        tests=("tests/billing/test_deliver.py::TestAStoppedRun",),
+    ),
     "a poison event stops the batch": Defect(
         file="billing/follow.py",
         right="except Exception as error:  # noqa: BLE001 - one event must not stop the line",
