@@ -18,6 +18,7 @@ import typer
 from app import (
     account_cli,
     bill_cli,
+    debit_cli,
     deliver_cli,
     export_cli,
     intake,
@@ -83,6 +84,7 @@ GROUPS: Final = {
     "penalty": penalty_cli.penalty,
     "month": preview_cli.group,
     "recon": recon_cli.recon,
+    "debit": debit_cli.debit,
     "debit-run": run_cli.debit_run,
 }
 for name, group in GROUPS.items():

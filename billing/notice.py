@@ -47,6 +47,8 @@ RETRYABLE_CAUSES: Final = frozenset(cause for cause, retryable in CAUSES.items()
 REPEATABLE_CANCELS: Final = frozenset(
     {
         "amount_changed",
+        "bank_retries",
+        "begin_anew",
         "cancelled_by_resident",
         "disputed",
         "mandate_ended",
