@@ -18,7 +18,11 @@ import typer
 from app import (
     account_cli,
     bill_cli,
+<<<<<<< HEAD
     debit_cli,
+=======
+    books_cli,
+>>>>>>> main
     deliver_cli,
     export_cli,
     intake,
@@ -86,6 +90,8 @@ GROUPS: Final = {
     "recon": recon_cli.recon,
     "debit": debit_cli.debit,
     "debit-run": run_cli.debit_run,
+    "books": books_cli.books,
+    "refund": books_cli.refund,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

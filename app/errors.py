@@ -13,6 +13,7 @@ from app.run_errors import RUN_ERRORS
 from billing.bank import BankError, BankSilentError
 from billing.enrol import MandateEndedError, NoSuchMandateError
 from billing.export import BadDaysError, BadInstantError
+from billing.give_back import RefundRefusedError
 from billing.io.accounts import (
     AccountDiffersError,
     AccountUnknownError,
@@ -35,6 +36,7 @@ from billing.proposal import (
 from billing.reconcile import PeriodNotOverError
 from billing.settlement import NotReconciledError
 from billing.tariff import TariffBilledError, TariffOverlapError, TariffUnknownError
+from billing.trial import BadSpanOfDaysError, NotBalancedError
 from metering.device import StateError
 from metering.gaps import BadSpanError
 from metering.io.api import SupplyPointUnknownError
@@ -250,6 +252,9 @@ ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     ),
     ZoneUnknownError: problem_type(422, "zone-unknown", "There is no such time zone"),
     BadInstantError: problem_type(422, "bad-instant", "An export cannot speak of this instant"),
+    BadSpanOfDaysError: problem_type(422, "bad-span", "These days cannot be looked at"),
+    NotBalancedError: problem_type(500, "not-balanced", "The ledger does not add up to nothing"),
+    RefundRefusedError: problem_type(409, "refund-refused", "This money cannot be given back"),
     BadDaysError: problem_type(422, "bad-days", "The journal of these days cannot be exported"),
     NotReconciledError: problem_type(
         409, "not-reconciled", "What would be exported is not what the ledger says"

@@ -32,6 +32,7 @@ from billing.io.corrections import Corrections
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
 from billing.io.months import Months, NotApprovedError
+from billing.io.recon import ReconBooks
 from billing.io.run_stops import RunStops
 from billing.io.store import BillingStore
 from billing.io.wire_preview import preview_shown
@@ -39,6 +40,7 @@ from billing.month import answer
 from billing.period import Period, local_day, midnight
 from billing.preview import preview
 from billing.reconcile import due_periods, reconcile
+from billing.switch import switch
 from billing.watch import watch
 from billing.window import window_of
 from metering.io.findings import Findings
@@ -197,7 +199,7 @@ async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str
     store = Debits(house.pool, house.settings.bill_policy)
     watched = await watch(
         store=RunStops(house.pool),
-        reconciled_until=None,
+        reconciled_until=await ReconBooks(pool=house.pool).reconciled_until(),
         at=at,
         zone=house.settings.zone,
         limits=house.settings.breaker_limits,
@@ -205,6 +207,7 @@ async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str
     heard = await hear(
         hints=Hints(house.pool), store=store, bank=client, at=at, limit=COLLECT_BATCH
     )
+    switched = await switch(store=store, at=at, limit=COLLECT_BATCH)
     counts = await collect(
         store=store,
         bank=client,
@@ -212,7 +215,8 @@ async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str
         zone=house.settings.zone,
         limit=COLLECT_BATCH,
     )
-    return {"watch": asdict(watched), "hear": asdict(heard), **asdict(counts)}
+    before = {"watch": asdict(watched), "hear": asdict(heard), "switched": switched}
+    return before | asdict(counts)
 
 
 async def audit_at(house: House, client: BankClient | None, at: datetime) -> dict[str, Any]:

@@ -25,10 +25,12 @@ from app.window import go_over
 from billing.chart import Chart
 from billing.decide import DecideBank
 from billing.decision import REVIEW_TWO_FROM_MINOR
+from billing.io.account_changes import ChangeViews
 from billing.io.accounts import (
     AccountStore,
 )
 from billing.io.api import AccountApi, BillingApi
+from billing.io.api_account_changes import AccountChangeApi
 from billing.io.api_bills import DocumentApi
 from billing.io.api_corrections import CorrectionApi
 from billing.io.api_debit_desk import DebitDeskApi
@@ -36,6 +38,7 @@ from billing.io.api_debits import DebitApi
 from billing.io.api_exports import ExportApi
 from billing.io.api_holds import HoldApi
 from billing.io.api_hooks import HookApi, HookFigures
+from billing.io.api_ledger import LedgerApi
 from billing.io.api_messages import MessageApi
 from billing.io.api_moves import MoveApi
 from billing.io.api_past import PastApi
@@ -53,12 +56,14 @@ from billing.io.drafts import Drafts
 from billing.io.exports import Exports
 from billing.io.final import FinalBills
 from billing.io.holds import Holds
+from billing.io.ledger import Ledger
 from billing.io.moves import Moves
 from billing.io.papers import Papers
 from billing.io.past import Pasts
 from billing.io.penalty_desk import PenaltyDesk
 from billing.io.proposals import PriceDesk
 from billing.io.records import Records
+from billing.io.refund_views import RefundViews
 from billing.io.run_stops import RunStops
 from billing.io.store import BillingStore
 from billing.io.terms import TermsBook
@@ -186,9 +191,17 @@ def _billing(
             bank=deps.bank,
             two_from_minor=deps.review_two_from_minor,
         ),
+        DebitDeskApi(store=Debits(deps.pool, deps.policy)),
         DebitApi(
             store=Debits(deps.pool, deps.policy),
             views=Views(pool=deps.pool),
+            bank=deps.bank,
+            scheme=deps.bank_scheme,
+            public_url=deps.public_url,
+        ),
+        AccountChangeApi(
+            store=Debits(deps.pool, deps.policy),
+            changes=ChangeViews(pool=deps.pool),
             bank=deps.bank,
             scheme=deps.bank_scheme,
             public_url=deps.public_url,
@@ -223,6 +236,11 @@ def _billing(
         ),
         CorrectionApi(pool=deps.pool),
         ReconApi(desk=BreakDesk(pool=deps.pool)),
+        LedgerApi(
+            ledger=Ledger(pool=deps.pool, zone=deps.zone),
+            store=Debits(deps.pool),
+            views=RefundViews(pool=deps.pool),
+        ),
         PastApi(pasts=Pasts(pool=deps.pool, zone=deps.zone)),
     )
 

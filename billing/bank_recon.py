@@ -12,22 +12,19 @@ nothing is closed. A payment that we do not know freezes its mandate before anyt
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
-from billing.bank import Payment
+from billing.bank import BankRefusedError, Payment
+from billing.break_kinds import ADVICE, Kind, Owner
 from billing.breaks import (
-    ADVICE,
-    BookedLine,
     Break,
-    Kind,
-    Owner,
     arrived,
+    bounced,
     check_lines,
     check_payment,
     check_payout,
@@ -37,12 +34,12 @@ from billing.breaks import (
     orphan,
     torn,
 )
-from billing.debit import Debit, DebitId, Event, State, moved
+from billing.debit import NEXT, DebitId, Event, moved
 from billing.iso.camt053 import Statement
-from billing.mandate import Mandate
 from billing.order import account_of
-from billing.payout import Payout, PayoutItem
+from billing.payout import Payout, PayoutItem, PayoutStatus
 from billing.period import local_day
+from billing.recon_port import DebitStore, ReconBank, ReconStore
 
 log = structlog.get_logger()
 
@@ -52,139 +49,6 @@ LOOK_BACK: Final = timedelta(days=400)
 PAGE: Final = 500
 # A debit whose news is younger than this may be ahead of the bank's list of payouts.
 NEWS_AGE: Final = timedelta(hours=1)
-
-
-class ReconBank(Protocol):
-    """What reconciling asks of the bank; all of it may raise BankError."""
-
-    def list_payments(
-        self, *, bank_mandate_id: str | None, created_from: datetime | None
-    ) -> AsyncIterator[Payment]:
-        """Read all payments since an instant."""
-
-    async def get_payment(self, payment_id: str) -> Payment | None:
-        """Read a payment."""
-
-    def list_payouts(self, *, created_from: datetime) -> AsyncIterator[Payout]:
-        """Read all payouts since an instant."""
-
-    async def list_payout_items(self, payout_id: str) -> tuple[PayoutItem, ...]:
-        """Read all items of a payout."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoubledItem:
-    """A payment that stands in payouts more often than once, last in this one."""
-
-    payment_id: str
-    payout_id: str
-    times: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TornDay:
-    """A day whose statement does not begin where the one before it ended."""
-
-    day: date
-    opening_minor: int
-    before_minor: int
-
-
-class ReconDesk(Protocol):
-    """What reconciling a debit needs inside one transaction."""
-
-    async def lock_debit(self, debit_id: DebitId) -> Debit | None:
-        """Lock one debit."""
-
-    async def save_debit(self, before: Debit, after: Debit) -> None:
-        """Write a locked debit back, one step on."""
-
-
-class DebitStore(Protocol):
-    """Where debits and mandates are kept."""
-
-    def begin(self) -> AbstractAsyncContextManager[ReconDesk]:
-        """Open one transaction."""
-
-    async def mandate_by_bank_id(self, bank_mandate_id: str) -> Mandate | None:
-        """Return the mandate behind the bank's name for it."""
-
-
-class ReconStore(Protocol):
-    """Where payouts, lines, days and breaks are kept."""
-
-    async def debits_by_key(self, keys: Mapping[str, str]) -> dict[str, Debit]:
-        """Return debits by their keys; ``keys`` says whose account each key names."""
-
-    async def debits_by_payment(self, payment_ids: Sequence[str]) -> dict[str, Debit]:
-        """Return debits by the bank's names of their payments."""
-
-    async def sent_debits(
-        self, *, since: datetime, after: DebitId | None, limit: int
-    ) -> Sequence[Debit]:
-        """Return the next debits with a payment at the bank that were sent since an instant."""
-
-    async def freeze(self, account_id: str, mandate_id: str, *, because: str, at: datetime) -> bool:
-        """Freeze a mandate; False if it is frozen already."""
-
-    async def matched_payouts(self, payout_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return those of the payouts that are matched, with the status they had then."""
-
-    async def keep_payout(
-        self, payout: Payout, items: Sequence[PayoutItem], *, at: datetime
-    ) -> None:
-        """Keep a payout and its items as the bank tells them now."""
-
-    async def doubled_items(self, *, since: datetime) -> Sequence[DoubledItem]:
-        """Return payments that were paid out more than once."""
-
-    async def paid_out_without_item(
-        self, *, since: datetime, unchanged_since: datetime
-    ) -> Sequence[Debit]:
-        """Return debits that we believe paid out and that stand in no payout."""
-
-    async def payouts_to_match(self, *, since: datetime) -> Sequence[Payout]:
-        """Return payouts that wait for the statement, or of which it speaks anew."""
-
-    async def lines_of_payouts(
-        self, payout_ids: Sequence[str]
-    ) -> Mapping[str, Sequence[BookedLine]]:
-        """Return the lines that carry the reference of each payout."""
-
-    async def unknown_lines(self) -> Sequence[BookedLine]:
-        """Return the lines that nobody knows."""
-
-    async def know_lines(self, line_ids: Sequence[str], known_as: str) -> None:
-        """Note what lines are."""
-
-    async def match_payout(self, payout: Payout, *, at: datetime) -> Sequence[DebitId]:
-        """Note that a payout agrees, and return its settled debits."""
-
-    async def covered_until(self) -> date | None:
-        """Return the last day of which a statement has come."""
-
-    async def torn_days(self, *, since: date) -> Sequence[TornDay]:
-        """Return days whose statement does not begin where the one before it ended."""
-
-    async def keep_breaks(
-        self, found: Sequence[Break], *, since: date, last_day: date, at: datetime
-    ) -> "BreakCounts":
-        """Open, see again or close breaks, and judge all days up to ``last_day``."""
-
-    async def add_statement(self, statement: Statement, *, at: datetime) -> int:
-        """Keep the lines and days of a statement, each once; return how many lines were new."""
-
-    async def reconciled_until(self) -> date | None:
-        """Return the last day up to which, without a gap, all sides agree."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakCounts:
-    """What became of breaks in one run; ``open`` counts all that are open now."""
-
-    opened: int
-    closed: int
-    open: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,17 +187,26 @@ async def _payouts(run: _Run) -> None:
     """Compare (B): payouts with their items, and items with what we believe."""
     payouts = [one async for one in run.bank.list_payouts(created_from=run.since)]
     run.done["payouts"] = len(payouts)
-    matched = await run.store.matched_payouts([one.payout_id for one in payouts])
+    known_before = await run.store.known_payouts([one.payout_id for one in payouts])
     for payout in payouts:
-        if payout.status is not None and matched.get(payout.payout_id) == payout.status:
+        before = known_before.get(payout.payout_id)
+        if before is not None and before.matched and before.status is payout.status:
             continue
-        items = await run.bank.list_payout_items(payout.payout_id)
+        items = await _items(run, payout)
+        if items is None:
+            continue
         await run.store.keep_payout(payout, items, at=run.at)
+        if payout.status is PayoutStatus.BOUNCED and (
+            before is None or before.status is not PayoutStatus.BOUNCED
+        ):
+            await _move(run, await run.store.debits_paid_out_by(payout.payout_id), Event.BOUNCE)
         names = [one.payment_id for one in items if one.payment_id is not None]
         known = await run.store.debits_by_payment(names) if names else {}
         for one in check_payout(payout, items, known, day=run.day):
             run.add(one)
             run.trouble.add(payout.payout_id)
+    for payout in await run.store.bounced_payouts(since=run.since):
+        run.add(bounced(payout, day=run.day))
     for item in await run.store.doubled_items(since=run.since):
         run.add(doubled_item(item.payment_id, item.payout_id, times=item.times, day=run.day))
         run.trouble.add(item.payout_id)
@@ -341,6 +214,18 @@ async def _payouts(run: _Run) -> None:
         since=run.since, unchanged_since=run.at - NEWS_AGE
     ):
         run.add(missing_item(debit, day=run.day))
+
+
+async def _items(run: _Run, payout: Payout) -> tuple[PayoutItem, ...] | None:
+    """Read the items of a payout; where the bank keeps them no more, what it told last counts.
+
+    None if it never told them: such a payout is older than our books.
+    """
+    try:
+        return await run.bank.list_payout_items(payout.payout_id)
+    except BankRefusedError as error:
+        log.warning("payout.items_gone", payout=payout.payout_id, reason=error.reason)
+        return await run.store.items_of(payout.payout_id) or None
 
 
 async def _statement(run: _Run) -> None:
@@ -354,25 +239,40 @@ async def _statement(run: _Run) -> None:
         for one in found:
             run.add(one)
         if own:
-            names = [one.line_id for one in own]
-            await run.store.know_lines(names, f"payout {payout.payout_id}")
+            await run.store.know_lines(own, f"payout {payout.payout_id}", at=run.at)
         if not found and arrived(payout, own) and payout.payout_id not in run.trouble:
             await _match(run, payout)
+    taken_back = await run.store.lines_taken_back()
     for booked in await run.store.unknown_lines():
+        known_as = taken_back.get(booked.line_id)
+        if known_as is not None:
+            await run.store.know_lines([booked], known_as, at=run.at)
+            continue
+        await run.store.suspend(booked, at=run.at)
         run.add(orphan(booked))
     for day in await run.store.torn_days(since=run.since.date()):
         run.add(torn(day.day, opening_minor=day.opening_minor, before_minor=day.before_minor))
 
 
 async def _match(run: _Run, payout: Payout) -> None:
-    for debit_id in await run.store.match_payout(payout, at=run.at):
+    debit_ids = await run.store.match_payout(payout, at=run.at)
+    run.done["reconciled"] += await _move(run, debit_ids, Event.RECONCILE)
+    run.done["matched"] += 1
+
+
+async def _move(run: _Run, debit_ids: Sequence[DebitId], event: Event) -> int:
+    """Take one step with each debit that can; return with how many."""
+    done = 0
+    for debit_id in debit_ids:
         async with run.debits.begin() as desk:
             debit = await desk.lock_debit(debit_id)
             # Between the list and the lock the bank may have taken it back.
-            if debit is not None and debit.state is State.SETTLED:
-                await desk.save_debit(debit, moved(debit, Event.RECONCILE, at=run.at))
-                run.done["reconciled"] += 1
-    run.done["matched"] += 1
+            if debit is None or (debit.state, event) not in NEXT:
+                continue
+            reason = "payout_bounced" if event is Event.BOUNCE else None
+            await desk.save_debit(debit, moved(debit, event, at=run.at, reason=reason))
+            done += 1
+    return done
 
 
 async def import_statement(

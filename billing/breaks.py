@@ -11,11 +11,10 @@ work it is and what he should do first. Everything here is compared, nothing is 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from billing.bank import Payment, PaymentStatus
+from billing.break_kinds import Kind
 from billing.debit import FINAL, TAKEN, Debit
 from billing.iso.camt053 import StatementLine
 from billing.payout import (
@@ -33,129 +32,6 @@ from billing.payout import (
 DRIFT_DAYS_MAX: Final = 7
 # A payout is on the account on the bank's own day, or on the next working day.
 ARRIVAL_DAYS: Final = 4
-
-
-class Kind(StrEnum):
-    """What kinds of disagreement there are."""
-
-    PAYMENT_UNKNOWN = "payment_unknown"
-    PAYMENT_MISSING = "payment_missing"
-    PAYMENT_AMOUNT = "payment_amount"
-    PAYMENT_CURRENCY = "payment_currency"
-    PAYMENT_DOUBLED = "payment_doubled"
-    PAYMENT_DATE = "payment_date"
-    PAYMENT_STATE = "payment_state"
-    PAYOUT_SUM = "payout_sum"
-    PAYOUT_FEES = "payout_fees"
-    PAYOUT_BOUNCED = "payout_bounced"
-    PAYOUT_NOT_ARRIVED = "payout_not_arrived"
-    PAYOUT_AMOUNT = "payout_amount"
-    PAYOUT_CURRENCY = "payout_currency"
-    ITEM_UNKNOWN = "item_unknown"
-    ITEM_MISSING = "item_missing"
-    ITEM_DOUBLED = "item_doubled"
-    ITEM_AMOUNT = "item_amount"
-    LINE_DOUBLED = "line_doubled"
-    LINE_ORPHAN = "line_orphan"
-    STATEMENT_TORN = "statement_torn"
-
-
-class Owner(StrEnum):
-    """Whose work a break is."""
-
-    ON_CALL = "on_call"  # now, at any hour
-    ACCOUNTS = "accounts"  # the next working morning
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advice:
-    """Who looks at a kind of break, and what he should do first."""
-
-    owner: Owner
-    action: str
-
-
-ADVICE: Final[Mapping[Kind, Advice]] = MappingProxyType(
-    {
-        Kind.PAYMENT_UNKNOWN: Advice(
-            owner=Owner.ON_CALL,
-            action="The mandate is frozen. Find out who ordered the payment; if nobody did, cancel"
-            " or refund it at the bank, then lift the freeze.",
-        ),
-        Kind.PAYMENT_MISSING: Advice(
-            owner=Owner.ON_CALL,
-            action="Ask the bank what became of the payment; do not debit the bill again.",
-        ),
-        Kind.PAYMENT_AMOUNT: Advice(
-            owner=Owner.ON_CALL,
-            action="Refund what was taken too much today, and ask the bank how it came about.",
-        ),
-        Kind.PAYMENT_CURRENCY: Advice(
-            owner=Owner.ON_CALL, action="Cancel or refund the payment; ask the bank."
-        ),
-        Kind.PAYMENT_DOUBLED: Advice(
-            owner=Owner.ON_CALL,
-            action="Cancel the second payment at the bank, or refund it today.",
-        ),
-        Kind.PAYMENT_DATE: Advice(
-            owner=Owner.ACCOUNTS,
-            action="Tell the resident the new day; ask the bank why it moved.",
-        ),
-        Kind.PAYMENT_STATE: Advice(
-            owner=Owner.ACCOUNTS,
-            action="Read the payment again; if both stay as they are, decide in the review.",
-        ),
-        Kind.PAYOUT_SUM: Advice(
-            owner=Owner.ACCOUNTS,
-            action="Ask the bank for the items of the payout anew; one is missing or wrong.",
-        ),
-        Kind.PAYOUT_FEES: Advice(
-            owner=Owner.ACCOUNTS, action="Compare the fees with the bank's price list and ask."
-        ),
-        Kind.PAYOUT_BOUNCED: Advice(
-            owner=Owner.ON_CALL,
-            action="Check the town's own account at the bank; the money has not arrived.",
-        ),
-        Kind.PAYOUT_NOT_ARRIVED: Advice(
-            owner=Owner.ACCOUNTS,
-            action="Look for the payout on the account; if it is not there, ask both banks.",
-        ),
-        Kind.PAYOUT_AMOUNT: Advice(
-            owner=Owner.ACCOUNTS, action="Ask both banks where the difference is."
-        ),
-        Kind.PAYOUT_CURRENCY: Advice(
-            owner=Owner.ACCOUNTS, action="Ask the bank why the payout came in another currency."
-        ),
-        Kind.ITEM_UNKNOWN: Advice(
-            owner=Owner.ON_CALL,
-            action="The payout holds a payment that is not ours; ask the bank whose it is.",
-        ),
-        Kind.ITEM_MISSING: Advice(
-            owner=Owner.ACCOUNTS,
-            action="The bank says paid out and shows no payout that holds it; ask for the item.",
-        ),
-        Kind.ITEM_DOUBLED: Advice(
-            owner=Owner.ACCOUNTS,
-            action="The bank paid the same payment out twice; it will take one back.",
-        ),
-        Kind.ITEM_AMOUNT: Advice(
-            owner=Owner.ACCOUNTS,
-            action="The item is not what was debited; ask the bank for the difference.",
-        ),
-        Kind.LINE_DOUBLED: Advice(
-            owner=Owner.ACCOUNTS,
-            action="The payout is on the account twice; the bank will take one back.",
-        ),
-        Kind.LINE_ORPHAN: Advice(
-            owner=Owner.ACCOUNTS,
-            action="It stands in suspense. Find out whose money it is; close this with the answer.",
-        ),
-        Kind.STATEMENT_TORN: Advice(
-            owner=Owner.ACCOUNTS,
-            action="A statement between the two is missing; fetch it from the bank and import it.",
-        ),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,14 +139,12 @@ def check_payout(
         )
 
     name = f"payout {payout.payout_id}"
-    if payout.status is PayoutStatus.BOUNCED:
-        yield found(Kind.PAYOUT_BOUNCED, name, f"{payout.reference} came back")
     total = sum_tenths(items)
     if total != payout.amount_minor * TENTHS_PER_MINOR:
         yield found(Kind.PAYOUT_SUM, name, f"its items are {total} tenths")
     kept = fee_tenths(items)
-    # The bank rounds what it says it kept; a whole unit more or less is no rounding.
-    if abs(kept - payout.fees_minor * TENTHS_PER_MINOR) >= TENTHS_PER_MINOR:
+    # Single fees may be a part of a unit; those of a payout together are whole and can be booked.
+    if kept != payout.fees_minor * TENTHS_PER_MINOR:
         yield found(Kind.PAYOUT_FEES, name, f"{payout.fees_minor} said, {kept} tenths kept")
     for item in items:
         if item.payment_id is None or item.kind not in {PAID_OUT, *TAKEN_BACK}:
@@ -373,6 +247,18 @@ def _of_debit(kind: Kind, debit: Debit, subject: str, detail: str, day: date) ->
         account_id=debit.account_id,
         amount_minor=debit.amount_minor,
         currency=debit.currency,
+    )
+
+
+def bounced(payout: Payout, *, day: date) -> Break:
+    """Return the break of a payout that came back and was not made again."""
+    return Break(
+        kind=Kind.PAYOUT_BOUNCED,
+        subject=f"payout {payout.payout_id}",
+        detail=f"{payout.reference} came back",
+        day=min(payout.arrival_on or day, day),
+        amount_minor=payout.amount_minor,
+        currency=payout.currency,
     )
 
 

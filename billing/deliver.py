@@ -15,7 +15,7 @@ import structlog
 from billing.contact import Contact
 from billing.letter import Letter, LetterError
 from billing.mail import Away, Delivery, Mail, Refused, mail_name
-from billing.message import Claimed, Message, Outcome, State, outcome
+from billing.message import Claimed, Message, Outcome, State, outcome, withdrawn
 from billing.paper.words import Language
 
 log = structlog.get_logger()
@@ -48,6 +48,9 @@ class DeliverStore(Protocol):
     async def reader(self, message: Message) -> Contact | None:
         """Return whom a message is for."""
 
+    async def still_true(self, message: Message) -> bool:
+        """Say whether what a message announces is still to come."""
+
     async def settle(self, claimed: Claimed, outcome: Outcome, *, at: datetime) -> bool:
         """Mark what became of a message."""
 
@@ -62,12 +65,13 @@ class DeliverStore(Protocol):
 class DeliverCounts:
     """What one batch did: ``sent`` are with the relay, ``published`` had no reader of mails.
 
-    ``later`` are tried again, ``stuck`` wait for a person, ``lost`` went on in other hands;
-    ``forgotten`` counts old addresses.
+    ``withdrawn`` ones announced what is not planned any more. ``later`` are tried again, ``stuck``
+    wait for a person, ``lost`` went on in other hands; ``forgotten`` counts old addresses.
     """
 
     sent: int = 0
     published: int = 0
+    withdrawn: int = 0
     later: int = 0
     stuck: int = 0
     lost: int = 0
@@ -90,6 +94,11 @@ async def deliver(  # noqa: PLR0913 - each argument is a fact of its own
         claimed = await store.claim(at=at)
         if claimed is None:
             break
+        if not await store.still_true(claimed.message):
+            result = withdrawn(tries=claimed.tries, at=at)
+            marked = await store.settle(claimed, result, at=at)
+            counts["withdrawn" if marked else "lost"] += 1
+            continue
         contact = await store.reader(claimed.message)
         if contact is None or contact.address is None:
             # No mail is wanted any more: it stands in the API, where it stood all the time.

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from billing.account_change import AccountChange, Outcome
 from billing.debit import Debit, Event, moved
 from billing.mandate import ENDED, Caps, Enrolment, Mandate, State
 
@@ -66,6 +67,15 @@ class EnrolDesk(WishDesk, Protocol):
 
     async def save_mandate(self, mandate: Mandate) -> None:
         """Write a locked mandate back."""
+
+    async def open_change(self, account_id: str, mandate_id: str) -> AccountChange | None:
+        """Lock the change that a mandate waits for; None if it waits for none."""
+
+    async def pause_change(self, change: AccountChange, *, paused: bool) -> None:
+        """Note whether debits rest when the new account has cooled off."""
+
+    async def end_change(self, change: AccountChange, outcome: Outcome, *, at: datetime) -> None:
+        """Note how a change ended, and tell everybody who must hear of it."""
 
 
 class EnrolStore(Protocol):
@@ -155,6 +165,14 @@ async def _wanted(desk: EnrolDesk, account_id: str, mandate_id: str) -> Mandate:
 async def _enrol(
     desk: EnrolDesk, mandate: Mandate, wish: Enrolment, *, reason: str | None, at: datetime
 ) -> Changed:
+    if mandate.enrolment is Enrolment.WAITING:
+        change = await desk.open_change(mandate.account_id, mandate.mandate_id)
+        assert change is not None, "whoever waits, waits for a change"
+        if wish is not Enrolment.CANCELLED:
+            # It is not debited yet in any case; the wish counts from when it would be.
+            await desk.pause_change(change, paused=wish is Enrolment.PAUSED)
+            return Changed(mandate, 0)
+        await desk.end_change(change, Outcome.CANCELLED, at=at)
     if mandate.enrolment is not wish:
         mandate = replace(mandate, enrolment=wish, changed_at=at)
         await desk.save_mandate(mandate)

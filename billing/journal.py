@@ -36,7 +36,7 @@ Balances = Mapping[tuple[str, str], int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One posted transfer."""
+    """One posted transfer; without an account it is the town's own."""
 
     account_id: str
     transfer_id: str
@@ -44,7 +44,7 @@ class Entry:
     credit_code: str
     amount_minor: int
     currency: str
-    bill_no: str
+    document: str
     posted_at: datetime
 
     def cells(self, chart: Chart, zone: str) -> tuple[Cell, ...]:
@@ -52,7 +52,7 @@ class Entry:
         return (
             local_day(self.posted_at, zone).isoformat(),
             self.posted_at.isoformat(),
-            safe(f"{self.account_id}/{self.bill_no}"),
+            safe(self.document),
             chart.codes[self.debit_code],
             chart.codes[self.credit_code],
             self.amount_minor,

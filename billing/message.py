@@ -3,7 +3,8 @@
       queued ----> sending ----> sent
         ^             |  |
         '-------------'  +-----> failed     (the relay will never take it)
-          not yet        '-----> given_up   (it was not taken in two days)
+          not yet        +-----> given_up   (it was not taken in two days)
+                         '-----> withdrawn  (what it announces is not planned any more)
 
 A message is born in the transaction of its cause, under a name made of that cause, so that there is
 one for each cause and none without. Where nobody is written to by mail it is born as sent: then it
@@ -56,6 +57,7 @@ class State(StrEnum):
     SENT = "sent"
     FAILED = "failed"
     GIVEN_UP = "given_up"
+    WITHDRAWN = "withdrawn"
 
 
 # What a person has to look at.
@@ -119,6 +121,11 @@ def outcome(delivery: Delivery, *, tries: int, at: datetime) -> Outcome:
                 next_try_at=at + wait(tries),
                 trouble=reason,
             )
+
+
+def withdrawn(*, tries: int, at: datetime) -> Outcome:
+    """Return what becomes of a message whose cause is gone before it was sent."""
+    return Outcome(state=State.WITHDRAWN, tries=tries, next_try_at=at, trouble=None)
 
 
 def wait(tries: int) -> timedelta:

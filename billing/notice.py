@@ -46,6 +46,7 @@ RETRYABLE_CAUSES: Final = frozenset(cause for cause, retryable in CAUSES.items()
 # allow it. A payment cancelled at the bank by somebody else is not in the list.
 REPEATABLE_CANCELS: Final = frozenset(
     {
+        "account_changed",
         "amount_changed",
         "bank_retries",
         "begin_anew",

@@ -1,6 +1,6 @@
 """The town's own side of the ledger: money that belongs to no resident.
 
-    payout/<payout>/fees    fees     <- bank      the bank kept it from a payout
+    payout/<payout>/fees    fees     <- bank      the bank kept it from a payout (or gave back)
     line/<line>/in          bank     <- suspense  money came, and nobody knows from whom
     line/<line>/out         suspense <- bank      money went, and nobody knows where to
     line/<line>/known       the way back, once somebody knows
@@ -39,12 +39,16 @@ class TownTransfer:
 def payout_fees(
     payout_id: str, *, fees_minor: int, currency: str, reference: str, at: datetime
 ) -> TownTransfer:
-    """Return what the fees of a payout move; the payout itself stands with each of its debits."""
+    """Return what the fees of a payout move; the payout itself stands with each of its debits.
+
+    Fees below zero were given back, for payments that failed after all.
+    """
+    kept = fees_minor > 0
     return TownTransfer(
         transfer_id=f"payout/{payout_id}/fees",
-        debit_code=Account.FEES,
-        credit_code=Account.BANK,
-        amount_minor=fees_minor,
+        debit_code=Account.FEES if kept else Account.BANK,
+        credit_code=Account.BANK if kept else Account.FEES,
+        amount_minor=abs(fees_minor),
         currency=currency,
         reference=reference,
         posted_at=at,

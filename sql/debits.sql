@@ -164,7 +164,8 @@ SELECT currency FROM account WHERE account_id = :account_id;
 -- Lock the one mandate of an account that is usable or on its way to be.
 SELECT *
 FROM mandate
-WHERE account_id = :account_id AND state IN ('invited', 'pending', 'active') AND enrolment <> 'cancelled'
+WHERE account_id = :account_id AND state IN ('invited', 'pending', 'active')
+    AND enrolment NOT IN ('cancelled', 'waiting')
 FOR UPDATE;
 
 -- name: lock_mandate(account_id, mandate_id)^
@@ -417,7 +418,14 @@ WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
 INSERT INTO notice (
     account_id, bill_no, attempt, amount_minor, currency, charge_on, noticed_at, channel, notice_no
 )
-SELECT :account_id, :bill_no, :attempt::integer, :amount_minor, :currency, :charge_on, :at, 'api', 1 + (
-    SELECT count(*) FROM notice
-    WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt::integer
-);
+SELECT :account_id, :bill_no, :attempt::integer, :amount_minor, :currency, :charge_on, :at,
+    coalesce((
+        SELECT m.channel FROM message m
+        WHERE m.account_id = :account_id AND m.kind = 'notice' AND m.delivered_at = :at
+            AND starts_with(m.message_id, 'notice/' || :bill_no || '/' || :attempt::integer || '/')
+        LIMIT 1
+    ), 'api'),
+    1 + (
+        SELECT count(*) FROM notice
+        WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt::integer
+    );

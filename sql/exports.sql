@@ -154,15 +154,25 @@ FROM (
     UNION ALL
     SELECT credit_code, currency, -amount_minor
     FROM transfer WHERE phase = 'posted' AND posted_at < :before_at::timestamptz
+    UNION ALL
+    SELECT debit_code, currency, amount_minor FROM town_transfer WHERE posted_at < :before_at::timestamptz
+    UNION ALL
+    SELECT credit_code, currency, -amount_minor FROM town_transfer WHERE posted_at < :before_at::timestamptz
 ) AS moved
 GROUP BY code, currency
 ORDER BY code, currency;
 
 -- name: journal_entries(start_at, end_at)
--- Read every posted transfer between two instants, in the order of posting.
-SELECT account_id, transfer_id, debit_code, credit_code, amount_minor, currency, bill_no, posted_at
+-- Read every posted transfer between two instants, in the order of posting; those of the town have no
+-- account, and what they are about is their reference.
+SELECT account_id, transfer_id, debit_code, credit_code, amount_minor, currency,
+       account_id || '/' || bill_no AS document, posted_at
 FROM transfer
 WHERE phase = 'posted' AND posted_at >= :start_at::timestamptz AND posted_at < :end_at::timestamptz
+UNION ALL
+SELECT '', transfer_id, debit_code, credit_code, amount_minor, currency, reference, posted_at
+FROM town_transfer
+WHERE posted_at >= :start_at::timestamptz AND posted_at < :end_at::timestamptz
 ORDER BY posted_at, account_id, transfer_id;
 
 -- name: note_export(export_id, kind, from_day, to_day, form, rows, purpose, exported_by, exported_at)!

@@ -3,7 +3,7 @@
 
 -- name: add_message(account_id, message_id, kind, about, to_revision, mails, amount_minor, at)$
 -- Tell a resident something: by mail if he has an address and wants one of this amount, else in the API
--- alone, which is at once. The same cause again tells nothing.
+-- alone, which is at once. The same cause again tells nothing, unless it was taken back meanwhile.
 INSERT INTO message (
     account_id, message_id, kind, about, to_revision, channel, state, next_try_at, queued_at, delivered_at
 )
@@ -22,7 +22,10 @@ FROM (
             )
     ) THEN 'mail' ELSE 'api' END AS way
 ) AS w
-ON CONFLICT DO NOTHING
+ON CONFLICT (account_id, message_id) DO UPDATE SET
+    channel = EXCLUDED.channel, state = EXCLUDED.state, tries = 0, next_try_at = EXCLUDED.next_try_at,
+    delivered_at = EXCLUDED.delivered_at
+WHERE message.state = 'withdrawn'
 RETURNING channel;
 
 -- name: told_so_far(account_id, receipts, corrections)^
@@ -87,3 +90,15 @@ CROSS JOIN (SELECT count(*) AS stuck FROM message WHERE state IN ('failed', 'giv
 -- name: account_ending(account_id, mandate_id)$
 -- The last characters of the bank account behind a mandate.
 SELECT account_number_ending FROM mandate WHERE account_id = :account_id AND mandate_id = :mandate_id;
+
+-- name: notice_is_true(account_id, bill_no, attempt, amount_minor, charge_on)$
+-- Say whether a debit is still planned as its notice says.
+SELECT true FROM debit
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt AND state = 'planned'
+    AND amount_minor = :amount_minor AND charge_on = :charge_on;
+
+-- name: send_again(account_id, at)
+-- Let what is stuck be sent again to the contact that holds now.
+UPDATE message SET state = 'queued', tries = 0, next_try_at = :at
+WHERE account_id = :account_id AND state IN ('failed', 'given_up') AND to_revision IS NULL
+RETURNING message_id;

@@ -76,6 +76,43 @@ FROM unnest(
     :kinds::text[], :amounts_tenths::bigint[], :payment_ids::text[], :refund_ids::text[]
 ) WITH ORDINALITY AS i (kind, amount_tenths, payment_id, refund_id, item_no);
 
+-- name: items_of(payout_id)
+-- Return the items of a payout as the bank told them last.
+SELECT kind, amount_tenths, payment_id, refund_id
+FROM bank_payout_item
+WHERE payout_id = :payout_id
+ORDER BY item_no;
+
+-- name: bounced_payouts(since, kind)
+-- List payouts that came back and hold a payment that stands in no payout that counts.
+SELECT p.payout_id, p.status, p.amount_minor, p.fees_minor, p.currency, p.reference, p.arrival_on,
+       p.created_at
+FROM bank_payout p
+WHERE p.status = 'bounced' AND p.created_at >= :since::timestamptz
+  AND EXISTS (
+      SELECT FROM bank_payout_item i
+      WHERE i.payout_id = p.payout_id AND i.kind = :kind::text AND NOT EXISTS (
+          SELECT FROM bank_payout_item j
+          JOIN bank_payout q ON q.payout_id = j.payout_id
+          WHERE j.payment_id = i.payment_id AND j.kind = :kind::text AND q.status <> 'bounced'
+      )
+  )
+ORDER BY p.created_at, p.payout_id;
+
+-- name: debits_paid_out_by(payout_id, kind)
+-- List debits that a payout pays and that no other payout that counts does.
+SELECT d.account_id, d.bill_no, d.attempt
+FROM bank_payout_item i
+JOIN debit d ON d.bank_payment_id = i.payment_id
+WHERE i.payout_id = :payout_id AND i.kind = :kind::text AND d.state IN ('settled', 'reconciled')
+  AND NOT EXISTS (
+      SELECT FROM bank_payout_item j
+      JOIN bank_payout q ON q.payout_id = j.payout_id
+      WHERE j.payment_id = i.payment_id AND j.kind = :kind::text AND q.status <> 'bounced'
+        AND q.payout_id <> :payout_id
+  )
+ORDER BY d.account_id, d.bill_no, d.attempt;
+
 -- name: doubled_items(since, kind)
 -- List payments that stand in payouts more than once, where a payout that counts was made since an instant.
 SELECT i.payment_id, count(*) AS times,
@@ -130,6 +167,33 @@ SELECT * FROM statement_line WHERE known_as IS NULL ORDER BY booked_on, line_id;
 -- name: know_lines(line_ids, known_as)!
 -- Note what lines of statements are.
 UPDATE statement_line SET known_as = :known_as WHERE line_id = ANY (:line_ids::text[]);
+
+-- name: lines_taken_back()
+-- List unknown lines that name a refund, or a payment that was taken back outside of a payout.
+SELECT l.line_id, 'refund ' || r.bank_refund_id AS known_as
+FROM statement_line l
+JOIN refund r ON r.bank_refund_id = l.end_to_end_id
+WHERE l.known_as IS NULL AND l.amount_minor = -r.amount_minor AND l.currency = r.currency
+UNION ALL
+SELECT l.line_id, 'payment ' || d.bank_payment_id
+FROM statement_line l
+JOIN debit d ON d.bank_payment_id = l.end_to_end_id
+WHERE l.known_as IS NULL AND l.amount_minor = -d.amount_minor AND l.currency = d.currency
+ORDER BY line_id;
+
+-- name: add_town_transfer(transfer_id, debit_code, credit_code, amount_minor, currency, reference, at)!
+-- Post a transfer that belongs to no resident, once.
+INSERT INTO town_transfer (
+    transfer_id, phase, debit_code, credit_code, amount_minor, currency, reference, posted_at
+)
+VALUES (
+    :transfer_id, 'posted', :debit_code, :credit_code, :amount_minor, :currency, :reference, :at
+)
+ON CONFLICT DO NOTHING;
+
+-- name: town_transfers(transfer_ids)
+-- Return which of these transfers stand in the town's ledger.
+SELECT transfer_id FROM town_transfer WHERE transfer_id = ANY (:transfer_ids::text[]);
 
 -- name: match_payout(payout_id, at)!
 -- Note that a payout, its items and the statement agree.

@@ -134,11 +134,13 @@ WHERE state = 'requested' AND changed_at <= :at
 ORDER BY changed_at, account_id, bill_no, attempt, refund_no
 LIMIT :batch::int;
 
--- name: refunds_to_reread(unchanged_since, batch)
--- Refunds at the bank of which we have heard nothing for too long.
+-- name: refunds_to_reread(unchanged_since, paid_since, batch)
+-- Refunds at the bank of which we have heard nothing for too long; those that were paid may still come
+-- back for a while.
 SELECT *
 FROM refund
-WHERE state IN ('pending', 'paid') AND changed_at <= :unchanged_since
+WHERE (state = 'pending' OR state = 'paid' AND first_sent_at >= :paid_since::timestamptz)
+    AND changed_at <= :unchanged_since
 ORDER BY changed_at, account_id, bill_no
 LIMIT :batch::int;
 
@@ -167,3 +169,35 @@ CROSS JOIN LATERAL (
 WHERE NOT r.failed AND d.amount_minor > r.asked_minor
 ORDER BY w.account_id, d.bill_no DESC, d.attempt DESC
 LIMIT :batch::int;
+
+-- name: list_account_refunds(account_id, before_bill_no, before_attempt, before_refund_no, page)
+-- List the refunds of an account, those of the newest bill first.
+SELECT account_id, bill_no, attempt, refund_no, state, reason, amount_minor, currency, cause, asked_at,
+       changed_at
+FROM refund
+WHERE account_id = :account_id
+    AND (bill_no, attempt, refund_no) < (
+        :before_bill_no::text, :before_attempt::integer, :before_refund_no::integer
+    )
+ORDER BY bill_no DESC, attempt DESC, refund_no DESC
+LIMIT :page;
+
+-- name: list_refund_steps(account_id, bill_nos)
+-- List every step that the refunds for these bills took, in order.
+SELECT bill_no, attempt, refund_no, from_state, to_state, reason, taken_at
+FROM refund_step
+WHERE account_id = :account_id AND bill_no = ANY (:bill_nos::text[])
+ORDER BY bill_no, attempt, refund_no, step_no;
+
+-- name: list_refunds_in_state(state, after_account_id, after_bill_no, after_attempt, after_refund_no, page)
+-- List the refunds of all accounts that stand in one state, in order of account.
+SELECT account_id, bill_no, attempt, refund_no, state, reason, amount_minor, currency, cause, asked_at,
+       changed_at
+FROM refund
+WHERE state = :state
+    AND (account_id, bill_no, attempt, refund_no) > (
+        :after_account_id::text, :after_bill_no::text, :after_attempt::integer,
+        :after_refund_no::integer
+    )
+ORDER BY account_id, bill_no, attempt, refund_no
+LIMIT :page;

@@ -1176,7 +1176,9 @@ CREATE TABLE mandate (
     state                 text        NOT NULL CHECK (state IN (
         'invited', 'pending', 'active', 'cancelled', 'failed', 'expired'
     )),
-    enrolment             text        NOT NULL CHECK (enrolment IN ('active', 'paused', 'cancelled')),
+    enrolment             text        NOT NULL CHECK (
+        enrolment IN ('active', 'paused', 'waiting', 'cancelled')
+    ),
     payment_minor_max     bigint      NOT NULL CHECK (payment_minor_max > 0),
     month_minor_max       bigint      NOT NULL CHECK (month_minor_max >= payment_minor_max),
     currency              text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
@@ -1193,7 +1195,10 @@ CREATE TABLE mandate (
 );
 -- At most one mandate per account can be debited.
 CREATE UNIQUE INDEX mandate_usable ON mandate (account_id)
-    WHERE state IN ('invited', 'pending', 'active') AND enrolment <> 'cancelled';
+    WHERE state IN ('invited', 'pending', 'active') AND enrolment NOT IN ('cancelled', 'waiting');
+-- At most one waits to take its place.
+CREATE UNIQUE INDEX mandate_waiting ON mandate (account_id)
+    WHERE state IN ('invited', 'pending', 'active') AND enrolment = 'waiting';
 CREATE INDEX mandate_bank_id ON mandate (bank_mandate_id);
 CREATE INDEX mandate_request ON mandate (bank_request_id);
 CREATE INDEX mandate_return ON mandate (return_digest);
@@ -1269,7 +1274,7 @@ CREATE TABLE notice (
     currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     charge_on    date        NOT NULL,
     noticed_at   timestamptz NOT NULL,
-    channel      text        NOT NULL CHECK (channel IN ('api')),
+    channel      text        NOT NULL CHECK (channel IN ('api', 'mail')),
     -- The last one counts; each is a promise of its own.
     notice_no    integer     NOT NULL DEFAULT 1 CHECK (notice_no > 0),
     PRIMARY KEY (account_id, bill_no, attempt, notice_no),
@@ -1600,7 +1605,9 @@ CREATE TABLE message (
     -- The contact it is for; NULL is the one that holds when it is sent.
     to_revision  integer     CHECK (to_revision > 0),
     channel      text        NOT NULL CHECK (channel IN ('api', 'mail')),
-    state        text        NOT NULL CHECK (state IN ('queued', 'sending', 'sent', 'failed', 'given_up')),
+    state        text        NOT NULL CHECK (
+        state IN ('queued', 'sending', 'sent', 'failed', 'given_up', 'withdrawn')
+    ),
     tries        integer     NOT NULL DEFAULT 0 CHECK (tries >= 0),
     -- While it is being sent: until when it is somebody's.
     next_try_at  timestamptz NOT NULL,
@@ -1615,6 +1622,25 @@ CREATE TABLE message (
 );
 CREATE INDEX message_waiting ON message (next_try_at) WHERE state IN ('queued', 'sending');
 CREATE INDEX message_stuck ON message (queued_at, account_id, message_id) WHERE state IN ('failed', 'given_up');
+
+-- A change of the bank account: under the new mandate nothing is debited before "usable_at".
+CREATE TABLE account_change (
+    account_id text        NOT NULL,
+    mandate_id text        NOT NULL,
+    begun_at   timestamptz NOT NULL,
+    usable_at  timestamptz NOT NULL,
+    -- The resident wants debits to rest even then.
+    paused     boolean     NOT NULL DEFAULT false,
+    ended_at   timestamptz,
+    outcome    text        CHECK (outcome IN ('done', 'cancelled')),
+    PRIMARY KEY (account_id, mandate_id),
+    FOREIGN KEY (account_id, mandate_id) REFERENCES mandate,
+    CONSTRAINT change_cools_off CHECK (usable_at >= begun_at + interval '72 hours'),
+    CONSTRAINT change_ends_once CHECK ((ended_at IS NULL) = (outcome IS NULL)),
+    -- Done is what has cooled off, whatever the code above it believes.
+    CONSTRAINT done_has_cooled_off CHECK (outcome <> 'done' OR ended_at >= usable_at)
+);
+CREATE INDEX account_change_due ON account_change (usable_at) WHERE ended_at IS NULL;
 
 -- Local tables: on one node only ------------------------------------------------------------------
 
@@ -1930,6 +1956,7 @@ GRANT UPDATE (
 ) ON refund TO aqkol_service;
 GRANT UPDATE (address, replaced_at) ON contact TO aqkol_service;
 GRANT UPDATE (channel, state, tries, next_try_at, delivered_at, trouble) ON message TO aqkol_service;
+GRANT UPDATE (paused, ended_at, outcome) ON account_change TO aqkol_service;
 GRANT UPDATE (revoked_at) ON access_token TO aqkol_service;
 GRANT UPDATE (event_id) ON bank_cursor TO aqkol_service;
 GRANT UPDATE (

@@ -162,8 +162,3 @@ class AnnounceRows:
         """Return since when a debit is held; None if it never was."""
         since: datetime | None = await _Q.held_since(self._db, **name_of(debit_id))
         return since
-
-    async def tell_notice(self, debit: Debit, *, at: datetime) -> datetime | None:
-        """Tell the resident of a planned debit: it stands in the API from this transaction on."""
-        assert debit.state is State.PLANNED, "only what is planned is told"
-        return at

@@ -16,6 +16,7 @@ from billing.message import Kind, Message
 from billing.paper.words import Language
 
 _Q: Final = sql.queries("contacts")
+_MESSAGES: Final = sql.queries("messages")
 
 log: Final = structlog.get_logger()
 
@@ -79,6 +80,8 @@ class Contacts:
             )
             if (None if before is None else before.address) != new.address:
                 await self._tell(conn, account_id, revision, at)
+                # What the address before could not take, the new one may.
+                _ = [row async for row in _MESSAGES.send_again(conn, account_id=account_id, at=at)]
             after = await _Q.contact_now(conn, account_id=account_id)
         log.info("contact.said", revision=revision, mail=new.address is not None)
         return contact_of(after)

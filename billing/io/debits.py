@@ -13,6 +13,7 @@ import asyncpg
 
 import sql
 from billing.debit import Claim, Debit, DebitId
+from billing.io.account_changes import ChangeBook, ChangeDesk
 from billing.io.announce_rows import AnnounceRows
 from billing.io.bank_events import EventBook, EventDesk
 from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
@@ -36,7 +37,7 @@ class StaleDebitError(Exception):
     """A debit was no longer in the state we saw it in, although it was locked: our bug."""
 
 
-class Desk(AnnounceRows, RefundDesk, EventDesk):
+class Desk(AnnounceRows, ChangeDesk, RefundDesk, EventDesk):
     """One open transaction: what is locked here stays ours until it ends."""
 
     def __init__(self, connection: asyncpg.Connection, *, mails: bool = False) -> None:
@@ -166,7 +167,7 @@ class Desk(AnnounceRows, RefundDesk, EventDesk):
         await _Q.touch_debit(self._db, **name_of(debit_id), at=at)
 
 
-class Debits(RefundBook, EventBook, StopBook):
+class Debits(ChangeBook, RefundBook, EventBook, StopBook):
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
     def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:

@@ -6,7 +6,7 @@ numbers, and whatever was counted past would never be told.
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import asyncpg
@@ -65,6 +65,21 @@ class Outbox:
     async def reader(self, message: Message) -> Contact | None:
         """Return whom a message is for."""
         return await contacts.reader(self.pool, message.account_id, message.to_revision)
+
+    async def still_true(self, message: Message) -> bool:
+        """Say whether what a message announces is still to come; only a notice announces."""
+        if message.kind is not Kind.NOTICE:
+            return True
+        about = message.about
+        planned = await _Q.notice_is_true(
+            self.pool,
+            account_id=message.account_id,
+            bill_no=about["bill_no"],
+            attempt=about["attempt"],
+            amount_minor=about["amount_minor"],
+            charge_on=date.fromisoformat(about["charge_on"]),
+        )
+        return planned is True
 
     async def publish(self, claimed: Claimed, *, at: datetime) -> bool:
         """Let a message stand in the API alone; False if it was sent meanwhile."""

@@ -10,12 +10,14 @@ from typing import Any, Final
 import asyncpg
 
 import sql
-from billing.bank_recon import BreakCounts, DoubledItem, TornDay
-from billing.breaks import ADVICE, BookedLine, Break
+from billing.break_kinds import ADVICE
+from billing.breaks import BookedLine, Break
 from billing.debit import Debit, DebitId
 from billing.io.debit_rows import debit_of
 from billing.iso.camt053 import Statement, StatementLine
 from billing.payout import PAID_OUT, Payout, PayoutItem, PayoutStatus
+from billing.recon_port import BreakCounts, DoubledItem, KnownPayout, TornDay
+from billing.town import TownTransfer, identified, payout_fees, unidentified
 
 _Q: Final = sql.queries("recon")
 _AUDIT: Final = sql.queries("audit")
@@ -71,10 +73,28 @@ class ReconBooks:
             )
         return fresh is True
 
-    async def matched_payouts(self, payout_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return those of the payouts that are matched, with the status they had then."""
+    async def known_payouts(self, payout_ids: Sequence[str]) -> Mapping[str, KnownPayout]:
+        """Return how those of the payouts that we know stood when they were read last."""
         rows = _Q.known_payouts(self.pool, payout_ids=list(payout_ids))
-        return {row["payout_id"]: row["status"] async for row in rows if row["matched"]}
+        return {
+            row["payout_id"]: KnownPayout(status=_status(row["status"]), matched=row["matched"])
+            async for row in rows
+        }
+
+    async def items_of(self, payout_id: str) -> tuple[PayoutItem, ...]:
+        """Return the items of a payout as the bank told them last."""
+        rows = _Q.items_of(self.pool, payout_id=payout_id)
+        return tuple([PayoutItem(**dict(row)) async for row in rows])
+
+    async def bounced_payouts(self, *, since: datetime) -> Sequence[Payout]:
+        """Return payouts that came back and were not made again."""
+        rows = _Q.bounced_payouts(self.pool, since=since, kind=PAID_OUT)
+        return [_payout(row) async for row in rows]
+
+    async def debits_paid_out_by(self, payout_id: str) -> Sequence[DebitId]:
+        """Return debits that we believe paid out, by this payout and by no other that counts."""
+        rows = _Q.debits_paid_out_by(self.pool, payout_id=payout_id, kind=PAID_OUT)
+        return [DebitId(**dict(row)) async for row in rows]
 
     async def keep_payout(
         self, payout: Payout, items: Sequence[PayoutItem], *, at: datetime
@@ -134,14 +154,36 @@ class ReconBooks:
         """Return the lines that nobody knows."""
         return [_booked(row) async for row in _Q.unknown_lines(self.pool)]
 
-    async def know_lines(self, line_ids: Sequence[str], known_as: str) -> None:
-        """Note what lines are."""
-        await _Q.know_lines(self.pool, line_ids=list(line_ids), known_as=known_as)
+    async def lines_taken_back(self) -> Mapping[str, str]:
+        """Return what unknown lines are that name a refund or a payment, by line."""
+        rows = _Q.lines_taken_back(self.pool)
+        return {row["line_id"]: row["known_as"] async for row in rows}
+
+    async def know_lines(self, lines: Sequence[BookedLine], known_as: str, *, at: datetime) -> None:
+        """Note what lines are; what stood in suspense because of them leaves it, once."""
+        async with self.pool.acquire() as db, db.transaction():
+            await _Q.know_lines(db, line_ids=[one.line_id for one in lines], known_as=known_as)
+            suspended = {one.transfer_id: one for one in (_suspense(one, at) for one in lines)}
+            async for row in _Q.town_transfers(db, transfer_ids=list(suspended)):
+                await _post(db, identified(suspended[row["transfer_id"]], at=at))
+
+    async def suspend(self, booked: BookedLine, *, at: datetime) -> None:
+        """Book a line that nobody knows to suspense, once."""
+        await _post(self.pool, _suspense(booked, at))
 
     async def match_payout(self, payout: Payout, *, at: datetime) -> Sequence[DebitId]:
-        """Note that a payout agrees, and return its settled debits."""
+        """Note that a payout agrees, book its fees once, and return its settled debits."""
         async with self.pool.acquire() as db, db.transaction():
             await _Q.match_payout(db, payout_id=payout.payout_id, at=at)
+            if payout.fees_minor != 0:
+                fees = payout_fees(
+                    payout.payout_id,
+                    fees_minor=payout.fees_minor,
+                    currency=payout.currency,
+                    reference=payout.reference,
+                    at=at,
+                )
+                await _post(db, fees)
             rows = _Q.settled_debits_of(db, payout_id=payout.payout_id, kind=PAID_OUT)
             return [DebitId(**dict(row)) async for row in rows]
 
@@ -270,9 +312,35 @@ def _booked(row: asyncpg.Record) -> BookedLine:
 
 
 def _payout(row: asyncpg.Record) -> Payout:
-    known = {status.value for status in PayoutStatus}
-    status = PayoutStatus(row["status"]) if row["status"] in known else None
-    return Payout(**{**dict(row), "status": status})
+    return Payout(**{**dict(row), "status": _status(row["status"])})
+
+
+def _status(word: str) -> PayoutStatus | None:
+    return None if word == _UNKNOWN else PayoutStatus(word)
+
+
+def _suspense(booked: BookedLine, at: datetime) -> TownTransfer:
+    line = booked.line
+    return unidentified(
+        booked.line_id,
+        amount_minor=line.amount_minor,
+        currency=line.currency,
+        reference=line.entry_ref,
+        at=at,
+    )
+
+
+async def _post(db: asyncpg.Connection | asyncpg.Pool, moved: TownTransfer) -> None:
+    await _Q.add_town_transfer(
+        db,
+        transfer_id=moved.transfer_id,
+        debit_code=moved.debit_code,
+        credit_code=moved.credit_code,
+        amount_minor=moved.amount_minor,
+        currency=moved.currency,
+        reference=moved.reference,
+        at=moved.posted_at,
+    )
 
 
 def _columns(found: Sequence[Break]) -> dict[str, list[Any]]:

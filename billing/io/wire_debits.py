@@ -47,7 +47,9 @@ class MandateShown(Wire):
     state: Annotated[
         str, Field(description="invited, pending, active, cancelled, failed or expired")
     ]
-    enrolment: Annotated[str, Field(description="active, paused or cancelled; it always wins")]
+    enrolment: Annotated[
+        str, Field(description="active, paused, waiting, cancelled; it always wins")
+    ]
     payment_minor_max: Minor
     month_minor_max: Minor
     currency: Currency

@@ -87,7 +87,8 @@ def handle(bank: Bank, call: Call) -> Document:
     notification["action_taken_at"] = stamp(bank.at)
     notification["action_taken_by"] = bank.creditor_id
     bank.store.put(notification)
-    return shown(notification)
+    # The contract does not say when a notification was made.
+    return {name: value for name, value in shown(notification).items() if name != "created_at"}
 
 
 OPERATIONS: Final = (

@@ -140,7 +140,7 @@ def send(bank: Bank, payout: Document, _note: Note) -> None:
     """Send a payout, and tell so of it and of everything in it."""
     payout["status"] = NEXT[payout["status"], "send"]
     bank.store.put(payout)
-    event = bank.tell(KIND, payout, "paid", PAID, Note(links=payout["links"]))
+    event = bank.tell(KIND, payout, "paid", PAID, Note(links={"creditor": bank.creditor_id}))
     note = Note(links={"payout": payout["id"], "parent_event": event["id"]})
     for item in bank.store.items_of(payout["id"]):
         if item["type"] in TELLS and not item["hidden"]["again"]:

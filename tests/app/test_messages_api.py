@@ -71,3 +71,32 @@ class TestContact:
             sent = {"json": WANTED} if method == "PUT" else {}
             assert (await api.call(method, CONTACT, token=api.operator, **sent))[0] == 403
             assert (await api.call(method, CONTACT, token=api.other, **sent))[0] == 404
+
+
+class TestAccountChange:
+    """A change of the bank account ..."""
+
+    async def test_begins_waits_and_is_called_off(self, api: Api) -> None:
+        """Three calls: begin, look, cancel the new mandate."""
+        path = "/v1/accounts/A-1/account-changes"
+        caps = {"payment_minor_max": 5, "month_minor_max": 5}
+        status, link = await api.call("POST", path, token=api.resident, json=caps)
+        assert status == 201
+
+        _, shown = await api.call("GET", path, token=api.resident)
+        (change,) = shown["changes"]
+        assert change == {
+            "mandate_id": link["mandate_id"],
+            "begun_at": "2026-02-10T12:00:00Z",
+            "usable_at": "2026-02-13T12:00:00Z",
+            "paused": False,
+            "ended_at": None,
+            "outcome": None,
+        }
+        new = f"/v1/accounts/A-1/mandates/{link['mandate_id']}"
+        assert (await api.call("GET", new, token=api.resident))[1]["enrolment"] == "waiting"
+
+        api.bank.silent = True
+        assert (await api.call("POST", f"{new}/cancel", token=api.resident))[0] == 200
+        _, shown = await api.call("GET", path, token=api.resident)
+        assert shown["changes"][0]["outcome"] == "cancelled"

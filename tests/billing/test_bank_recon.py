@@ -7,8 +7,9 @@ from datetime import date, timedelta
 import asyncpg
 import pytest
 
-from billing.bank import BankSilentError, Payment, PaymentStatus
+from billing.bank import BankRefusedError, BankSilentError, Payment, PaymentStatus
 from billing.bank_recon import import_statement
+from billing.follow import reread
 from billing.io.breaks import BreakDesk
 from billing.io.debits import Debits
 from billing.io.recon import ReconBooks, StatementDiffersError
@@ -388,10 +389,10 @@ class TestWhatTheBankMaySayOtherwise:
             ),
             (item(0, amount_tenths=742_971), ["payout_sum payout PO1", "item_amount"]),
             (item(2, amount_tenths=-490), ["payout_sum payout PO1", "payout_fees payout PO1"]),
-            (item(2, amount_tenths=-505), ["payout_sum payout PO1"]),
+            (item(2, amount_tenths=-505), ["payout_sum payout PO1", "payout_fees payout PO1"]),
             (payout(fees_minor=51), ["payout_fees payout PO1"]),
             (payout(amount_minor=PAYOUT_MINOR + 1), ["payout_sum payout PO1"]),
-            (payout(status=PayoutStatus.BOUNCED), ["payout_bounced payout PO1", "item_missing"]),
+            (payout(status=PayoutStatus.BOUNCED), ["payout_bounced payout PO1"]),
             (payout(currency="EUR"), ["payout_currency payment PM1 in PO1", "payout_currency"]),
             (doubled_item, ["item_doubled payment PM1 in PO1"]),
             (doubled_in_another, ["item_doubled payment PM1 in PO2"]),
@@ -558,6 +559,177 @@ class TestTheStatement:
         await reconciled(books, store, bank, NEXT)
 
         assert await breaks(town) == ["statement_torn statement of 2026-02-28"]
+
+
+async def town_moves(town: DebitTown) -> list[str]:
+    """Return the transfers that belong to no resident."""
+    rows = await town.owner.fetch("SELECT * FROM town_transfer ORDER BY posted_at, transfer_id")
+    return [
+        f"{row['transfer_id'].split('/')[-1]} {row['debit_code']} <- {row['credit_code']}"
+        f" {row['amount_minor']}"
+        for row in rows
+    ]
+
+
+class TestTheTownsLedger:
+    """What belongs to no resident is booked too, once."""
+
+    async def test_holds_the_fees_of_a_payout(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """The payout is booked in full with each debit; what the bank kept is a cost."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        await reconciled(books, store, bank)
+        await reconciled(books, store, bank, NEXT)
+
+        assert await town_moves(town) == ["fees fees <- bank 50"]
+
+    async def test_holds_fees_that_were_given_back(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """For a payment that failed after all the bank takes nothing."""
+        bank.pay_out(("PM1", "74297.0"), ("PM2", "74297.0"), fee="30.0", amount_minor=148_624)
+        await told_by_bank(books, ("1486.24", REFERENCE), closing="1486.24")
+        await reconciled(books, store, bank)
+
+        assert await town_moves(town) == ["fees bank <- fees 30"]
+
+    async def test_holds_a_line_that_nobody_knows_until_somebody_does(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """It is on the account; until it is known it is owed to somebody."""
+        payout, items = bank.payouts.pop("PO1"), bank.items.pop("PO1")
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        at = PAID_AT + timedelta(minutes=30)
+        await reconciled(books, store, bank, at)
+        await reconciled(books, store, bank, at)
+        assert await town_moves(town) == ["in bank <- suspense 148544"]
+        bank.payouts["PO1"], bank.items["PO1"] = payout, items
+        await reconciled(books, store, bank, NEXT)
+
+        assert sorted(await town_moves(town)) == [
+            "fees fees <- bank 50",
+            "in bank <- suspense 148544",
+            "known suspense <- bank 148544",
+        ]
+
+    async def test_holds_what_went_out_unexplained(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """A sign that is lost would make it income."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), ("-7.00", "COURT-1"), closing="1478.44")
+        await reconciled(books, store, bank)
+
+        assert "out suspense <- bank 700" in await town_moves(town)
+
+
+class TestWhatTheBankTakesBackFromTheAccount:
+    """A line that went out names what it was for."""
+
+    async def test_is_known_where_it_names_a_payment(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """A chargeback that the bank did not cut from a payout."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), ("-742.97", "PM1"), closing="742.47")
+        counts = await reconciled(books, store, bank)
+
+        assert (counts.breaks_open, await breaks(town)) == (0, [])
+
+    async def test_is_an_orphan_with_another_amount(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """More than was taken is not that payment."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), ("-742.98", "PM1"), closing="742.46")
+        await reconciled(books, store, bank)
+
+        assert [one.split()[0] for one in await breaks(town)] == ["line_orphan"]
+
+
+class TestAPayoutThatCameBack:
+    """The town's own bank refused it, and the money is at the other bank again."""
+
+    async def test_takes_its_debits_back_once(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Their money is in transit again, until it is paid out anew."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        await reconciled(books, store, bank)
+        bank.payouts["PO1"] = replace(bank.payouts["PO1"], status=PayoutStatus.BOUNCED)
+        back = date(2026, 2, 28)
+        await told_by_bank(
+            books, (f"-{PAYOUT}", REFERENCE), on=back, opening=PAYOUT, closing="0", at=NEXT
+        )
+        await reconciled(books, store, bank, NEXT)
+        steps = await town.steps()
+        await reconciled(books, store, bank, NEXT + timedelta(days=1))
+
+        assert steps[-2:] == ["reconciled", "confirmed"]
+        assert await town.steps() == steps
+        assert (await town.balances())["collections_in_transit"] == 74_297
+        assert await breaks(town) == ["payout_bounced payout PO1"]
+
+    async def test_is_settled_when_it_is_paid_again(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """The same items in a new payout are no second payment."""
+        bank.payouts["PO1"] = replace(bank.payouts["PO1"], status=PayoutStatus.BOUNCED)
+        await reconciled(books, store, bank)
+        bank.pay_out(
+            ("PM1", "74297.0"),
+            ("PM2", "74297.0"),
+            amount_minor=PAYOUT_MINOR,
+            payout_id="PO2",
+            reference="AQKOL-8QX2M9K4TA",
+        )
+        await told_by_bank(books, (PAYOUT, "AQKOL-8QX2M9K4TA"), closing=PAYOUT)
+        await reread(store=store, bank=bank, at=NEXT + timedelta(days=1), limit=10)
+        counts = await reconciled(books, store, bank, NEXT + timedelta(days=2))
+
+        assert await breaks(town) == []
+        assert counts.reconciled == 2
+        assert await town.states() == ["2026-01/1 reconciled"]
+
+
+class TestAnOldPayout:
+    """The bank keeps the items of a payout for half a year."""
+
+    async def test_is_compared_with_what_the_bank_told_before(
+        self,
+        town: DebitTown,
+        store: Debits,
+        books: ReconBooks,
+        bank: PayingBank,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """What is gone there is still here; the rest of the books is compared all the same."""
+        await reconciled(books, store, bank)
+
+        async def gone(payout_id: str) -> tuple[PayoutItem, ...]:
+            raise BankRefusedError(f"gone_{payout_id.lower()}")
+
+        monkeypatch.setattr(bank, "list_payout_items", gone)
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        counts = await reconciled(books, store, bank, NEXT)
+
+        assert (counts.reconciled, await breaks(town)) == (2, [])
+
+    async def test_of_before_our_books_is_passed_over(
+        self,
+        town: DebitTown,
+        store: Debits,
+        books: ReconBooks,
+        bank: PayingBank,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Nobody can say any more what it was made of."""
+
+        async def gone(payout_id: str) -> tuple[PayoutItem, ...]:
+            raise BankRefusedError(f"gone_{payout_id.lower()}")
+
+        monkeypatch.setattr(bank, "list_payout_items", gone)
+        await reconciled(books, store, bank, PAID_AT + timedelta(minutes=30))
+
+        assert await breaks(town) == []
 
 
 class TestNewsAfterwards:

@@ -46,6 +46,7 @@ VERBS = {
     "billing/retry.py",
     "billing/send.py",
     "billing/watch.py",
+    "billing/switch.py",
     "billing/withdraw.py",
     "simulators/__main__.py",
     "simulators/conductor.py",
@@ -62,7 +63,7 @@ NOUN_FOLDERS = (
     "simulators",
 )
 # What the verbs need from outside, as protocols: it waits for nothing itself, and is no step.
-PORTS = {"metering/port.py"}
+PORTS = {"billing/recon_port.py", "metering/port.py"}
 # What holds bills against the calculator; nothing that makes them is among them.
 ASKERS_OF_THE_CALCULATOR = {"app/recompute_cli.py", "billing/proof_record.py"}
 DRIVERS = {

@@ -444,14 +444,14 @@ DEFECTS = {
     ),
     "a stopped run makes a lost order fail": Defect(
         file="billing/send.py",
-        right='return _lost(debit, "run_stopped")',
+        right="return _lost(debit, order.waits)",
         wrong='return _Outcome(event=Event.FAIL, reason="run_stopped")',
         tests=("tests/billing/test_watch.py::TestAStoppedRun",),
     ),
     "a stopped run repeats a lost order": Defect(
         file="billing/send.py",
-        right="post = claim.wanted and not claim.stopped and in_time",
-        wrong="post = claim.wanted and in_time",
+        right="post = claim.wanted and not claim.frozen and not claim.stopped and in_time",
+        wrong="post = claim.wanted and not claim.frozen and in_time",
         tests=("tests/billing/test_watch.py::TestAStoppedRun",),
     ),
     "a stopped run takes up what was never sent": Defect(

@@ -107,6 +107,7 @@ GROUPS = {
         "refund_step",
         "mandate_freeze",
         "contact",
+        "account_change",
         "message",
     },
     "sender": {"refused_telegram"},

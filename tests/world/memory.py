@@ -58,7 +58,10 @@ def _name(row: Any) -> Key:
 
 
 def _usable(row: Mandate) -> Key | None:
-    open_ = row.state not in ENDED and row.enrolment is not Enrolment.CANCELLED
+    open_ = row.state not in ENDED and row.enrolment not in {
+        Enrolment.CANCELLED,
+        Enrolment.WAITING,
+    }
     return (row.account_id,) if open_ else None
 
 
