@@ -620,6 +620,7 @@ DEFECTS |= {
         right='if late or notification["action_taken"] is not None:',
         wrong='if notification["action_taken"] is not None:',
         tests=("tests/simulators/test_bank_notifications.py::TestNotification",),
+    ),
     "a refund goes out beside a chargeback": Defect(
         file="billing/pay_back.py",
         right="first, hindrance = refund.first_sent_at, why_not(debit)",
