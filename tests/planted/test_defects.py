@@ -430,6 +430,18 @@ DEFECTS = {
         "            )\n",
         tests=("tests/billing/test_hear.py::TestHear",),
     ),
+    "an old event says why a debit failed": Defect(
+        file="billing/turn.py",
+        right="cause=cause_of(failures[0]) if failures",
+        wrong="cause=cause_of(failures[-1]) if failures",
+        tests=("tests/billing/test_hear.py::TestHear",),
+    ),
+    "a notice is sent while the run is stopped": Defect(
+        file="sql/messages.sql",
+        right="AND (kind <> 'notice' OR NOT EXISTS (SELECT FROM open_run_stop))",
+        wrong="",
+        tests=("tests/billing/test_deliver.py::TestAStoppedRun",),
+    ),
     "a poison event stops the batch": Defect(
         file="billing/follow.py",
         right="except Exception as error:  # noqa: BLE001 - one event must not stop the line",
@@ -608,6 +620,91 @@ DEFECTS |= {
         right='if late or notification["action_taken"] is not None:',
         wrong='if notification["action_taken"] is not None:',
         tests=("tests/simulators/test_bank_notifications.py::TestNotification",),
+    ),
+    "a refund goes out beside a chargeback": Defect(
+        file="billing/pay_back.py",
+        right="first, hindrance = refund.first_sent_at, why_not(debit)",
+        wrong="first, hindrance = refund.first_sent_at, None",
+        tests=("tests/billing/test_give_back.py::TestChargeback",),
+    ),
+    "a refund is recorded beside a chargeback": Defect(
+        file="billing/give_back.py",
+        right="        hindrance = why_not(debit)\n",
+        wrong="        hindrance = None\n",
+        tests=("tests/billing/test_give_back.py::TestChargeback",),
+    ),
+    "a refund is asked again with a fresh key": Defect(
+        file="billing/pay_back.py",
+        right="await bank.create_refund(refund.body, refund.idempotency_key)",
+        wrong='await bank.create_refund(refund.body, f"{refund.key}-{refund.sends}")',
+        tests=("tests/billing/test_give_back.py::TestExactlyOnce",),
+    ),
+    "a lost answer to a refund is taken for none": Defect(
+        file="billing/pay_back.py",
+        right="        case Unknown(reason=reason):\n            return _lost(refund, reason)",
+        wrong="        case Unknown(reason=reason):\n"
+        "            return _Outcome(event=RefundEvent.REFUSE, reason=reason)",
+        tests=("tests/billing/test_give_back.py::TestExactlyOnce",),
+    ),
+    "a refusal is believed although an earlier order may have got through": Defect(
+        file="billing/pay_back.py",
+        right="    if order.refund.sends > 1 or reason == MISCOUNTED:",
+        wrong="    if reason == MISCOUNTED:",
+        tests=("tests/billing/test_give_back.py::TestExactlyOnce",),
+    ),
+    "refunds together may be more than was taken": Defect(
+        file="billing/io/refunds.py",
+        right="given_minor + amount_minor > debit.amount_minor:",
+        wrong="amount_minor > debit.amount_minor:",
+        tests=("tests/billing/test_give_back.py::TestLimits",),
+    ),
+    "two refunds of a payment are asked for at once": Defect(
+        file="billing/io/refunds.py",
+        right="row = await _DEBITS.lock_debit(self._db, **asdict(debit_id))",
+        wrong="row = await _Q.debit(self._db, **asdict(debit_id))",
+        tests=("tests/billing/test_give_back.py::TestLimits",),
+    ),
+    "a refund does not wait for what the bank may have counted": Defect(
+        file="billing/give_back.py",
+        right="any(one.state in UNCERTAIN for one in others)",
+        wrong="any(one.state in () for one in others)",
+        tests=("tests/billing/test_give_back.py::TestLimits",),
+    ),
+    "money that came back is sent again by itself": Defect(
+        file="sql/refunds.sql",
+        right="WHERE NOT r.failed AND d.amount_minor > r.asked_minor",
+        wrong="WHERE d.amount_minor > r.asked_minor",
+        tests=("tests/billing/test_give_back.py::TestGiveBack",),
+    ),
+    "a late failure is booked twice": Defect(
+        file="billing/debit_moves.py",
+        right="    if debit.state not in FINAL or page.lies_on is not _DISPUTED:",
+        wrong="    if debit.state not in FINAL:",
+        tests=("tests/billing/test_debit_moves.py",),
+    ),
+    "what the bank takes back after the payout is booked as if it had not been paid out": Defect(
+        file="billing/debit_moves.py",
+        right="        (Goal.GIVEN_UP, _BANK): (DebitMove.REVERSAL_AFTER_PAYOUT,),",
+        wrong="        (Goal.GIVEN_UP, _BANK): (DebitMove.REVERSAL,),",
+        tests=("tests/billing/test_debit_moves.py",),
+    ),
+    "a payout that bears a refund is taken for its payment": Defect(
+        file="billing/refund.py",
+        right="    paid = event is RefundEvent.PAY\n",
+        wrong="    paid = settled or event is RefundEvent.PAY\n",
+        tests=("tests/billing/test_refund.py::TestMerge",),
+    ),
+    "money is a float": Defect(
+        file="billing/refund_order.py",
+        right='            "amount": refund.amount_minor,',
+        wrong='            "amount": int(float(refund.amount_minor)),',
+        tests=("tests/house/test_house.py::TestMoney",),
+    ),
+    "the town's own rows are left out of the trial balance": Defect(
+        file="sql/ledger.sql",
+        right="FROM town_transfer WHERE posted_at < :end_at::timestamptz",
+        wrong="FROM town_transfer WHERE false AND posted_at < :end_at::timestamptz",
+        tests=("tests/billing/test_books.py::TestTrialBalance",),
     ),
 }
 
