@@ -68,6 +68,12 @@ async def endpoint() -> AsyncIterator[Endpoint]:
 
 
 @pytest.fixture
+def bank(near_bank: SimulatedBank) -> SimulatedBank:
+    """Return a bank in this process: what stands on its sockets is what is tested here."""
+    return near_bank
+
+
+@pytest.fixture
 async def told(bank: SimulatedBank, endpoint: Endpoint) -> SimulatedBank:
     """Return a bank that tells its events to the endpoint, when a conductor says so."""
     secrets = [SECRET, NEXT_SECRET]
@@ -222,9 +228,11 @@ class TestRetry:
         assert [webhook["response_code"] for webhook in page["webhooks"]] == [status]
 
     async def test_survives_the_death_of_the_bank(
-        self, told: SimulatedBank, endpoint: Endpoint
+        self, start_bank: StartBank, endpoint: Endpoint
     ) -> None:
         """Events in the outbox and webhooks on their way stand in the file."""
+        told = await start_bank()
+        await told.control("POST", "/webhooks", {"url": endpoint.url, "secrets": [SECRET]})
         endpoint.answers = [500]
         mandate_id = await told.mandate()
         await deliver(told)
@@ -254,13 +262,10 @@ class TestRetry:
         assert (webhook["response_code"], webhook["response_body"]) == (None, None)
 
     async def test_waits_no_longer_than_its_limit(
-        self, start_bank: StartBank, endpoint: Endpoint
+        self, open_near_bank: StartBank, endpoint: Endpoint
     ) -> None:
         """An endpoint that thinks for too long is told again, though it goes on thinking."""
-        bank = await start_bank()
-        await bank.stop()
-        bank.arguments += ["--webhook-timeout", "2"]
-        await bank.start()
+        bank = await open_near_bank(more=("--webhook-timeout", "2"))
         await bank.control("POST", "/webhooks", {"url": endpoint.url, "secrets": [SECRET]})
         endpoint.free = asyncio.Event()
         await bank.mandate()
