@@ -15,6 +15,8 @@ from aiohttp import web
 from gocardless_pro import webhooks
 from gocardless_pro.errors import InvalidSignatureError
 
+from simulators.bank import command
+from simulators.bank.webhooks import BadEndpointError
 from tests.fixtures_bank import BANK_START, SimulatedBank, StartBank
 
 SECRET: Final = "first-secret"
@@ -504,6 +506,26 @@ class TestEndpoint:
                 await endpoint.arrived.wait()
 
         assert all(is_signed(*delivery) for delivery in endpoint.heard)
+
+
+class TestSecrets:
+    """The secrets of an endpoint ..."""
+
+    def test_come_from_a_file_or_the_environment(self, tmp_path: Path) -> None:
+        """Never from the command line, which everybody on the machine can read."""
+        file = tmp_path / "secrets"
+        file.write_text("one\ntwo\n")
+        words = ["--state", "unused", "--webhook-url", "http://localhost:1/webhooks"]
+        from_file = command.arguments([*words, "--webhook-secret-file", str(file)])
+        bare = command.arguments(words)
+
+        found = command.endpoint(from_file, {"BANK_WEBHOOK_SECRETS": "three"})
+        other = command.endpoint(bare, {"BANK_WEBHOOK_SECRETS": "three"})
+
+        assert (found and found.secrets, other and other.secrets) == (("one", "two"), ("three",))
+        assert command.endpoint(command.arguments(["--state", "unused"]), {}) is None
+        with pytest.raises(BadEndpointError):
+            command.endpoint(bare, {})
 
 
 class TestConcurrency:
