@@ -588,9 +588,12 @@ DEFECTS |= {
     "the outbox counts up to where it has sent": Defect(
         file="sql/messages.sql",
         right="    WHERE state IN ('queued', 'sending') AND next_try_at <= :at\n",
-        wrong="    WHERE state IN ('queued', 'sending') AND next_try_at <= :at\n"
-        "      AND queued_at >= coalesce((SELECT max(queued_at) FROM message WHERE state = 'sent' AND kind = 'receipt'),\n"
-        "          queued_at)\n",
+        wrong="""    WHERE state IN ('queued', 'sending') AND next_try_at <= :at
+      AND queued_at >= coalesce(
+          (SELECT max(queued_at) FROM message WHERE state = 'sent' AND kind = 'receipt'),
+          queued_at
+      )
+""",
         tests=("tests/billing/test_deliver.py::TestAMessage",),
     ),
     "a broken cable gives up the letters of a town": Defect(
