@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 from aiohttp import web
@@ -23,6 +23,8 @@ from app.run import Clock
 from app.tokens import issue_token, revoke_account_tokens
 from app.window import go_over
 from billing.chart import Chart
+from billing.decide import DecideBank
+from billing.decision import REVIEW_TWO_FROM_MINOR
 from billing.io.account_changes import ChangeViews
 from billing.io.accounts import (
     AccountStore,
@@ -115,6 +117,10 @@ from metering.io.uses import Uses
 
 
 # The one table from an error of the business to what the caller is told. The nearest class counts.
+class ApiBank(LinkBank, DecideBank, Protocol):
+    """What the API asks of the bank."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebDeps:
     """What the web server works with.
@@ -123,14 +129,15 @@ class WebDeps:
     are sent; ``public_url`` is how the world calls this server, without a slash at its end;
     ``wanted`` is what the town wants to know of a volume, ``policy`` what it decides about bills;
     ``payee`` is whom bills are paid to; ``chart`` is how the accountants call our accounts;
-    ``webhook_secrets`` are those with which the bank signs what it tells us, the newest first.
+    ``webhook_secrets`` are those with which the bank signs what it tells us, the newest first;
+    a debit in review of ``review_two_from_minor`` or more is decided by two people.
     """
 
     pool: asyncpg.Pool
     clock: Clock
     zone: str
     public_url: str
-    bank: LinkBank | None
+    bank: ApiBank | None
     bank_scheme: str
     checks: Mapping[str, Check]
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
@@ -139,6 +146,7 @@ class WebDeps:
     payee: Payee | None = None
     chart: Chart = field(default_factory=Chart.own)
     webhook_secrets: tuple[str, ...] = ()
+    review_two_from_minor: int = REVIEW_TWO_FROM_MINOR
     hook_figures: HookFigures = field(init=False)
     gauges: Gauges = field(init=False)
 
@@ -175,7 +183,7 @@ def _debits(deps: WebDeps) -> tuple[object, ...]:
     """Return what answers about debits, the bank, and what residents are told of them."""
     store = Debits(deps.pool, deps.policy)
     return (
-        DebitDeskApi(store=store),
+        DebitDeskApi(store=store, bank=deps.bank, two_from_minor=deps.review_two_from_minor),
         DebitApi(
             store=store,
             views=Views(pool=deps.pool),

@@ -46,11 +46,13 @@ SELECT count(*) FROM notice
 WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
 
 -- name: claim_message(at, lease_until)^
--- Take one message that is due, passing over those in other hands.
+-- Take one message that is due, passing over those in other hands. While the run is stopped no notice is
+-- sent: what it tells of may be wrong.
 WITH due AS (
     SELECT account_id, message_id
     FROM message
     WHERE state IN ('queued', 'sending') AND next_try_at <= :at
+        AND (kind <> 'notice' OR NOT EXISTS (SELECT FROM open_run_stop))
     ORDER BY next_try_at
     LIMIT 1
     FOR UPDATE SKIP LOCKED

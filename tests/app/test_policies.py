@@ -86,6 +86,7 @@ POLICIES: Final = {
     "send_messages_again": "operator",
     "show_status": "public",
     "approve_debit": "account",
+    "decide_debit": "operator",
     "list_breaks": "operator",
     "close_break": "operator",
     "list_freezes": "operator",
@@ -162,6 +163,7 @@ POLICIES: Final = {
 # Things that exist, all of account A-1.
 THINGS: Final = {
     "account_id": "A-1",
+    "attempt": "1",
     "meter_id": "AQ-000001",
     "epoch": "1",
     "read_at": "2026-02-01T00:00:00Z",

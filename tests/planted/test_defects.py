@@ -272,8 +272,8 @@ DEFECTS = {
     ),
     "the guards are not asked again when a debit is recorded": Defect(
         file="billing/collect.py",
-        right="reason = await _obstacle(desk, mandate, planned, zone)",
-        wrong="reason = None",
+        right="obstacle = await _obstacle(desk, mandate, planned, zone)",
+        wrong="obstacle = None",
         tests=("tests/billing/test_collect.py",),
     ),
     "an event of the bank takes effect twice": Defect(
@@ -429,6 +429,18 @@ DEFECTS = {
         "                payment, status=type(payment.status)(event.action)\n"
         "            )\n",
         tests=("tests/billing/test_hear.py::TestHear",),
+    ),
+    "an old event says why a debit failed": Defect(
+        file="billing/turn.py",
+        right="cause=cause_of(failures[0]) if failures",
+        wrong="cause=cause_of(failures[-1]) if failures",
+        tests=("tests/billing/test_hear.py::TestHear",),
+    ),
+    "a notice is sent while the run is stopped": Defect(
+        file="sql/messages.sql",
+        right="AND (kind <> 'notice' OR NOT EXISTS (SELECT FROM open_run_stop))",
+        wrong="",
+        tests=("tests/billing/test_deliver.py::TestAStoppedRun",),
     ),
     "a poison event stops the batch": Defect(
         file="billing/follow.py",
@@ -625,6 +637,163 @@ DEFECTS |= {
         right="        State.SUBMITTED: MoneyState.SENT,",
         wrong="        State.SUBMITTED: MoneyState.TAKEN,",
         tests=("tests/billing/test_money_state.py",),
+    ),
+    "the simulated bank pays out what failed before its payout": Defect(
+        file="simulators/bank/settlement.py",
+        right='            bank.store.remove(item["id"])\n            return False',
+        wrong="            return False",
+        tests=("tests/simulators/test_bank_conserves.py::TestBooks",),
+    ),
+    "the simulated bank rounds the fees of a payout the wrong way": Defect(
+        file="simulators/bank/settlement.py",
+        right='fee["hidden"]["tenths"] -= rest',
+        wrong='fee["hidden"]["tenths"] -= 0',
+        tests=("tests/simulators/test_bank_money.py::TestPayout",),
+    ),
+    "the simulated bank keeps the fee of what came back": Defect(
+        file="simulators/bank/settlement.py",
+        right="    if fees:\n        _add(bank, FEE, -fees",
+        wrong="    if fees > 0:\n        _add(bank, FEE, -fees",
+        tests=("tests/simulators/test_bank_money.py::TestPayout",),
+    ),
+    "the simulated bank tells twice of what a bounced payout paid": Defect(
+        file="simulators/bank/payouts.py",
+        right='if item["type"] in TELLS and not item["hidden"]["again"]:',
+        wrong='if item["type"] in TELLS:',
+        tests=("tests/simulators/test_bank_conserves.py::TestBooks",),
+    ),
+    "the simulated bank refunds more than was paid": Defect(
+        file="simulators/bank/refunds.py",
+        right='if payment["amount_refunded"] + amount > payment["amount"]:',
+        wrong='if amount > payment["amount"]:',
+        tests=("tests/simulators/test_bank_money.py::TestRefund",),
+    ),
+    "the simulated bank refunds blindly": Defect(
+        file="simulators/bank/refunds.py",
+        right='if payment["amount_refunded"] + amount != confirmed:',
+        wrong="if confirmed is None:",
+        tests=("tests/simulators/test_bank_money.py::TestRefund",),
+    ),
+    "the simulated bank refunds what was charged back": Defect(
+        file="simulators/bank/refunds.py",
+        right='REFUNDABLE: Final = frozenset({"confirmed", "paid_out"})',
+        wrong='REFUNDABLE: Final = frozenset({"confirmed", "paid_out", "charged_back"})',
+        tests=("tests/simulators/test_bank_money.py::TestRefund",),
+    ),
+    "the simulated bank retries without minding the caps": Defect(
+        file="simulators/bank/collection.py",
+        right="    return not any(found)",
+        wrong="    return True",
+        tests=("tests/simulators/test_bank_caps.py::TestCaps",),
+    ),
+    "the simulated bank retries for ever": Defect(
+        file="simulators/bank/collection.py",
+        right='["retries"] >= RETRIES_MAX or not may_present(bank, payment):\n        return False',
+        wrong='["retries"] < 0 or not may_present(bank, payment):\n        return False',
+        tests=("tests/simulators/test_bank_lives.py::TestPayment",),
+    ),
+    "the simulated bank charges on a holiday": Defect(
+        file="simulators/bank/payments.py",
+        right="return bank.profile.calendar.roll(day)",
+        wrong="return day",
+        tests=("tests/simulators/test_bank_workdays.py::TestChargeDate",),
+    ),
+    "the simulated bank leaves payments behind when a mandate ends": Defect(
+        file="simulators/bank/mandates.py",
+        right="        _end(bank, mandate, note.details or usual, event)",
+        wrong='        bank.store.strike_all(mandate["id"])',
+        tests=("tests/simulators/test_bank_lives.py::TestPayment",),
+    ),
+    "the simulated bank hears of a notice after its deadline": Defect(
+        file="simulators/bank/notifications.py",
+        right='if late or notification["action_taken"] is not None:',
+        wrong='if notification["action_taken"] is not None:',
+        tests=("tests/simulators/test_bank_notifications.py::TestNotification",),
+    ),
+    "a refund goes out beside a chargeback": Defect(
+        file="billing/pay_back.py",
+        right="first, hindrance = refund.first_sent_at, why_not(debit)",
+        wrong="first, hindrance = refund.first_sent_at, None",
+        tests=("tests/billing/test_give_back.py::TestChargeback",),
+    ),
+    "a refund is recorded beside a chargeback": Defect(
+        file="billing/give_back.py",
+        right="        hindrance = why_not(debit)\n",
+        wrong="        hindrance = None\n",
+        tests=("tests/billing/test_give_back.py::TestChargeback",),
+    ),
+    "a refund is asked again with a fresh key": Defect(
+        file="billing/pay_back.py",
+        right="await bank.create_refund(refund.body, refund.idempotency_key)",
+        wrong='await bank.create_refund(refund.body, f"{refund.key}-{refund.sends}")',
+        tests=("tests/billing/test_give_back.py::TestExactlyOnce",),
+    ),
+    "a lost answer to a refund is taken for none": Defect(
+        file="billing/pay_back.py",
+        right="        case Unknown(reason=reason):\n            return _lost(refund, reason)",
+        wrong="        case Unknown(reason=reason):\n"
+        "            return _Outcome(event=RefundEvent.REFUSE, reason=reason)",
+        tests=("tests/billing/test_give_back.py::TestExactlyOnce",),
+    ),
+    "a refusal is believed although an earlier order may have got through": Defect(
+        file="billing/pay_back.py",
+        right="    if order.refund.sends > 1 or reason == MISCOUNTED:",
+        wrong="    if reason == MISCOUNTED:",
+        tests=("tests/billing/test_give_back.py::TestExactlyOnce",),
+    ),
+    "refunds together may be more than was taken": Defect(
+        file="billing/io/refunds.py",
+        right="given_minor + amount_minor > debit.amount_minor:",
+        wrong="amount_minor > debit.amount_minor:",
+        tests=("tests/billing/test_give_back.py::TestLimits",),
+    ),
+    "two refunds of a payment are asked for at once": Defect(
+        file="billing/io/refunds.py",
+        right="row = await _DEBITS.lock_debit(self._db, **asdict(debit_id))",
+        wrong="row = await _Q.debit(self._db, **asdict(debit_id))",
+        tests=("tests/billing/test_give_back.py::TestLimits",),
+    ),
+    "a refund does not wait for what the bank may have counted": Defect(
+        file="billing/give_back.py",
+        right="any(one.state in UNCERTAIN for one in others)",
+        wrong="any(one.state in () for one in others)",
+        tests=("tests/billing/test_give_back.py::TestLimits",),
+    ),
+    "money that came back is sent again by itself": Defect(
+        file="sql/refunds.sql",
+        right="WHERE NOT r.failed AND d.amount_minor > r.asked_minor",
+        wrong="WHERE d.amount_minor > r.asked_minor",
+        tests=("tests/billing/test_give_back.py::TestGiveBack",),
+    ),
+    "a late failure is booked twice": Defect(
+        file="billing/debit_moves.py",
+        right="    if debit.state not in FINAL or page.lies_on is not _DISPUTED:",
+        wrong="    if debit.state not in FINAL:",
+        tests=("tests/billing/test_debit_moves.py",),
+    ),
+    "what the bank takes back after the payout is booked as if it had not been paid out": Defect(
+        file="billing/debit_moves.py",
+        right="        (Goal.GIVEN_UP, _BANK): (DebitMove.REVERSAL_AFTER_PAYOUT,),",
+        wrong="        (Goal.GIVEN_UP, _BANK): (DebitMove.REVERSAL,),",
+        tests=("tests/billing/test_debit_moves.py",),
+    ),
+    "a payout that bears a refund is taken for its payment": Defect(
+        file="billing/refund.py",
+        right="    paid = event is RefundEvent.PAY\n",
+        wrong="    paid = settled or event is RefundEvent.PAY\n",
+        tests=("tests/billing/test_refund.py::TestMerge",),
+    ),
+    "money is a float": Defect(
+        file="billing/refund_order.py",
+        right='            "amount": refund.amount_minor,',
+        wrong='            "amount": int(float(refund.amount_minor)),',
+        tests=("tests/house/test_house.py::TestMoney",),
+    ),
+    "the town's own rows are left out of the trial balance": Defect(
+        file="sql/ledger.sql",
+        right="FROM town_transfer WHERE posted_at < :end_at::timestamptz",
+        wrong="FROM town_transfer WHERE false AND posted_at < :end_at::timestamptz",
+        tests=("tests/billing/test_books.py::TestTrialBalance",),
     ),
 }
 
