@@ -48,6 +48,8 @@ REPEATABLE_CANCELS: Final = frozenset(
     {
         "account_changed",
         "amount_changed",
+        "bank_retries",
+        "begin_anew",
         "cancelled_by_resident",
         "disputed",
         "mandate_ended",

@@ -371,17 +371,3 @@ async def _keep_payment(desk: SendDesk, debit: Debit, payment: Payment, *, at: d
         )
         await desk.save_debit(debit, after)
     return "accepted"
-
-
-async def release(*, store: SendStore, debit_id: DebitId, at: datetime) -> bool:
-    """Let a debit in review be asked about again under its own key, because a person says so.
-
-    Returns whether there was one to release: only those whose order may be repeated are.
-    """
-    async with store.begin() as desk:
-        debit = await desk.lock_debit(debit_id)
-        if debit is None or not debit.releasable:
-            return False
-        await desk.save_debit(debit, moved(debit, Event.RELEASE, at=at, lease_until=None))
-    log.info("debit.released", key=debit.key)
-    return True

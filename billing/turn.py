@@ -15,8 +15,11 @@ from billing.debit import Debit, Event, State, merge
 FAILURE_ACTIONS: Final = frozenset({"failed", "charged_back"})
 RESUBMITTED: Final = "resubmission_requested"
 RESTORED: Final = "chargeback_cancelled"
+# Our own word for a debit whose payout came back to the bank.
+BOUNCED: Final = "payout_bounced"
 _TURNS: Final = FAILURE_ACTIONS | {RESUBMITTED, RESTORED}
-_ENDED: Final = frozenset(
+# The bank takes nothing under a payment that stands so.
+ENDED_AT_BANK: Final = frozenset(
     {
         PaymentStatus.CANCELLED,
         PaymentStatus.CUSTOMER_APPROVAL_DENIED,
@@ -55,11 +58,14 @@ def word_of(events: Sequence[BankEvent]) -> Word:
 
 def steps(debit: Debit, status: PaymentStatus | None, word: Word) -> tuple[Event, ...]:
     """Return the steps that bring a debit to what the bank says, the ways back included."""
-    alive = status is not None and status not in _ENDED
+    alive = status is not None and status not in ENDED_AT_BANK
     if alive and debit.state in {State.FAILED, State.RETRY_DUE} and word.turn == RESUBMITTED:
         return (Event.RESUBMIT, *merge(State.ACCEPTED, status))
     if alive and debit.state is State.CHARGED_BACK and word.turn == RESTORED:
         return _restored(debit, status)
+    if debit.reason == BOUNCED and status is PaymentStatus.PAID_OUT:
+        # The payment's status does not know of it; the next payout does.
+        return ()
     return merge(debit.state, status)
 
 

@@ -341,6 +341,24 @@ WHERE account_id = :account_id AND bill_no = :bill_no
     AND state NOT IN ('failed', 'retry_due', 'cancelled', 'charged_back', 'exhausted')
 FOR UPDATE;
 
+-- name: last_step(account_id, bill_no, attempt)$
+-- The number of the last step a debit took.
+SELECT max(step_no) FROM debit_step
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
+
+-- name: review_words(account_id, bill_no, attempt, step_no)
+-- What people said about a debit since a step put it in review, oldest first.
+SELECT decision, because, said_by, said_at FROM review_word
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt AND step_no = :step_no
+ORDER BY said_at, said_by, decision;
+
+-- name: add_review_word(account_id, bill_no, attempt, step_no, decision, said_by, because, said_at)$
+-- Keep a person's word about a debit in review, and say whether it is new.
+INSERT INTO review_word (account_id, bill_no, attempt, step_no, decision, said_by, because, said_at)
+VALUES (:account_id, :bill_no, :attempt, :step_no, :decision, :said_by, :because, :said_at)
+ON CONFLICT DO NOTHING
+RETURNING true;
+
 -- name: held_since(account_id, bill_no, attempt)$
 -- Since when a debit is held.
 SELECT max(taken_at) FROM debit_step

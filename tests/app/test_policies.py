@@ -81,7 +81,12 @@ POLICIES: Final = {
     "list_account_changes": "resident",
     "show_contact": "resident",
     "say_contact": "resident",
+    "list_messages": "resident",
+    "list_stuck_messages": "operator",
+    "send_messages_again": "operator",
+    "show_status": "public",
     "approve_debit": "account",
+    "decide_debit": "operator",
     "list_breaks": "operator",
     "close_break": "operator",
     "list_freezes": "operator",
@@ -158,6 +163,7 @@ POLICIES: Final = {
 # Things that exist, all of account A-1.
 THINGS: Final = {
     "account_id": "A-1",
+    "attempt": "1",
     "meter_id": "AQ-000001",
     "epoch": "1",
     "read_at": "2026-02-01T00:00:00Z",

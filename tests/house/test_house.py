@@ -38,6 +38,7 @@ VERBS = {
     "billing/link.py",
     "billing/news.py",
     "billing/correct.py",
+    "billing/decide.py",
     "billing/compare.py",
     "billing/preview.py",
     "billing/reconcile.py",

@@ -94,6 +94,7 @@ GROUPS = {
         "debit",
         "debit_approval",
         "debit_step",
+        "review_word",
         "notice",
         "transfer",
         "bill_correction",
