@@ -712,14 +712,14 @@ DEFECTS |= {
     ),
     "a refund goes out beside a chargeback": Defect(
         file="billing/pay_back.py",
-        right="first, hindrance = refund.first_sent_at, why_not(debit)",
-        wrong="first, hindrance = refund.first_sent_at, None",
+        right="first, because = refund.first_sent_at, hindrance(refund, debit)",
+        wrong="first, because = refund.first_sent_at, None",
         tests=("tests/billing/test_give_back.py::TestChargeback",),
     ),
     "a refund is recorded beside a chargeback": Defect(
         file="billing/give_back.py",
-        right="        hindrance = why_not(debit)\n",
-        wrong="        hindrance = None\n",
+        right="        because = hindrance(refund, debit)\n",
+        wrong="        because = None\n",
         tests=("tests/billing/test_give_back.py::TestChargeback",),
     ),
     "a refund is asked again with a fresh key": Defect(
@@ -742,9 +742,9 @@ DEFECTS |= {
         tests=("tests/billing/test_give_back.py::TestExactlyOnce",),
     ),
     "refunds together may be more than was taken": Defect(
-        file="billing/io/refunds.py",
-        right="given_minor + amount_minor > debit.amount_minor:",
-        wrong="amount_minor > debit.amount_minor:",
+        file="billing/refund_order.py",
+        right="given_minor + wanted.amount_minor > debit.amount_minor:",
+        wrong="wanted.amount_minor > debit.amount_minor:",
         tests=("tests/billing/test_give_back.py::TestLimits",),
     ),
     "two refunds of a payment are asked for at once": Defect(
@@ -758,6 +758,12 @@ DEFECTS |= {
         right="any(one.state in UNCERTAIN for one in others)",
         wrong="any(one.state in () for one in others)",
         tests=("tests/billing/test_give_back.py::TestLimits",),
+    ),
+    "a refund does not follow what was taken beside another attempt": Defect(
+        file="billing/news.py",
+        right="if payment.status in TAKEN_BY_BANK and debit.bank_payment_id is not None:",
+        wrong="if False:",
+        tests=("tests/billing/test_give_back.py::TestDoubleDebit",),
     ),
     "money that came back is sent again by itself": Defect(
         file="sql/refunds.sql",
