@@ -422,13 +422,25 @@ DEFECTS = {
     ),
     "an event moves a debit without a look at the payment": Defect(
         file="billing/follow.py",
-        right='        payment = payments[event.links["payment"]]\n',
-        wrong='        payment = payments[event.links["payment"]]\n'
+        right='        payment = read.payments[event.links["payment"]]\n',
+        wrong='        payment = read.payments[event.links["payment"]]\n'
         "        if isinstance(payment, Payment):\n"
         '            payment = __import__("dataclasses").replace(\n'
         "                payment, status=type(payment.status)(event.action)\n"
         "            )\n",
         tests=("tests/billing/test_hear.py::TestHear",),
+    ),
+    "an event that breaks late stops the batch": Defect(
+        file="billing/follow.py",
+        right="            outcome = await _set_aside(store, event, error, at=at)",
+        wrong="            raise",
+        tests=("tests/billing/test_hear.py::TestAPoisonEvent",),
+    ),
+    "a failure of the bank's own retry is not heard": Defect(
+        file="billing/turn.py",
+        right="    if status is PaymentStatus.FAILED and _failed_again(debit, word):",
+        wrong="    if False:",
+        tests=("tests/billing/test_turns.py::TestTheBanksRetry",),
     ),
     "an old event says why a debit failed": Defect(
         file="billing/turn.py",
@@ -444,8 +456,8 @@ DEFECTS = {
     ),
     "a poison event stops the batch": Defect(
         file="billing/follow.py",
-        right="except Exception as error:  # noqa: BLE001 - one event must not stop the line",
-        wrong="except BankError as error:",
+        right="        if len(events) == 1:",
+        wrong="        if True:\n            raise\n        if len(events) == 1:",
         tests=("tests/billing/test_hear.py::TestAPoisonEvent",),
     ),
     "one person lets a stopped run go on": Defect(
