@@ -19,14 +19,13 @@ from app.intake import ingest_until
 from app.recon_work import recon_loop
 from app.run import loop
 from app.window import HEATED, go_over
-from app.wiring import House, bank, billing_store, mailer, notary, served
+from app.wiring import Bank, House, bank, billing_store, mailer, notary, served
 from billing.audit import audit
 from billing.collect import collect
 from billing.correct import correct
 from billing.correction import Policy
 from billing.follow import follow
 from billing.hear import hear
-from billing.io.bank import BankClient
 from billing.io.bank_events import Hints
 from billing.io.corrections import Corrections
 from billing.io.debits import Debits
@@ -191,7 +190,7 @@ async def validate_due(house: House, at: datetime) -> dict[str, Any]:
     return counts
 
 
-async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str, Any]:
+async def collect_at(house: House, client: Bank, at: datetime) -> dict[str, Any]:
     """Do one round of collecting and return its counts; in a parallel run nothing is collected."""
     if house.settings.parallel_run == "on":
         return {}
@@ -216,7 +215,7 @@ async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str
     return {"watch": asdict(watched), "hear": asdict(heard), **asdict(counts)}
 
 
-async def audit_at(house: House, client: BankClient | None, at: datetime) -> dict[str, Any]:
+async def audit_at(house: House, client: Bank | None, at: datetime) -> dict[str, Any]:
     """Derive everything again and compare, with the bank's books too if there is a bank.
 
     The bank's news is read first, so that what it told us in between is no contradiction.
@@ -294,7 +293,7 @@ async def validate_loop(house: House, stopping: asyncio.Event) -> None:
     await loop(step, name="validate", every=VALIDATE_EVERY, clock=house.clock, stopping=stopping)
 
 
-async def collect_loop(house: House, client: BankClient, stopping: asyncio.Event) -> None:
+async def collect_loop(house: House, client: Bank, stopping: asyncio.Event) -> None:
     """Collect, again and again."""
 
     async def step(at: datetime) -> None:
@@ -303,7 +302,7 @@ async def collect_loop(house: House, client: BankClient, stopping: asyncio.Event
     await loop(step, name="collect", every=COLLECT_EVERY, clock=house.clock, stopping=stopping)
 
 
-async def audit_loop(house: House, client: BankClient | None, stopping: asyncio.Event) -> None:
+async def audit_loop(house: House, client: Bank | None, stopping: asyncio.Event) -> None:
     """Check the books, again and again; what does not fit is logged as an error."""
 
     async def step(at: datetime) -> None:
