@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from billing.breaker import Limits
 from billing.chart import Chart
 from billing.contact import address_of
+from billing.decision import REVIEW_TWO_FROM_MINOR
 from billing.io.smtp import relay_of
 from billing.money import BASIS_POINTS
 from billing.payee import Payee, PayeeError, compact
@@ -64,6 +65,8 @@ class Settings(BaseSettings):
     # A bank without an API: the folder for its files, and our name in its scheme of direct debits.
     bank_files: Path | None = None
     creditor_id: str | None = Field(default=None, pattern=r"^[A-Z0-9]{1,35}$")
+    # From this sum on, in minor units (10 000 tenge), two people decide about a debit in review.
+    review_two_from_minor: int = Field(default=REVIEW_TWO_FROM_MINOR, ge=1, le=1_000_000_000)
     # The folder into which the bank's statements (camt.053) are put; unset: by hand only.
     statements: Path | None = None
     # What the bank signs its webhooks with, the newest first; unset: all of them are refused.

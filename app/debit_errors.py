@@ -6,11 +6,16 @@ from typing import Final
 from app import problems
 from app.problems import ProblemType, problem_type
 from billing.approve import AmountDiffersError, NoSuchDebitError, NotApprovableError
+from billing.decide import NotInReviewError, NotLegalError
 
 DEBIT_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NoSuchDebitError: problems.NOT_FOUND,
     NotApprovableError: problem_type(
         409, "debit-not-approvable", "The debit does not wait for the resident's word"
+    ),
+    NotInReviewError: problem_type(409, "not-in-review", "The debit does not wait for a person"),
+    NotLegalError: problem_type(
+        409, "decision-not-legal", "What the bank shows of the debit does not allow this"
     ),
     AmountDiffersError: problem_type(
         409, "debit-differs", "The debit is for another amount than was seen"

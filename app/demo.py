@@ -26,6 +26,7 @@ from app.config import Settings
 from app.demo_stage import Stage, staged, token_of
 from billing.audit import audit
 from billing.collect import collect
+from billing.debit import FELL_THROUGH
 from billing.io.debits import Debits
 from billing.io.proposals import PriceDesk
 from billing.io.store import BillingStore
@@ -247,7 +248,7 @@ async def compare(town: Town) -> dict[str, Any]:
             "homes_without_network": town.said.get("homes_without_network", 0),
             "dials_past_zero": report.dials_past_zero(truth),
             "answers_lost": sum(fault["fired"] for fault in faults["faults"]),
-            "debits_failed": states.get("failed", 0),
+            "debits_failed": sum(states.get(state, 0) for state in FELL_THROUGH),
         },
         "audit": "ok" if found.clean else [str(finding) for finding in found.findings],
     }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 from aiohttp import web
@@ -23,10 +23,14 @@ from app.run import Clock
 from app.tokens import issue_token, revoke_account_tokens
 from app.window import go_over
 from billing.chart import Chart
+from billing.decide import DecideBank
+from billing.decision import REVIEW_TWO_FROM_MINOR
+from billing.io.account_changes import ChangeViews
 from billing.io.accounts import (
     AccountStore,
 )
 from billing.io.api import AccountApi, BillingApi
+from billing.io.api_account_changes import AccountChangeApi
 from billing.io.api_bills import DocumentApi
 from billing.io.api_corrections import CorrectionApi
 from billing.io.api_debit_desk import DebitDeskApi
@@ -42,6 +46,7 @@ from billing.io.api_penalties import PenaltyApi
 from billing.io.api_prices import PriceApi
 from billing.io.api_recon import ReconApi
 from billing.io.api_run import RunApi
+from billing.io.api_status import StatusApi
 from billing.io.api_terms import TermsApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.bank_events import Hints
@@ -54,6 +59,7 @@ from billing.io.final import FinalBills
 from billing.io.holds import Holds
 from billing.io.ledger import Ledger
 from billing.io.moves import Moves
+from billing.io.outbox import MessageViews
 from billing.io.papers import Papers
 from billing.io.past import Pasts
 from billing.io.penalty_desk import PenaltyDesk
@@ -67,6 +73,7 @@ from billing.io.views import Views
 from billing.io.vouchers import (
     Vouchers,
 )
+from billing.io.writer import Writer
 from billing.link import LinkBank
 from billing.payee import Payee
 from billing.period import Calendar, Period
@@ -110,6 +117,10 @@ from metering.io.uses import Uses
 
 
 # The one table from an error of the business to what the caller is told. The nearest class counts.
+class ApiBank(LinkBank, DecideBank, Protocol):
+    """What the API asks of the bank."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebDeps:
     """What the web server works with.
@@ -118,14 +129,15 @@ class WebDeps:
     are sent; ``public_url`` is how the world calls this server, without a slash at its end;
     ``wanted`` is what the town wants to know of a volume, ``policy`` what it decides about bills;
     ``payee`` is whom bills are paid to; ``chart`` is how the accountants call our accounts;
-    ``webhook_secrets`` are those with which the bank signs what it tells us, the newest first.
+    ``webhook_secrets`` are those with which the bank signs what it tells us, the newest first;
+    a debit in review of ``review_two_from_minor`` or more is decided by two people.
     """
 
     pool: asyncpg.Pool
     clock: Clock
     zone: str
     public_url: str
-    bank: LinkBank | None
+    bank: ApiBank | None
     bank_scheme: str
     checks: Mapping[str, Check]
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
@@ -134,6 +146,7 @@ class WebDeps:
     payee: Payee | None = None
     chart: Chart = field(default_factory=Chart.own)
     webhook_secrets: tuple[str, ...] = ()
+    review_two_from_minor: int = REVIEW_TWO_FROM_MINOR
     hook_figures: HookFigures = field(init=False)
     gauges: Gauges = field(init=False)
 
@@ -176,10 +189,21 @@ def _billing(
             records=Records(pool=deps.pool, zone=deps.zone),
             papers=Papers(pool=deps.pool, zone=deps.zone, payee=deps.payee),
         ),
-        DebitDeskApi(store=Debits(deps.pool)),
+        DebitDeskApi(
+            store=Debits(deps.pool, deps.policy),
+            bank=deps.bank,
+            two_from_minor=deps.review_two_from_minor,
+        ),
         DebitApi(
             store=Debits(deps.pool, deps.policy),
             views=Views(pool=deps.pool),
+            bank=deps.bank,
+            scheme=deps.bank_scheme,
+            public_url=deps.public_url,
+        ),
+        AccountChangeApi(
+            store=Debits(deps.pool, deps.policy),
+            changes=ChangeViews(pool=deps.pool),
             bank=deps.bank,
             scheme=deps.bank_scheme,
             public_url=deps.public_url,
@@ -205,7 +229,12 @@ def _billing(
         PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
         PriceApi(store=store, desk=PriceDesk(pool=deps.pool, calendar=calendar)),
         TermsApi(book=TermsBook(pool=deps.pool)),
-        MessageApi(contacts=Contacts(pool=deps.pool, mails=deps.policy.mails)),
+        MessageApi(
+            contacts=Contacts(pool=deps.pool, mails=deps.policy.mails),
+            views=MessageViews(pool=deps.pool),
+            writer=Writer(pool=deps.pool, zone=deps.zone, url=deps.public_url, payee=deps.payee),
+        ),
+        StatusApi(pool=deps.pool),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
         HoldApi(
             holds=Holds(pool=deps.pool),

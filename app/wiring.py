@@ -259,6 +259,7 @@ async def served(house: House, client: Bank | None) -> AsyncIterator[str]:
         payee=settings.payee,
         chart=settings.chart_of_accounts,
         webhook_secrets=settings.webhook_secrets,
+        review_two_from_minor=settings.review_two_from_minor,
     )
     runner = Runner(build_app(deps))
     try:

@@ -9,8 +9,9 @@
 Where letters are sent by mail, a notice that is not delivered in time moves the day of the charge.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final, Protocol, assert_never
 
@@ -77,7 +78,7 @@ class AnnounceStore(Protocol):
     async def stopped(self) -> Stop | None:
         """Return why the whole run is stopped; None while it goes on."""
 
-    async def bills_to_notice(self, *, limit: int) -> list[DueBill]:
+    async def bills_to_notice(self, *, today: date, limit: int) -> list[DueBill]:
         """Return bills to be asked for."""
 
     async def debits_to_tell(self, *, at: datetime, limit: int) -> list[Candidate]:
@@ -104,7 +105,7 @@ async def notice(*, store: AnnounceStore, at: datetime, zone: str, limit: int) -
         return NoticeCounts()
     outcomes: list[State | None] = [
         await _announce(store, bill, at=at, zone=zone)
-        for bill in await store.bills_to_notice(limit=limit)
+        for bill in await store.bills_to_notice(today=local_day(at, zone), limit=limit)
     ]
     outcomes += [
         await _look_again(store, candidate, at=at, zone=zone)
@@ -129,12 +130,12 @@ async def _announce(
         mandate = await desk.try_lock_mandate(bill.account_id, bill.mandate_id)
         if mandate is None:
             return None
+        today = local_day(at, zone)
         past = await desk.attempts(bill.account_id, bill.bill_no)
         owed_minor = await desk.owed_minor(bill.account_id, bill.bill_no)
         disputed = await desk.disputed(bill.account_id, bill.bill_no)
-        if owed_minor <= 0 or disputed or not may_try_again(past):
+        if owed_minor <= 0 or disputed or not may_try_again(past, today=today):
             return None
-        today = local_day(at, zone)
         debit = Debit(
             account_id=bill.account_id,
             bill_no=bill.bill_no,
@@ -154,11 +155,26 @@ async def _announce(
             case Held(reason=reason) if reason in NOT_BORN_FOR:
                 return None
             case Held(reason=reason):
-                return await _hold(desk, debit, reason, at) if await desk.add_debit(debit) else None
+                born = await _take_over(desk, debit, past, at)
+                return await _hold(desk, debit, reason, at) if born else None
             case Allowed():
-                return await tell(desk, debit, at, zone) if await desk.add_debit(debit) else None
+                born = await _take_over(desk, debit, past, at)
+                return await tell(desk, debit, at, zone) if born else None
             case _ as impossible:
                 assert_never(impossible)
+
+
+async def _take_over(
+    desk: AnnounceDesk, debit: Debit, past: Sequence[Attempt], at: datetime
+) -> bool:
+    """Keep a new attempt; the one that waited for this day has failed for good."""
+    for one in past:
+        if one.state is State.RETRY_DUE:
+            waiting = await desk.lock_debit(replace(debit.debit_id, attempt=one.attempt))
+            assert waiting is not None, "debits are never removed"
+            gone = moved(waiting, Event.REPLACE, at=at, reason=waiting.reason)
+            await desk.save_debit(waiting, gone)
+    return await desk.add_debit(debit)
 
 
 async def _look_again(

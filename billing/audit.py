@@ -3,9 +3,10 @@
     readings, prices --> bills, ledger      account by account, in Python, apart from the run's SQL
     bills, notices   --> debits, ledger     likewise
     debits          <--> the bank's list of payments, one to one
+    refunds         <--> its list of refunds, likewise
 
-Memory is bounded by a page of accounts, eight bytes per payment of the bank, and a limit on the
-findings that are kept.
+Memory is bounded by a page of accounts, eight bytes per payment or refund of the bank, and a limit
+on the findings that are kept.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from billing.bank import Payment
+from billing.bank import BankRefund, Payment, RefundStatus
 from billing.debit import Debit
 from billing.order import account_of
 from billing.penalty import PenaltyBook
@@ -32,8 +33,10 @@ from billing.proof_debit import TAKEN_BY_BANK, check_debits, check_payment, coll
 from billing.proof_move import check_closing
 from billing.proof_penalty import check_penalties
 from billing.proof_record import check_records
+from billing.proof_refund import check_bank_refund, check_refunds
 from billing.proof_voucher import check_vouchers
 from billing.record import Prices
+from billing.refund import Refund, RefundId, refund_of_key
 from billing.tariff import Tariff, VatRate, price_intervals
 
 # Ten years of monthly bills of so many accounts are read at once: some 30 000 lines.
@@ -52,6 +55,9 @@ class BankBooks(Protocol):
         self, *, bank_mandate_id: str | None, created_from: datetime | None
     ) -> AsyncIterator[Payment]:
         """Read all payments, in any order."""
+
+    def list_refunds(self, *, payment_id: str | None) -> AsyncIterator[BankRefund]:
+        """Read all refunds, in any order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +101,14 @@ class AuditStore(Protocol):
     ) -> Sequence[DebitAtBank]:
         """Return the next debits that had a payment at the bank by an instant."""
 
+    async def refunds_by_key(self, keys: Sequence[RefundId]) -> dict[str, Refund]:
+        """Return refunds by their keys."""
+
+    async def refunds_at_bank(
+        self, *, at: datetime, after: Refund | None, limit: int
+    ) -> Sequence[Refund]:
+        """Return the next refunds that stood at the bank by an instant."""
+
     async def installations_without_account(self) -> Sequence[str]:
         """Return the meters whose gas nobody is billed for."""
 
@@ -115,6 +129,8 @@ class AuditReport:
     transfers: int
     debits: int
     bank_payments: int
+    refunds: int
+    bank_refunds: int
     collected_minor: Mapping[str, int]
 
     @property
@@ -176,6 +192,8 @@ async def audit(
         transfers=notes.seen["transfers"],
         debits=notes.seen["debits"],
         bank_payments=notes.seen["bank_payments"],
+        refunds=notes.seen["refunds"],
+        bank_refunds=notes.seen["bank_refunds"],
         collected_minor=dict(notes.ours_minor),
     )
     log.info(
@@ -227,6 +245,7 @@ def _check_account(
     yield from check_months(facts, zone=zone, at=at)
     yield from check_bill_transfers(facts)
     yield from check_debits(facts, zone=zone)
+    yield from check_refunds(facts)
     yield from check_vouchers(facts, zone=zone)
     yield from check_carried(facts)
     yield from check_closing(facts, zone=zone)
@@ -240,6 +259,7 @@ def _count(seen: Counter[str], facts: Facts) -> None:
     seen["lines"] += sum(len(bill.lines) for bill in facts.bills)
     seen["transfers"] += len(facts.transfers)
     seen["debits"] += len(facts.debits)
+    seen["refunds"] += len(facts.refunds)
 
 
 async def _check_bank(store: AuditStore, bank: BankBooks, notes: _Notes, *, at: datetime) -> None:
@@ -256,6 +276,7 @@ async def _check_bank(store: AuditStore, bank: BankBooks, notes: _Notes, *, at: 
     notes.seen["bank_payments"] = len(known)
     _check_listed_once(known, notes)
     await _check_missing(store, known, notes, at=at)
+    await _check_refunds(store, bank, notes, at=at)
     for currency in sorted(notes.ours_minor.keys() | notes.theirs_minor.keys()):
         ours_minor, theirs_minor = notes.ours_minor[currency], notes.theirs_minor[currency]
         if ours_minor != theirs_minor:
@@ -303,6 +324,40 @@ async def _check_missing(
                     ]
                 )
         after = debits[-1]
+
+
+async def _check_refunds(
+    store: AuditStore, bank: BankBooks, notes: _Notes, *, at: datetime
+) -> None:
+    digests = array("Q")
+    page: list[BankRefund] = []
+    async for refund in bank.list_refunds(payment_id=None):
+        digests.append(_digest(refund.refund_id))
+        page.append(refund)
+        if len(page) == PAYMENTS_PER_PAGE:
+            await _check_refunds_of(store, page, notes)
+            page = []
+    await _check_refunds_of(store, page, notes)
+    known = array("Q", sorted(digests))
+    notes.seen["bank_refunds"] = len(known)
+    after: Refund | None = None
+    while refunds := await store.refunds_at_bank(at=at, after=after, limit=PAYMENTS_PER_PAGE):
+        for one in refunds:
+            digest = _digest(one.bank_refund_id or "")
+            place = bisect_left(known, digest)
+            if place == len(known) or known[place] != digest:
+                detail = f"the bank does not know {one.bank_refund_id}"
+                notes.add([Finding(kind=Kind.REFUND_MISSING, subject=one.key, detail=detail)])
+        after = refunds[-1]
+
+
+async def _check_refunds_of(store: AuditStore, page: Sequence[BankRefund], notes: _Notes) -> None:
+    names = [name for one in page if (name := refund_of_key(one.intent)) is not None]
+    refunds = await store.refunds_by_key(names) if names else {}
+    for one in page:
+        notes.add(check_bank_refund(one, refunds.get(one.intent or "")))
+        if one.status is RefundStatus.PAID:
+            notes.theirs_minor[one.currency] -= one.amount_minor
 
 
 def _digest(payment_id: str) -> int:

@@ -7,6 +7,7 @@
     retire    end the mandates of accounts that have ended and owe nothing   (billing/retire.py)
     withdraw  tell the bank what residents have paused or cancelled  (billing/withdraw.py)
     reread    look again at what has been silent for a day          (billing/follow.py)
+    close     give up what failed long ago and nothing came of      (billing/retry.py)
     give_back send back what was taken wrongly or too late          (billing/give_back.py)
 
 Each step does one batch and may be run by any number of processes at once: rows are locked while
@@ -38,6 +39,7 @@ from billing.order import body_digest, frozen_body
 from billing.pay_back import PayBackBank
 from billing.period import local_day
 from billing.retire import RetireStore, retire
+from billing.retry import CloseStore, close
 from billing.send import SendBank, SendCounts, SendDesk, SendStore, send
 from billing.withdraw import WithdrawBank, WithdrawStore, withdraw
 
@@ -65,7 +67,9 @@ class WholeDesk(RecordDesk, SendDesk, FollowDesk, GiveBackDesk, EnrolDesk, Proto
     """What all steps together need inside one transaction."""
 
 
-class CollectStore(BatchStore, SendStore, RetireStore, WithdrawStore, GiveBackStore, Protocol):
+class CollectStore(
+    BatchStore, SendStore, RetireStore, WithdrawStore, CloseStore, GiveBackStore, Protocol
+):
     """Everything that collecting keeps."""
 
     def begin(self) -> AbstractAsyncContextManager[WholeDesk]:
@@ -98,6 +102,7 @@ class CollectCounts:
     reread: FollowCounts
     give_back: GiveBackCounts
     retired: int
+    closed: int = 0
 
 
 async def collect(
@@ -112,6 +117,7 @@ async def collect(
         follow=await follow(store=store, bank=bank, at=at, limit=limit),
         withdraw=await withdraw(store=store, bank=bank, at=at, limit=limit),
         reread=await reread(store=store, bank=bank, at=at, limit=limit),
+        closed=await close(store=store, at=at, limit=limit),
         give_back=await give_back(store=store, bank=bank, at=at, limit=limit),
     )
 

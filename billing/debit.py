@@ -178,7 +178,6 @@ NEXT: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
                 State.HELD,
                 State.NOTICED,
                 State.RECORDED,
-                State.UNKNOWN,
                 State.REVIEW,
             }
         },

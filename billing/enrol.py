@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from billing.account_change import AccountChange, Outcome
 from billing.debit import Debit, Event, moved
 from billing.mandate import ENDED, Caps, Enrolment, Mandate, State
 
@@ -35,6 +36,21 @@ class UnsentDesk(Protocol):
         """Write a locked debit back, one step on."""
 
 
+class WishDesk(UnsentDesk, Protocol):
+    """What a resident's no needs inside one transaction."""
+
+    async def accepted_debits(self, account_id: str, mandate_id: str) -> list[Debit]:
+        """Lock the debits that the bank has accepted and, for all we know, not sent on."""
+
+
+async def withdraw_accepted(desk: WishDesk, mandate: Mandate, *, at: datetime) -> int:
+    """Note that nobody wants what the bank has accepted; the step ``withdraw`` tells the bank."""
+    debits = await desk.accepted_debits(mandate.account_id, mandate.mandate_id)
+    for debit in debits:
+        await desk.save_debit(debit, moved(debit, Event.WITHDRAW, at=at, reason="withdrawn"))
+    return len(debits)
+
+
 async def cancel_unsent(desk: UnsentDesk, mandate: Mandate, *, reason: str, at: datetime) -> int:
     """Take back every debit under a mandate that the bank has never seen; return how many."""
     debits = await desk.unsent_debits(mandate.account_id, mandate.mandate_id)
@@ -43,7 +59,7 @@ async def cancel_unsent(desk: UnsentDesk, mandate: Mandate, *, reason: str, at: 
     return len(debits)
 
 
-class EnrolDesk(UnsentDesk, Protocol):
+class EnrolDesk(WishDesk, Protocol):
     """What residents' wishes need inside one transaction."""
 
     async def lock_mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
@@ -51,6 +67,15 @@ class EnrolDesk(UnsentDesk, Protocol):
 
     async def save_mandate(self, mandate: Mandate) -> None:
         """Write a locked mandate back."""
+
+    async def open_change(self, account_id: str, mandate_id: str) -> AccountChange | None:
+        """Lock the change that a mandate waits for; None if it waits for none."""
+
+    async def pause_change(self, change: AccountChange, *, paused: bool) -> None:
+        """Note whether debits rest when the new account has cooled off."""
+
+    async def end_change(self, change: AccountChange, outcome: Outcome, *, at: datetime) -> None:
+        """Note how a change ended, and tell everybody who must hear of it."""
 
 
 class EnrolStore(Protocol):
@@ -140,11 +165,20 @@ async def _wanted(desk: EnrolDesk, account_id: str, mandate_id: str) -> Mandate:
 async def _enrol(
     desk: EnrolDesk, mandate: Mandate, wish: Enrolment, *, reason: str | None, at: datetime
 ) -> Changed:
+    if mandate.enrolment is Enrolment.WAITING:
+        change = await desk.open_change(mandate.account_id, mandate.mandate_id)
+        assert change is not None, "whoever waits, waits for a change"
+        if wish is not Enrolment.CANCELLED:
+            # It is not debited yet in any case; the wish counts from when it would be.
+            await desk.pause_change(change, paused=wish is Enrolment.PAUSED)
+            return Changed(mandate, 0)
+        await desk.end_change(change, Outcome.CANCELLED, at=at)
     if mandate.enrolment is not wish:
         mandate = replace(mandate, enrolment=wish, changed_at=at)
         await desk.save_mandate(mandate)
     taken_back = 0
     if reason is not None:
         taken_back = await cancel_unsent(desk, mandate, reason=reason, at=at)
+        await withdraw_accepted(desk, mandate, at=at)
     log.info("mandate.enrolled", mandate=mandate.mandate_id, wish=wish, cancelled=taken_back)
     return Changed(mandate, taken_back)

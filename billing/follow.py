@@ -34,6 +34,7 @@ from billing.refund_news import (
     RefundNewsStore,
     take_refund_event,
 )
+from billing.turn import Word
 
 log = structlog.get_logger()
 
@@ -214,12 +215,13 @@ async def take_events(
     """
     payment_ids = sorted({event.links["payment"] for event in events if _about_payment(event)})
     payments = dict(zip(payment_ids, await each(payment_ids, bank.get_payment), strict=True))
-    causes = await _causes(bank, payments)
-    payments |= {name: cause for name, cause in causes.items() if isinstance(cause, BankError)}
+    debits = await _debits_of(store, payments)
+    words = await _words(bank, payments, debits)
+    payments |= {name: word for name, word in words.items() if isinstance(word, BankError)}
     outcomes: dict[str, str] = {}
     for event in events:
         try:
-            outcome = await _take_event(store, bank, event, payments, causes, at=at)
+            outcome = await _take_event(store, bank, event, payments, debits, words, at=at)
         except Exception as error:  # noqa: BLE001 - one event must not stop the line
             # Where the database itself is away, setting aside fails too, and ends the batch.
             name = type(error).__name__
@@ -235,28 +237,42 @@ def _about_payment(event: BankEvent) -> bool:
     return event.resource == "payments" and "payment" in event.links
 
 
-async def _causes(
-    bank: FollowBank, payments: Mapping[str, Payment | BankError | None]
-) -> dict[str, str | BankError]:
+async def _debits_of(
+    store: FollowStore, payments: Mapping[str, Payment | BankError | None]
+) -> dict[str, Debit]:
+    found = {
+        name: await _debit_of(store, payment)
+        for name, payment in payments.items()
+        if isinstance(payment, Payment)
+    }
+    return {name: debit for name, debit in found.items() if debit is not None}
+
+
+async def _words(
+    bank: FollowBank,
+    payments: Mapping[str, Payment | BankError | None],
+    debits: Mapping[str, Debit],
+) -> dict[str, Word | BankError]:
     """Return why payments failed: they do not say, but the bank's own list of their events does.
 
     The event that led here may be an old one that came late, so its word does not count.
     """
     found = [payment for payment in payments.values() if isinstance(payment, Payment)]
 
-    async def ask(payment: Payment) -> str:
-        return await why(bank, payment)
+    async def ask(payment: Payment) -> Word:
+        return await why(bank, payment, debits.get(payment.payment_id))
 
     answers = await each(found, ask)
     return {payment.payment_id: answer for payment, answer in zip(found, answers, strict=True)}
 
 
-async def _take_event(  # noqa: PLR0913 - the inside of follow
+async def _take_event(  # noqa: PLR0913, PLR0917 - the inside of follow
     store: FollowStore,
     bank: FollowBank,
     event: BankEvent,
     payments: Mapping[str, Payment | BankError | None],
-    causes: Mapping[str, str | BankError],
+    debits: Mapping[str, Debit],
+    words: Mapping[str, Word | BankError],
     *,
     at: datetime,
 ) -> str:
@@ -268,11 +284,11 @@ async def _take_event(  # noqa: PLR0913 - the inside of follow
         payment = payments[event.links["payment"]]
         if isinstance(payment, BankError):
             return "silent"
-        debit = None if payment is None else await _debit_of(store, payment)
+        debit = debits.get(event.links["payment"])
         if payment is not None and debit is not None:
-            cause = causes[payment.payment_id]
-            assert isinstance(cause, str), "a cause we did not hear makes the payment silent"
-            return await take_news(store, debit, payment, cause=cause, at=at, event=event)
+            word = words[payment.payment_id]
+            assert isinstance(word, Word), "a word we did not hear makes the payment silent"
+            return await take_news(store, debit, payment, word=word, at=at, event=event)
         stranger = payment is None or await _names_us(store, payment)
     else:
         stranger = event.resource in _NAMED_BY

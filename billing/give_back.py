@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 # The backstop for events that never came.
 SILENT_FOR: Final = timedelta(days=1)
+# Money that was paid back to a closed account is with us again within some weeks.
+COMES_BACK_WITHIN: Final = timedelta(days=60)
 # Who asks where nobody does.
 OURSELVES: Final = "aqkol"
 
@@ -62,7 +64,9 @@ class GiveBackStore(PayBackStore, RefundNewsStore, Protocol):
     async def refunds_to_record(self, *, at: datetime, limit: int) -> Sequence[RefundId]:
         """Return refunds that were asked for."""
 
-    async def refunds_to_reread(self, *, unchanged_since: datetime, limit: int) -> Sequence[Refund]:
+    async def refunds_to_reread(
+        self, *, unchanged_since: datetime, paid_since: datetime, limit: int
+    ) -> Sequence[Refund]:
         """Return refunds at the bank without news for too long."""
 
 
@@ -182,7 +186,9 @@ async def _reread(
 ) -> Mapping[str, int]:
     """Look at refunds that have been silent for a day, in case their events were lost."""
     counts: Counter[str] = Counter()
-    refunds = await store.refunds_to_reread(unchanged_since=at - SILENT_FOR, limit=limit)
+    refunds = await store.refunds_to_reread(
+        unchanged_since=at - SILENT_FOR, paid_since=at - COMES_BACK_WITHIN, limit=limit
+    )
     answers = await each([one.bank_refund_id or "" for one in refunds], bank.get_refund)
     for refund, answer in zip(refunds, answers, strict=True):
         if isinstance(answer, BankError):

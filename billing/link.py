@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 
+from billing.account_change import Outcome
 from billing.bank import BankMandate, BillingRequest, Flow
 from billing.enrol import (
     EnrolDesk,
@@ -82,6 +83,15 @@ class Tokens(Protocol):
 class LinkDesk(EnrolDesk, Protocol):
     """What linking needs inside one transaction."""
 
+    async def waiting_mandate(self, account_id: str) -> Mandate | None:
+        """Lock the one mandate of an account that cools off."""
+
+    async def linked_before(self, account_id: str) -> bool:
+        """Say whether a bank account was ever linked, so that another one is a change."""
+
+    async def begin_change(self, mandate: Mandate, *, at: datetime) -> None:
+        """Let a new mandate cool off, and tell everybody who must hear of it."""
+
     async def usable_mandate(self, account_id: str) -> Mandate | None:
         """Lock the one mandate of an account that is usable or on its way to be."""
 
@@ -138,8 +148,12 @@ async def start_link(  # noqa: PLR0913 - each argument is a fact of its own
     return_url: str,
     at: datetime,
     tokens: Tokens,
+    changing: bool = False,
 ) -> Link:
     """Invite a resident to link a bank account, or go on with an invitation that broke off.
+
+    Where a bank account was linked before, the new one cools off first. While one is linked, only
+    who is ``changing`` it gets another invitation.
 
     The bank will send the resident back to ``return_url`` with the field ``link`` added, the word
     that ``finish_link`` takes.
@@ -152,13 +166,15 @@ async def start_link(  # noqa: PLR0913 - each argument is a fact of its own
     currency = await store.account_currency(account_id)
     if currency is None:
         raise NoSuchAccountError(account_id)
-    mandate = await _invited(store, account_id, caps, currency, at, tokens)
+    mandate = await _invited(store, account_id, caps, currency, at, tokens, changing=changing)
     if mandate.bank_request_id is not None and _stale(mandate, at):
         mandate = await refresh_link(
             store=store, bank=bank, account_id=account_id, mandate_id=mandate.mandate_id, at=at
         )
         if mandate.state in ENDED:
-            mandate = await _invited(store, account_id, caps, currency, at, tokens)
+            mandate = await _invited(
+                store, account_id, caps, currency, at, tokens, changing=changing
+            )
         if mandate.state is not State.INVITED:
             raise MandateExistsError(account_id)
     if mandate.bank_request_id is None:
@@ -178,16 +194,28 @@ def _stale(mandate: Mandate, at: datetime) -> bool:
 
 
 async def _invited(  # noqa: PLR0913, PLR0917 - the inside of start_link
-    store: LinkStore, account_id: str, caps: Caps, currency: str, at: datetime, tokens: Tokens
+    store: LinkStore,
+    account_id: str,
+    caps: Caps,
+    currency: str,
+    at: datetime,
+    tokens: Tokens,
+    *,
+    changing: bool,
 ) -> Mandate:
     async with store.begin() as desk:
-        mandate = await desk.usable_mandate(account_id)
+        mandate = await desk.waiting_mandate(account_id)
         if mandate is None:
+            mandate = await desk.usable_mandate(account_id)
+            if changing and mandate is not None and mandate.state is not State.INVITED:
+                mandate = None
+        if mandate is None:
+            waits = await desk.linked_before(account_id)
             mandate = Mandate(
                 account_id=account_id,
                 mandate_id=f"M-{tokens.token_hex(_TOKEN_BYTES).upper()}",
                 state=State.INVITED,
-                enrolment=Enrolment.ACTIVE,
+                enrolment=Enrolment.WAITING if waits else Enrolment.ACTIVE,
                 caps=caps,
                 currency=currency,
                 return_digest=return_digest(tokens.token_hex(_TOKEN_BYTES)),
@@ -196,6 +224,8 @@ async def _invited(  # noqa: PLR0913, PLR0917 - the inside of start_link
             )
             if not await desk.add_mandate(mandate):
                 raise MandateExistsError(account_id)
+            if waits:
+                await desk.begin_change(mandate, at=at)
         elif mandate.state is not State.INVITED:
             raise MandateExistsError(account_id)
         elif mandate.caps != caps:
@@ -338,4 +368,8 @@ async def _settle(  # noqa: PLR0913 - the inside of adopt
             log.info("mandate.changed", mandate=after.mandate_id, state=after.state)
         if after.state in ENDED:
             await cancel_unsent(desk, after, reason="mandate_ended", at=at)
+            if after.enrolment is Enrolment.WAITING:
+                change = await desk.open_change(after.account_id, after.mandate_id)
+                assert change is not None, "whoever waits, waits for a change"
+                await desk.end_change(change, Outcome.CANCELLED, at=at)
     return after

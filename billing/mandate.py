@@ -9,8 +9,10 @@ As the bank sees it (state):
 As the resident wants it (enrolment), which is ours alone, stricter, and always wins:
 
     ACTIVE <----> PAUSED
-       |             |
-       '-------------'----> CANCELLED
+     ^ |             |
+     | '-------------'----> CANCELLED
+     |                         ^
+    WAITING -------------------'      (another bank account cools off: billing/account_change.py)
 
 An ended mandate is never revived; the resident agrees to a new one. A mandate that the payer
 suspended at the bank goes back to PENDING: no debit until the bank says active again.
@@ -43,6 +45,7 @@ class Enrolment(StrEnum):
 
     ACTIVE = "active"
     PAUSED = "paused"
+    WAITING = "waiting"
     CANCELLED = "cancelled"
 
 
@@ -146,7 +149,7 @@ def may_debit(
         return Held(reason="currency_differs")
     if mandate.enrolment is Enrolment.PAUSED:
         return Held(reason="paused")
-    if mandate.state is not State.ACTIVE:
+    if mandate.state is not State.ACTIVE or mandate.enrolment is Enrolment.WAITING:
         return Held(reason="mandate_pending")
     return within_caps(mandate.caps, amount_minor=amount_minor, month_minor=month_minor)
 

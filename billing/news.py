@@ -15,21 +15,25 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from billing.bank import BankError, BankEvent, EventPage, Payment, PaymentStatus, reason_word
+from billing.bank import BankError, BankEvent, EventPage, Payment, PaymentStatus
 from billing.debit import (
     BEFORE_BANK,
     FINAL,
+    TAKEN,
     Debit,
     DebitId,
     Event,
     State,
-    merge,
     moved,
 )
 from billing.enrol import cancel_unsent
 from billing.link import LinkDesk
 from billing.mandate import ENDED, Enrolment, Mandate
 from billing.order import is_ours
+from billing.refund import Cause
+from billing.refund_order import Asked
+from billing.retry import FallDesk, fall_through
+from billing.turn import NO_WORD, RESTORED, Word, steps, word_of
 
 log = structlog.get_logger()
 
@@ -37,8 +41,12 @@ log = structlog.get_logger()
 PAGE_MAX: Final = 500
 # Questions to the bank under way at once; more only makes it say "too many requests".
 WIDTH: Final = 8
-# What the bank calls the end of a payment that had begun.
-FAILURE_ACTIONS: Final = frozenset({"failed", "charged_back"})
+# The resident had said no, and the bank could not stop it any more.
+TOO_LATE: Final = "cancel_too_late"
+# Who asks for money to be given back by itself.
+ASKED_BY: Final = "the service"
+# After these nothing more is asked of the account until its owner, or an heir, says so.
+STOPPING_CAUSES: Final = frozenset({"payer_deceased", "authorisation_disputed"})
 # With these the bank has cut a payout for money that it had paid out before and took back.
 RECOVERED_ACTIONS: Final = frozenset({"late_failure_settled", "chargeback_settled"})
 
@@ -56,7 +64,24 @@ class QuestionDesk(Protocol):
         """Write a locked debit back, one step on."""
 
 
-class NewsDesk(LinkDesk, QuestionDesk, Protocol):
+class RefundDesk(Protocol):
+    """What giving money back needs inside one transaction."""
+
+    async def ask_refund(  # noqa: PLR0913 - each argument is a fact of its own
+        self,
+        debit_id: DebitId,
+        amount_minor: int,
+        cause: Cause,
+        *,
+        asked_by: str,
+        at: datetime,
+        because: str | None = None,
+        counted_minor: int | None = None,
+    ) -> Asked:
+        """Ask for money of a debit to be given back; the same again is one."""
+
+
+class NewsDesk(LinkDesk, QuestionDesk, FallDesk, RefundDesk, Protocol):
     """What taking news needs inside one transaction."""
 
     async def lock_debit(self, debit_id: DebitId) -> Debit | None:
@@ -93,11 +118,6 @@ class NewsBank(Protocol):
         """Read a page of events."""
 
 
-def cause_of(event: BankEvent) -> str:
-    """Return why a payment failed, as an event tells it."""
-    return "bank_retries" if event.will_attempt_retry else reason_word(event.cause)
-
-
 async def each(items: Iterable[T], ask: Callable[[T], Awaitable[U]]) -> list[U | BankError]:
     """Ask the bank about each item, WIDTH at a time; an error takes the place of its answer."""
     gate = asyncio.Semaphore(WIDTH)
@@ -112,17 +132,19 @@ async def each(items: Iterable[T], ask: Callable[[T], Awaitable[U]]) -> list[U |
     return await asyncio.gather(*(one(item) for item in items))
 
 
-async def why(bank: NewsBank, payment: Payment) -> str:
+async def why(bank: NewsBank, payment: Payment, debit: Debit | None = None) -> Word:
     """Return why a payment failed, from its own events; unknown_cause is never asked for again.
 
+    Where the debit it belongs to has ended, the bank is asked whether the payment turned back.
+
     Raises:
-        BankError: the bank does not say; the failure is better taken later than without its cause.
+        BankError: the bank does not say; the news is better taken later than without its cause.
     """
-    if payment.status not in {PaymentStatus.FAILED, PaymentStatus.CHARGED_BACK}:
-        return "unknown_cause"
+    failed = payment.status in {PaymentStatus.FAILED, PaymentStatus.CHARGED_BACK}
+    if not failed and (debit is None or debit.state not in FINAL):
+        return NO_WORD
     page = await bank.list_events(payment_id=payment.payment_id, limit=PAGE_MAX)
-    told = [event for event in page.events if event.action in FAILURE_ACTIONS]
-    return cause_of(told[0]) if told else "unknown_cause"
+    return word_of(page.events)
 
 
 async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
@@ -130,7 +152,7 @@ async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
     seen: Debit,
     payment: Payment,
     *,
-    cause: str,
+    word: Word,
     at: datetime,
     event: BankEvent | None = None,
 ) -> str:
@@ -143,6 +165,10 @@ async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
         debit = await desk.lock_debit(seen.debit_id)
         assert mandate is not None, "mandates are never removed"
         assert debit is not None, "debits are never removed"
+        planned = steps(debit, payment.status, word)
+        if Event.QUESTION in planned and not word.asked and debit.state in FINAL:
+            # It has ended since we asked, so we did not ask whether it turned back.
+            return "silent"
         if event is not None and not await desk.first_time(
             event.event_id, resource=event.resource, action=event.action, at=at
         ):
@@ -154,38 +180,93 @@ async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
             log.error("debit.mismatched", key=debit.key, payment=payment.payment_id)
             return "contradicted"
         before = debit.state
-        for step in merge(debit.state, payment.status):
-            if step is Event.QUESTION:
-                await question(desk, debit, payment, at=at)
-                return "contradicted"
-            after = _after(debit, step, payment, mandate, cause, at)
-            await desk.save_debit(debit, after)
-            debit = after
+        merged = await _merge(desk, debit, planned, payment, mandate, word.cause, at)
+        if merged is None:
+            return "contradicted"
+        debit = merged
         cut = event is not None and event.action in RECOVERED_ACTIONS
         recovered = cut and await desk.recover(debit, at=at)
         if debit.state is before:
             if event is None:
                 await desk.touch_debit(debit.debit_id, at=at)
             return "moved" if recovered else "unchanged"
-        if debit.state is State.CHARGED_BACK and mandate.enrolment is Enrolment.ACTIVE:
-            # A payer who disputes is not debited again until he says so.
+        stopping = debit.state is State.CHARGED_BACK or debit.reason in STOPPING_CAUSES
+        if stopping and mandate.enrolment is Enrolment.ACTIVE:
+            # A payer who disputes, or has died, is not debited again until somebody says so.
             mandate = replace(mandate, enrolment=Enrolment.PAUSED, changed_at=at)
             await desk.save_mandate(mandate)
             await cancel_unsent(desk, mandate, reason="paused", at=at)
     return "moved"
 
 
+async def _merge(  # noqa: PLR0913, PLR0917 - the inside of take_news
+    desk: NewsDesk,
+    debit: Debit,
+    planned: Iterable[Event],
+    payment: Payment,
+    mandate: Mandate,
+    cause: str,
+    at: datetime,
+) -> Debit | None:
+    """Take the steps the bank's word asks for; None if it asks for a person instead."""
+    for step in planned:
+        if step is Event.QUESTION or (step is Event.RESUBMIT and not await _alone(desk, debit, at)):
+            await question(desk, debit, payment, at=at)
+            return None
+        if debit.state is State.ACCEPTED and mandate.enrolment is not Enrolment.ACTIVE:
+            # The wish came while nobody knew that the bank had it: the resident's word was first.
+            withdrawn = moved(debit, Event.WITHDRAW, at=at, reason="withdrawn")
+            await desk.save_debit(debit, withdrawn)
+            debit = withdrawn
+        after = _after(debit, step, payment, mandate, cause, at)
+        await desk.save_debit(debit, after)
+        if too_late(after) and debit.state not in TAKEN:
+            await give_back(desk, after, at=at)
+        debit = after
+    return await fall_through(desk, debit, at=at) if debit.state is State.FAILED else debit
+
+
+async def _alone(desk: NewsDesk, debit: Debit, at: datetime) -> bool:
+    """Take back the attempt that followed a failed one; False if it may be at the bank by now."""
+    other = await desk.other_alive(debit.debit_id)
+    if other is None:
+        return True
+    if other.state not in BEFORE_BANK:
+        return False
+    await desk.save_debit(other, moved(other, Event.CANCEL, at=at, reason="bank_retries"))
+    return True
+
+
+def too_late(debit: Debit) -> bool:
+    """Tell whether money was taken although its resident had said no in time."""
+    return debit.state in TAKEN and debit.reason == TOO_LATE
+
+
+async def give_back(desk: RefundDesk, debit: Debit, *, at: datetime) -> None:
+    """Ask for the whole of a debit to be given back, because its resident had said no."""
+    asked = await desk.ask_refund(
+        debit.debit_id, debit.amount_minor, Cause.CANCEL_TOO_LATE, asked_by=ASKED_BY, at=at
+    )
+    log.warning("debit.too_late", key=debit.key, refund=type(asked).__name__)
+
+
 def _after(  # noqa: PLR0913, PLR0917 - the inside of take_news
     debit: Debit, step: Event, payment: Payment, mandate: Mandate, cause: str, at: datetime
 ) -> Debit:
-    if step is Event.ACCEPT:
+    if step in {Event.ACCEPT, Event.RESUBMIT}:
         return moved(debit, step, at=at, bank_payment_id=payment.payment_id, lease_until=None)
     reason = None
+    late = debit.state is State.CANCEL_REQUESTED or debit.reason == TOO_LATE
     if step in {Event.FAIL, Event.CHARGE_BACK}:
         reason = cause
     elif step is Event.CANCEL:
         wanted = mandate.enrolment is Enrolment.ACTIVE and mandate.state not in ENDED
-        reason = "cancelled_at_bank" if wanted else "withdrawn"
+        asked = debit.state is State.CANCEL_REQUESTED
+        reason = "cancelled_at_bank" if wanted and not asked else "withdrawn"
+    elif debit.state is State.CHARGED_BACK:
+        reason = RESTORED
+    elif late:
+        reason = TOO_LATE
     return moved(debit, step, at=at, reason=reason)
 
 
@@ -230,10 +311,10 @@ async def take_answers(
         try:
             if isinstance(answer, BankError):
                 raise answer
-            cause = await why(bank, answer)
+            word = await why(bank, answer, debit)
         except BankError as error:
             log.warning("payment.silent", key=debit.key, reason=error.reason)
             counts["silent"] += 1
             continue
-        counts[await take_news(store, debit, answer, cause=cause, at=at)] += 1
+        counts[await take_news(store, debit, answer, word=word, at=at)] += 1
     return counts

@@ -15,6 +15,8 @@ from billing.workdays import bank_days, earliest_charge_day, in_time
 
 # After three returned debits a fourth one only costs the resident money: a person calls instead.
 FAILURES_MAX: Final = 3
+# A salary may have come by then; each retry has a notice of its own after these days.
+RETRY_DAYS: Final = (5, 12)
 # The column holds two digits.
 ATTEMPTS_MAX: Final = 99
 
@@ -44,7 +46,10 @@ RETRYABLE_CAUSES: Final = frozenset(cause for cause, retryable in CAUSES.items()
 # allow it. A payment cancelled at the bank by somebody else is not in the list.
 REPEATABLE_CANCELS: Final = frozenset(
     {
+        "account_changed",
         "amount_changed",
+        "bank_retries",
+        "begin_anew",
         "cancelled_by_resident",
         "disputed",
         "mandate_ended",
@@ -101,23 +106,38 @@ class Attempt:
     attempt: int
     state: State
     reason: str | None
+    retry_on: date | None = None
 
 
-def may_try_again(past: Sequence[Attempt]) -> bool:
+def may_try_again(past: Sequence[Attempt], *, today: date) -> bool:
     """Tell whether a bill with these attempts may get another one.
 
     Not while one is alive (its money may still come), not after a chargeback, and after a failure
-    only for a cause that time can heal, at most FAILURES_MAX times.
+    only for a cause that time can heal, from its day on, at most FAILURES_MAX times.
     """
     failures = [one.reason for one in past if one.state in FELL_THROUGH]
+    waiting = [one.retry_on for one in past if one.state is State.RETRY_DUE]
     cancels = [one.reason for one in past if one.state is State.CANCELLED]
     return (
-        all(one.state in {State.FAILED, State.CANCELLED} for one in past)
+        all(one.state in {State.FAILED, State.RETRY_DUE, State.CANCELLED} for one in past)
+        and all(day is not None and day <= today for day in waiting)
         and all(reason in RETRYABLE_CAUSES for reason in failures)
         and all(reason in REPEATABLE_CANCELS for reason in cancels)
         and len(failures) < FAILURES_MAX
         and max((one.attempt for one in past), default=0) < ATTEMPTS_MAX
     )
+
+
+def retry_after(reason: str | None, past: Sequence[Attempt]) -> int | None:
+    """Return after how many days a failed bill may be announced anew; None if never.
+
+    ``past`` are all its attempts, the one that has just failed among them.
+    """
+    failures = sum(1 for one in past if one.state in FELL_THROUGH)
+    if reason not in RETRYABLE_CAUSES or failures >= FAILURES_MAX:
+        return None
+    # An order that came too late for its day took nothing: there is nothing to wait for.
+    return 0 if reason == "charge_date_refused" else RETRY_DAYS[failures - 1]
 
 
 def first_charge_day(*, due_on: date, today: date, currency: str) -> date:

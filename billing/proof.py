@@ -20,6 +20,7 @@ from billing.notice import Notice
 from billing.penalty import Dispute
 from billing.period import Period
 from billing.rating import Usage
+from billing.refund import Refund
 from billing.tariff import PriceInterval
 from billing.terms import Terms
 from billing.voucher import Voucher
@@ -71,6 +72,13 @@ class Kind(StrEnum):
     PAYMENT_WRONG = "payment_wrong"
     PAYMENT_MISSING = "payment_missing"
     COLLECTED_DIFFERS = "collected_differs"
+    REFUND_WRONG = "refund_wrong"
+    REFUND_KEY_WRONG = "refund_key_wrong"
+    REFUND_BODY_WRONG = "refund_body_wrong"
+    REFUND_TOO_MUCH = "refund_too_much"
+    REFUND_DOUBLED = "refund_doubled"
+    REFUND_UNKNOWN = "refund_unknown"
+    REFUND_MISSING = "refund_missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +151,7 @@ class Facts:
     vouchers: Sequence[Voucher] = ()
     disputes: Sequence[Dispute] = ()
     closing: Closing | None = None
+    refunds: Sequence[Refund] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -279,9 +279,9 @@ def merge(
 ) -> tuple[RefundEvent, ...]:
     """Return the steps that bring a refund to what the bank says of it, oldest first.
 
-    ``settled`` says that an event told so; the refund itself does not. The merge only goes forward:
-    an older status changes nothing, in whatever order news arrives. What contradicts an end we
-    believed in becomes a question.
+    ``settled`` says that a payout has borne it, which the refund itself does not say, and which may
+    come before it is paid. The merge only goes forward: an older status changes nothing, in
+    whatever order news arrives. What contradicts an end we believed in becomes a question.
     """
     if status is None or state in {RefundState.REVIEW, RefundState.REQUESTED}:
         return ()
@@ -295,6 +295,7 @@ def merge(
         return (RefundEvent.QUESTION,)
     if event in {RefundEvent.REFUSE, RefundEvent.BOUNCE, RefundEvent.RETURN}:
         return (event,)
-    pays = state is RefundState.PENDING and (event is RefundEvent.PAY or settled)
-    settles = settled and state is not RefundState.SETTLED
-    return (*((RefundEvent.PAY,) if pays else ()), *((RefundEvent.SETTLE,) if settles else ()))
+    paid = event is RefundEvent.PAY
+    pays = (RefundEvent.PAY,) if paid and state is RefundState.PENDING else ()
+    settles = paid and settled and state is not RefundState.SETTLED
+    return (*pays, RefundEvent.SETTLE) if settles else pays

@@ -44,6 +44,7 @@ from billing.debit import (
 )
 from billing.news import question
 from billing.order import is_ours
+from billing.retry import FallDesk, fall_through
 
 log = structlog.get_logger()
 
@@ -62,7 +63,7 @@ LISTED_AFTER: Final = timedelta(hours=1)
 CLOCK_SKEW: Final = timedelta(days=1)
 
 
-class SendDesk(Protocol):
+class SendDesk(FallDesk, Protocol):
     """What sending needs inside one transaction."""
 
     async def claim_debit(self, *, at: datetime) -> Claim | None:
@@ -346,6 +347,8 @@ async def _keep(store: SendStore, order: _Order, outcome: _Outcome, *, at: datet
             first_sent_at=debit.first_sent_at if sends else None,
         )
         await desk.save_debit(debit, after)
+        if after.state is State.FAILED:
+            await fall_through(desk, after, at=at)
     names = {State.RECORDED: "not_executed", State.UNKNOWN: "unknown", State.FAILED: "failed"}
     return names.get(after.state, str(after.state))
 
@@ -364,17 +367,3 @@ async def _keep_payment(desk: SendDesk, debit: Debit, payment: Payment, *, at: d
         )
         await desk.save_debit(debit, after)
     return "accepted"
-
-
-async def release(*, store: SendStore, debit_id: DebitId, at: datetime) -> bool:
-    """Let a debit in review be asked about again under its own key, because a person says so.
-
-    Returns whether there was one to release: only those whose order may be repeated are.
-    """
-    async with store.begin() as desk:
-        debit = await desk.lock_debit(debit_id)
-        if debit is None or not debit.releasable:
-            return False
-        await desk.save_debit(debit, moved(debit, Event.RELEASE, at=at, lease_until=None))
-    log.info("debit.released", key=debit.key)
-    return True

@@ -10,10 +10,10 @@ from typing import Protocol
 import structlog
 
 from billing.bank import BankError, BankMandate, BankRefusedError, BillingRequest, Payment
-from billing.debit import Debit
+from billing.debit import Debit, Event, State, moved
 from billing.follow import FollowBank, FollowCounts, FollowStore
 from billing.link import adopt
-from billing.mandate import ENDED, Mandate
+from billing.mandate import ENDED, Enrolment, Mandate
 from billing.news import each, take_answers
 
 log = structlog.get_logger()
@@ -54,7 +54,10 @@ async def withdraw(
         except BankRefusedError:
             return await bank.get_payment(debit.bank_payment_id)
 
-    debits = await store.payments_to_withdraw(limit=limit)
+    debits = [
+        await _unwanted(store, debit, at=at)
+        for debit in await store.payments_to_withdraw(limit=limit)
+    ]
     answers = zip(debits, await each(debits, stop), strict=True)
     counts = await take_answers(store, bank, answers, at=at)
     for mandate in await store.mandates_to_withdraw(limit=limit):
@@ -62,6 +65,20 @@ async def withdraw(
     if counts:
         log.info("withdraw.done", **counts)
     return FollowCounts(**counts)
+
+
+async def _unwanted(store: WithdrawStore, seen: Debit, *, at: datetime) -> Debit:
+    """Note that a debit is not wanted any more, before the bank is asked to stop it."""
+    async with store.begin() as desk:
+        mandate = await desk.lock_mandate(seen.account_id, seen.mandate_id)
+        debit = await desk.lock_debit(seen.debit_id)
+        assert mandate is not None, "mandates are never removed"
+        assert debit is not None, "debits are never removed"
+        if debit.state is State.ACCEPTED and mandate.enrolment is not Enrolment.ACTIVE:
+            after = moved(debit, Event.WITHDRAW, at=at, reason="withdrawn")
+            await desk.save_debit(debit, after)
+            return after
+        return debit
 
 
 async def _withdraw_mandate(

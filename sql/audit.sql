@@ -175,6 +175,31 @@ SELECT account_id, last_day, registers, because, closed_by, closed_at
 FROM account_closing
 WHERE account_id = ANY (:account_ids::text[]);
 
+-- name: audited_refunds(account_ids)
+-- Read the refunds.
+SELECT * FROM refund
+WHERE account_id = ANY (:account_ids::text[])
+ORDER BY account_id, bill_no, attempt, refund_no;
+
+-- name: refunds_by_name(account_ids, bill_nos, attempts, refund_nos)
+-- Find the refunds that some refunds at the bank name as their orders.
+SELECT r.*
+FROM unnest(:account_ids::text[], :bill_nos::text[], :attempts::integer[], :refund_nos::integer[])
+    AS k (account_id, bill_no, attempt, refund_no)
+JOIN refund r USING (account_id, bill_no, attempt, refund_no);
+
+-- name: refunds_at_bank(at, after_account_id, after_bill_no, after_attempt, after_refund_no, chunk)
+-- List, in order of key, the refunds that stood at the bank by an instant.
+SELECT *
+FROM refund
+WHERE (account_id, bill_no, attempt, refund_no) > (
+        :after_account_id::text, :after_bill_no::text, :after_attempt::integer,
+        :after_refund_no::integer
+    )
+  AND bank_refund_id IS NOT NULL AND changed_at <= :at::timestamptz
+ORDER BY account_id, bill_no, attempt, refund_no
+LIMIT :chunk::bigint;
+
 -- name: debits_by_key(account_ids, keys)
 -- Find the debits that some payments at the bank name as their orders.
 SELECT d.account_id, d.bill_no, d.attempt, d.mandate_id, d.state, d.reason, d.amount_minor,

@@ -1,7 +1,7 @@
 -- Debits and the mandates that allow them. A debit changes its state and writes its step in one
 -- statement, so there is never one without the other.
 
--- name: bills_to_notice(retryable_causes, repeatable_cancels, failures_max, attempts_max, currencies, minimums, batch)
+-- name: bills_to_notice(today, retryable_causes, repeatable_cancels, failures_max, attempts_max, currencies, minimums, batch)
 -- Bills that still owe money and are in no dispute, whose account has a usable mandate and no attempt
 -- that stands in the way. A sum that the town finds too small waits for the next bill, unless there is none.
 SELECT b.account_id, b.bill_no, b.due_on, b.currency, m.mandate_id
@@ -15,7 +15,7 @@ CROSS JOIN LATERAL (
         AND 'receivable' IN (t.debit_code, t.credit_code)
 ) AS owed
 CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE d.state = 'failed') AS failures,
+    SELECT count(*) FILTER (WHERE d.state IN ('failed', 'retry_due', 'exhausted')) AS failures,
         coalesce(max(d.attempt), 0) AS last_attempt
     FROM debit d
     WHERE d.account_id = b.account_id AND d.bill_no = b.bill_no
@@ -31,6 +31,7 @@ WHERE b.kind <> 'cancellation'
         WHERE d.account_id = b.account_id AND d.bill_no = b.bill_no
             AND CASE d.state
                 WHEN 'failed' THEN NOT (coalesce(d.reason, '') = ANY (:retryable_causes::text[]))
+                WHEN 'retry_due' THEN d.retry_on > :today::date
                 WHEN 'cancelled' THEN NOT (coalesce(d.reason, '') = ANY (:repeatable_cancels::text[]))
                 ELSE true
             END
@@ -97,11 +98,12 @@ LIMIT 1
 FOR UPDATE OF d SKIP LOCKED;
 
 -- name: payments_to_withdraw(batch)
--- Debits the bank has accepted under a mandate that its resident has paused or cancelled since.
+-- Debits that the bank has and their resident has withdrawn, or whose mandate he has paused or cancelled.
 SELECT d.*
 FROM debit d
 JOIN mandate m USING (account_id, mandate_id)
-WHERE d.state = 'accepted' AND m.enrolment <> 'active' AND d.bank_payment_id IS NOT NULL
+WHERE (d.state = 'cancel_requested' OR (d.state = 'accepted' AND m.enrolment <> 'active'))
+    AND d.bank_payment_id IS NOT NULL
 ORDER BY d.changed_at, d.account_id, d.bill_no
 LIMIT :batch::int;
 
@@ -143,11 +145,14 @@ ORDER BY m.account_id, m.mandate_id
 LIMIT :batch::int;
 
 -- name: debits_to_reread(unchanged_since, batch)
--- Debits under way of which we have heard nothing for too long.
+-- Debits under way, or that the bank asks for again by itself, of which we have heard nothing for too long.
 SELECT *
 FROM debit
-WHERE state IN ('accepted', 'cancel_requested', 'submitted', 'confirmed') AND bank_payment_id IS NOT NULL
-    AND changed_at <= :unchanged_since
+WHERE (
+        state IN ('accepted', 'cancel_requested', 'submitted', 'confirmed')
+        OR (state = 'failed' AND reason = 'bank_retries')
+    )
+    AND bank_payment_id IS NOT NULL AND changed_at <= :unchanged_since
 ORDER BY changed_at, account_id, bill_no
 LIMIT :batch::int;
 
@@ -159,7 +164,8 @@ SELECT currency FROM account WHERE account_id = :account_id;
 -- Lock the one mandate of an account that is usable or on its way to be.
 SELECT *
 FROM mandate
-WHERE account_id = :account_id AND state IN ('invited', 'pending', 'active') AND enrolment <> 'cancelled'
+WHERE account_id = :account_id AND state IN ('invited', 'pending', 'active')
+    AND enrolment NOT IN ('cancelled', 'waiting')
 FOR UPDATE;
 
 -- name: lock_mandate(account_id, mandate_id)^
@@ -231,6 +237,25 @@ WHERE account_id = :account_id AND mandate_id = :mandate_id
     AND state IN ('planned', 'held', 'noticed', 'recorded') AND sends = 0
 FOR UPDATE;
 
+-- name: accepted_debits(account_id, mandate_id)
+-- Lock the debits of a mandate that the bank has accepted and, for all we know, not sent on.
+SELECT * FROM debit
+WHERE account_id = :account_id AND mandate_id = :mandate_id AND state = 'accepted'
+    AND bank_payment_id IS NOT NULL
+FOR UPDATE;
+
+-- name: debits_to_close(fallen_before, batch)
+-- Debits that failed or were disputed so long ago, and for which nothing came of waiting for the bank.
+SELECT d.account_id, d.bill_no, d.attempt
+FROM debit d
+WHERE (d.state = 'charged_back' OR (d.state = 'failed' AND d.reason = 'bank_retries'))
+    AND (
+        SELECT max(s.taken_at) FROM debit_step s
+        WHERE (s.account_id, s.bill_no, s.attempt) = (d.account_id, d.bill_no, d.attempt)
+    ) <= :fallen_before::timestamptz
+ORDER BY d.account_id, d.bill_no, d.attempt
+LIMIT :batch::int;
+
 -- name: other_alive(account_id, bill_no, attempt)^
 -- Lock another attempt for the same bill that may still take money.
 SELECT * FROM debit
@@ -240,7 +265,7 @@ FOR UPDATE;
 
 -- name: attempts(account_id, bill_no)
 -- What became of the attempts for a bill so far.
-SELECT attempt, state, reason FROM debit
+SELECT attempt, state, reason, retry_on FROM debit
 WHERE account_id = :account_id AND bill_no = :bill_no
 ORDER BY attempt;
 
@@ -315,6 +340,24 @@ SELECT * FROM debit
 WHERE account_id = :account_id AND bill_no = :bill_no
     AND state NOT IN ('failed', 'retry_due', 'cancelled', 'charged_back', 'exhausted')
 FOR UPDATE;
+
+-- name: last_step(account_id, bill_no, attempt)$
+-- The number of the last step a debit took.
+SELECT max(step_no) FROM debit_step
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
+
+-- name: review_words(account_id, bill_no, attempt, step_no)
+-- What people said about a debit since a step put it in review, oldest first.
+SELECT decision, because, said_by, said_at FROM review_word
+WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt AND step_no = :step_no
+ORDER BY said_at, said_by, decision;
+
+-- name: add_review_word(account_id, bill_no, attempt, step_no, decision, said_by, because, said_at)$
+-- Keep a person's word about a debit in review, and say whether it is new.
+INSERT INTO review_word (account_id, bill_no, attempt, step_no, decision, said_by, because, said_at)
+VALUES (:account_id, :bill_no, :attempt, :step_no, :decision, :said_by, :because, :said_at)
+ON CONFLICT DO NOTHING
+RETURNING true;
 
 -- name: held_since(account_id, bill_no, attempt)$
 -- Since when a debit is held.

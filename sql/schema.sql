@@ -1176,7 +1176,9 @@ CREATE TABLE mandate (
     state                 text        NOT NULL CHECK (state IN (
         'invited', 'pending', 'active', 'cancelled', 'failed', 'expired'
     )),
-    enrolment             text        NOT NULL CHECK (enrolment IN ('active', 'paused', 'cancelled')),
+    enrolment             text        NOT NULL CHECK (
+        enrolment IN ('active', 'paused', 'waiting', 'cancelled')
+    ),
     payment_minor_max     bigint      NOT NULL CHECK (payment_minor_max > 0),
     month_minor_max       bigint      NOT NULL CHECK (month_minor_max >= payment_minor_max),
     currency              text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
@@ -1193,7 +1195,10 @@ CREATE TABLE mandate (
 );
 -- At most one mandate per account can be debited.
 CREATE UNIQUE INDEX mandate_usable ON mandate (account_id)
-    WHERE state IN ('invited', 'pending', 'active') AND enrolment <> 'cancelled';
+    WHERE state IN ('invited', 'pending', 'active') AND enrolment NOT IN ('cancelled', 'waiting');
+-- At most one waits to take its place.
+CREATE UNIQUE INDEX mandate_waiting ON mandate (account_id)
+    WHERE state IN ('invited', 'pending', 'active') AND enrolment = 'waiting';
 CREATE INDEX mandate_bank_id ON mandate (bank_mandate_id);
 CREATE INDEX mandate_request ON mandate (bank_request_id);
 CREATE INDEX mandate_return ON mandate (return_digest);
@@ -1276,6 +1281,23 @@ CREATE TABLE notice (
     FOREIGN KEY (account_id, bill_no, attempt) REFERENCES debit
 );
 
+-- One person's word about a debit in review, since the step that put it there; the last step is taken
+-- when enough different people have said the same.
+CREATE TABLE review_word (
+    account_id text        NOT NULL,
+    bill_no    text        NOT NULL,
+    attempt    integer     NOT NULL,
+    step_no    integer     NOT NULL,
+    decision   text        NOT NULL CHECK (
+        decision IN ('release', 'adopt', 'give_up', 'begin_anew')
+    ),
+    said_by    text        NOT NULL CHECK (length(said_by) BETWEEN 1 AND 100),
+    because    text        NOT NULL CHECK (length(because) BETWEEN 1 AND 500),
+    said_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, bill_no, attempt, step_no, decision, said_by),
+    FOREIGN KEY (account_id, bill_no, attempt, step_no) REFERENCES debit_step
+);
+
 -- The resident's word that an unusual or estimated sum may be taken for a bill, up to what he saw.
 CREATE TABLE debit_approval (
     account_id   text        NOT NULL,
@@ -1309,6 +1331,8 @@ CREATE INDEX transfer_credit ON transfer (account_id)
     WHERE credit_code = 'resident_credit' OR debit_code = 'resident_credit';
 CREATE INDEX transfer_refund ON transfer (account_id)
     WHERE credit_code = 'refund_due' OR debit_code = 'refund_due';
+CREATE INDEX transfer_disputed ON transfer (account_id, bill_no)
+    WHERE credit_code = 'chargebacks_receivable' OR debit_code = 'chargebacks_receivable';
 
 -- That a bill was looked at again, why, and what became of it. "causes" and "difference" are what a
 -- person reads: who said what, and which lines are how much more or less.
@@ -1600,6 +1624,25 @@ CREATE TABLE message (
 );
 CREATE INDEX message_waiting ON message (next_try_at) WHERE state IN ('queued', 'sending');
 CREATE INDEX message_stuck ON message (queued_at, account_id, message_id) WHERE state IN ('failed', 'given_up');
+
+-- A change of the bank account: under the new mandate nothing is debited before "usable_at".
+CREATE TABLE account_change (
+    account_id text        NOT NULL,
+    mandate_id text        NOT NULL,
+    begun_at   timestamptz NOT NULL,
+    usable_at  timestamptz NOT NULL,
+    -- The resident wants debits to rest even then.
+    paused     boolean     NOT NULL DEFAULT false,
+    ended_at   timestamptz,
+    outcome    text        CHECK (outcome IN ('done', 'cancelled')),
+    PRIMARY KEY (account_id, mandate_id),
+    FOREIGN KEY (account_id, mandate_id) REFERENCES mandate,
+    CONSTRAINT change_cools_off CHECK (usable_at >= begun_at + interval '72 hours'),
+    CONSTRAINT change_ends_once CHECK ((ended_at IS NULL) = (outcome IS NULL)),
+    -- Done is what has cooled off, whatever the code above it believes.
+    CONSTRAINT done_has_cooled_off CHECK (outcome <> 'done' OR ended_at >= usable_at)
+);
+CREATE INDEX account_change_due ON account_change (usable_at) WHERE ended_at IS NULL;
 
 -- Local tables: on one node only ------------------------------------------------------------------
 
@@ -1915,6 +1958,7 @@ GRANT UPDATE (
 ) ON refund TO aqkol_service;
 GRANT UPDATE (address, replaced_at) ON contact TO aqkol_service;
 GRANT UPDATE (channel, state, tries, next_try_at, delivered_at, trouble) ON message TO aqkol_service;
+GRANT UPDATE (paused, ended_at, outcome) ON account_change TO aqkol_service;
 GRANT UPDATE (revoked_at) ON access_token TO aqkol_service;
 GRANT UPDATE (event_id) ON bank_cursor TO aqkol_service;
 GRANT UPDATE (

@@ -9,6 +9,7 @@ import asyncpg
 import sql
 from billing.approve import Approval
 from billing.debit import Debit, DebitId, State
+from billing.decision import Decision, ReviewWord
 from billing.habit import Habit, PastBill
 from billing.io.debit_rows import debit_of, name_of
 from billing.notice import Attempt, Notice
@@ -27,7 +28,12 @@ class AnnounceRows:
         """Return what became of the attempts for a bill so far, oldest first."""
         rows = _Q.attempts(self._db, account_id=account_id, bill_no=bill_no)
         return [
-            Attempt(attempt=row["attempt"], state=State(row["state"]), reason=row["reason"])
+            Attempt(
+                attempt=row["attempt"],
+                state=State(row["state"]),
+                reason=row["reason"],
+                retry_on=row["retry_on"],
+            )
             async for row in rows
         ]
 
@@ -121,6 +127,36 @@ class AnnounceRows:
         """Lock the one attempt for a bill that may still take money."""
         row = await _Q.lock_alive(self._db, account_id=account_id, bill_no=bill_no)
         return None if row is None else debit_of(row)
+
+    async def last_step(self, debit_id: DebitId) -> int:
+        """Return the number of the last step a debit took."""
+        return int(await _Q.last_step(self._db, **name_of(debit_id)))
+
+    async def review_words(self, debit_id: DebitId, step_no: int) -> list[ReviewWord]:
+        """Return what was said about a debit since a step put it in review, oldest first."""
+        rows = _Q.review_words(self._db, **name_of(debit_id), step_no=step_no)
+        return [
+            ReviewWord(
+                decision=Decision(row["decision"]),
+                because=row["because"],
+                said_by=row["said_by"],
+                said_at=row["said_at"],
+            )
+            async for row in rows
+        ]
+
+    async def add_review_word(self, debit_id: DebitId, step_no: int, word: ReviewWord) -> bool:
+        """Keep a person's word; False if he has said the same before."""
+        fresh = await _Q.add_review_word(
+            self._db,
+            **name_of(debit_id),
+            step_no=step_no,
+            decision=word.decision,
+            said_by=word.said_by,
+            because=word.because,
+            said_at=word.said_at,
+        )
+        return fresh is True
 
     async def held_since(self, debit_id: DebitId) -> datetime | None:
         """Return since when a debit is held; None if it never was."""

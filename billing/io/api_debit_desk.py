@@ -1,24 +1,58 @@
-"""Debits that wait for somebody, over HTTP: what a resident approves."""
+"""Debits that wait for somebody, over HTTP: what a resident approves, what a person decides."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 from billing.approve import (
     AmountDiffersError,
-    ApproveStore,
+    ApproveDesk,
     NoSuchDebitError,
     NotApprovableError,
     approve,
 )
+from billing.bank import BankError
+from billing.debit import DebitId
+from billing.decide import (
+    DecideBank,
+    Decided,
+    DecideDesk,
+    NotInReviewError,
+    NotLegalError,
+    decide,
+)
+from billing.decision import ReviewWord
+from billing.io.api_debits import NoBankError
 from billing.io.wire import BillPath
-from billing.io.wire_debits import ApprovalShown, NewApproval
+from billing.io.wire_debits import (
+    ApprovalShown,
+    AttemptPath,
+    DecidedShown,
+    NewApproval,
+    NewDecision,
+    ReviewWordShown,
+)
 from metering.io.route import Answer, Call, Nothing, Policy, Role, route
+
+
+class DebitDeskDesk(ApproveDesk, DecideDesk, Protocol):
+    """What both need inside one transaction."""
+
+
+class DebitDeskStore(Protocol):
+    """Where debits wait for somebody."""
+
+    def begin(self) -> AbstractAsyncContextManager[DebitDeskDesk]:
+        """Open one transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebitDeskApi:
-    """The routes of debits that wait for somebody."""
+    """The routes of debits that wait for somebody; large ones in review wait for two."""
 
-    store: ApproveStore
+    store: DebitDeskStore
+    bank: DecideBank | None
+    two_from_minor: int
 
     @route(
         "POST",
@@ -48,3 +82,48 @@ class DebitDeskApi:
             at=call.at,
         )
         return Answer(body=ApprovalShown.model_validate(word, from_attributes=True), fresh=fresh)
+
+    @route(
+        "POST",
+        "/v1/accounts/{account_id}/bills/{bill_no}/debits/{attempt}/decide",
+        policy=Policy.OPERATOR,
+        summary="Decide what becomes of a debit in review",
+        tag="debits",
+        raises=(NotInReviewError, NotLegalError, NoBankError, BankError),
+    )
+    async def decide_debit(self, call: Call[AttemptPath, Nothing, NewDecision]) -> DecidedShown:
+        """Name the step and the reason; what the bank shows must allow it.
+
+        For a large sum a second person has to say the same before anything happens.
+        """
+        if self.bank is None:
+            raise NoBankError("this installation talks to no bank")
+        path = call.path
+        decided = await decide(
+            store=self.store,
+            bank=self.bank,
+            debit_id=DebitId(
+                account_id=path.account_id, bill_no=path.bill_no, attempt=path.attempt
+            ),
+            word=ReviewWord(
+                decision=call.body.decision,
+                because=call.body.because,
+                said_by=call.signature,
+                said_at=call.at,
+            ),
+            two_from_minor=self.two_from_minor,
+            bank_payment_id=call.body.bank_payment_id,
+            at=call.at,
+        )
+        return decided_shown(decided)
+
+
+def decided_shown(decided: Decided) -> DecidedShown:
+    """Return a decision as the wire has it."""
+    words = [ReviewWordShown.model_validate(word, from_attributes=True) for word in decided.words]
+    return DecidedShown(
+        state=decided.debit.state.value,
+        reason=decided.debit.reason,
+        waits_for_second=decided.waits,
+        words=words,
+    )

@@ -13,11 +13,13 @@ from billing.bill import Charge, Line
 from billing.correction import Adjustment, Outcome, Sum
 from billing.debit import Debit, State
 from billing.io.penalties import read_book
+from billing.io.refund_rows import refund_of
 from billing.io.rows import bill_of, charge_of, closing_of, line_of, terms_of, usage_of
 from billing.ledger import Account, Phase, Transfer
 from billing.notice import Notice
 from billing.penalty import Dispute, PenaltyBook
 from billing.proof import Adjusted, Corrected, Facts, Revision
+from billing.refund import Refund, RefundId
 from billing.voucher import Voucher
 from metering.installation import Installation
 from metering.reading import Mark
@@ -61,6 +63,7 @@ class Books:
                 "disputes": _Q.audited_disputes(connection, account_ids=account_ids),
                 "closings": _Q.audited_closings(connection, account_ids=account_ids),
                 "vouchers": _Q.audited_vouchers(connection, account_ids=account_ids),
+                "refunds": _Q.audited_refunds(connection, account_ids=account_ids),
             }.items():
                 async for row in found:
                     rows[row["account_id"]][name].append(dict(row))
@@ -94,6 +97,35 @@ class Books:
                 chunk=limit,
             )
             return [DebitAtBank(**dict(row)) async for row in rows]
+
+    async def refunds_by_key(self, keys: Sequence[RefundId]) -> dict[str, Refund]:
+        """Return refunds by their keys."""
+        async with self._pool.acquire() as connection:
+            rows = _Q.refunds_by_name(
+                connection,
+                account_ids=[one.account_id for one in keys],
+                bill_nos=[one.bill_no for one in keys],
+                attempts=[one.attempt for one in keys],
+                refund_nos=[one.refund_no for one in keys],
+            )
+            found = [refund_of(row) async for row in rows]
+        return {one.key: one for one in found}
+
+    async def refunds_at_bank(
+        self, *, at: datetime, after: Refund | None, limit: int
+    ) -> Sequence[Refund]:
+        """Return the next refunds that stood at the bank by an instant."""
+        async with self._pool.acquire() as connection:
+            rows = _Q.refunds_at_bank(
+                connection,
+                at=at,
+                after_account_id=after.account_id if after else "",
+                after_bill_no=after.bill_no if after else "",
+                after_attempt=after.attempt if after else 0,
+                after_refund_no=after.refund_no if after else 0,
+                chunk=limit,
+            )
+            return [refund_of(row) async for row in rows]
 
     async def installations_without_account(self) -> Sequence[str]:
         """Return the meters whose gas nobody is billed for."""
@@ -148,6 +180,7 @@ def _facts(account_id: str, rows: Mapping[str, list[dict[str, Any]]]) -> Facts:
         corrections=[_corrected(row) for row in rows["corrections"]],
         adjustments=[_adjusted(row) for row in rows["adjustments"]],
         vouchers=[Voucher(**row) for row in rows["vouchers"]],
+        refunds=[refund_of(row) for row in rows["refunds"]],
     )
 
 

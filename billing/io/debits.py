@@ -13,6 +13,7 @@ import asyncpg
 
 import sql
 from billing.debit import Claim, Debit, DebitId
+from billing.io.account_changes import ChangeBook, ChangeDesk
 from billing.io.announce_rows import AnnounceRows
 from billing.io.bank_events import EventBook, EventDesk
 from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
@@ -36,7 +37,7 @@ class StaleDebitError(Exception):
     """A debit was no longer in the state we saw it in, although it was locked: our bug."""
 
 
-class Desk(AnnounceRows, RefundDesk, EventDesk):
+class Desk(AnnounceRows, ChangeDesk, RefundDesk, EventDesk):
     """One open transaction: what is locked here stays ours until it ends."""
 
     def __init__(self, connection: asyncpg.Connection, *, mails: bool = False) -> None:
@@ -121,6 +122,11 @@ class Desk(AnnounceRows, RefundDesk, EventDesk):
         rows = _Q.unsent_debits(self._db, account_id=account_id, mandate_id=mandate_id)
         return [debit_of(row) async for row in rows]
 
+    async def accepted_debits(self, account_id: str, mandate_id: str) -> list[Debit]:
+        """Lock the debits that the bank has accepted and, for all we know, not sent on."""
+        rows = _Q.accepted_debits(self._db, account_id=account_id, mandate_id=mandate_id)
+        return [debit_of(row) async for row in rows]
+
     async def other_alive(self, debit_id: DebitId) -> Debit | None:
         """Lock another attempt for the same bill that may still take money."""
         row = await _Q.other_alive(self._db, **name_of(debit_id))
@@ -161,7 +167,7 @@ class Desk(AnnounceRows, RefundDesk, EventDesk):
         await _Q.touch_debit(self._db, **name_of(debit_id), at=at)
 
 
-class Debits(RefundBook, EventBook, StopBook):
+class Debits(ChangeBook, RefundBook, EventBook, StopBook):
     """Debits and mandates in PostgreSQL; many processes may use them at once."""
 
     def __init__(self, pool: asyncpg.Pool, policy: BillPolicy = NO_POLICY) -> None:
@@ -174,10 +180,11 @@ class Debits(RefundBook, EventBook, StopBook):
         async with self._pool.acquire() as connection, connection.transaction():
             yield Desk(connection, mails=self._policy.mails)
 
-    async def bills_to_notice(self, *, limit: int) -> list[DueBill]:
+    async def bills_to_notice(self, *, today: date, limit: int) -> list[DueBill]:
         """Return bills to be asked for, the longest due first."""
         rows = _Q.bills_to_notice(
             self._pool,
+            today=today,
             retryable_causes=sorted(RETRYABLE_CAUSES),
             repeatable_cancels=sorted(REPEATABLE_CANCELS),
             failures_max=FAILURES_MAX,
@@ -201,6 +208,11 @@ class Debits(RefundBook, EventBook, StopBook):
     async def payments_to_withdraw(self, *, limit: int) -> list[Debit]:
         """Return debits that the bank has accepted and nobody wants any more."""
         return [debit_of(row) async for row in _Q.payments_to_withdraw(self._pool, batch=limit)]
+
+    async def debits_to_close(self, *, fallen_before: datetime, limit: int) -> list[DebitId]:
+        """Return debits that failed or were disputed so long ago, and wait for the bank."""
+        rows = _Q.debits_to_close(self._pool, fallen_before=fallen_before, batch=limit)
+        return [DebitId(**dict(row)) async for row in rows]
 
     async def mandates_to_withdraw(self, *, limit: int) -> list[Mandate]:
         """Return mandates that the resident cancelled and the bank has not ended yet."""

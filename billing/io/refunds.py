@@ -3,21 +3,21 @@
 ``RefundDesk`` and ``RefundBook`` are the part of ``billing/io/debits.py`` that speaks of refunds.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
 import sql
-from billing.debit import TAKEN, Debit, DebitId
+from billing.debit import FINAL, TAKEN, Debit, DebitId
 from billing.debit_moves import GOALS, Goal, goes_on, postings, prefix_of, recovery
 from billing.io.debit_rows import debit_of
+from billing.io.refund_rows import refund_of, transfer_of
 from billing.io.store import insert_transfers
 from billing.io.telling import TellDesk
-from billing.ledger import Account, Phase, Transfer
-from billing.refund import ENDS, Cause, Refund, RefundClaim, RefundId, RefundState
+from billing.ledger import Transfer
+from billing.refund import ENDS, Cause, Refund, RefundClaim, RefundId
 from billing.refund_moves import refund_transfers
 from billing.refund_order import Asked, GiveBack, NotGiven, Purse, already, why_not
 
@@ -27,25 +27,6 @@ _DEBITS: Final = sql.queries("debits")
 
 class StaleRefundError(Exception):
     """A refund was no longer in the state we saw it in, although it was locked: our bug."""
-
-
-def refund_of(row: Mapping[str, Any]) -> Refund:
-    """Return a refund from its row."""
-    values = dict(row)
-    del values["debit_minor"], values["before_minor"]
-    values["state"] = RefundState(values["state"])
-    values["cause"] = Cause(values["cause"])
-    values["source"] = Account(values["source"])
-    return Refund(**values)
-
-
-def transfer_of(row: Mapping[str, Any]) -> Transfer:
-    """Return a transfer from its row."""
-    values = dict(row)
-    values["phase"] = Phase(values["phase"])
-    values["debit_code"] = Account(values["debit_code"])
-    values["credit_code"] = Account(values["credit_code"])
-    return Transfer(**values)
 
 
 async def post_step(connection: asyncpg.Connection, before: Debit, after: Debit) -> None:
@@ -181,10 +162,21 @@ class RefundDesk(TellDesk):
         await _Q.touch_refund(self._db, **asdict(refund_id), at=at)
 
 
+# Items of a payout with which the bank keeps what it had paid out before.
+TAKEN_BACK: Final = ("payment_charged_back", "payment_failed")
+
+
 class RefundBook:
-    """Lists of refunds to work on."""
+    """Lists of refunds, and of money that was taken back, to work on."""
 
     _pool: asyncpg.Pool
+
+    async def debits_to_recover(self, *, limit: int) -> list[DebitId]:
+        """Return debits whose money the bank has kept more often than the ledger has it."""
+        rows = _Q.debits_to_recover(
+            self._pool, ends=sorted(FINAL), kinds=list(TAKEN_BACK), batch=limit
+        )
+        return [DebitId(**dict(row)) async for row in rows]
 
     async def debits_to_give_back(self, *, limit: int) -> list[GiveBack]:
         """Return money that waits to be sent back, with a debit through which it can go."""
@@ -206,9 +198,13 @@ class RefundBook:
         rows = _Q.refunds_to_record(self._pool, at=at, batch=limit)
         return [RefundId(**dict(row)) async for row in rows]
 
-    async def refunds_to_reread(self, *, unchanged_since: datetime, limit: int) -> list[Refund]:
+    async def refunds_to_reread(
+        self, *, unchanged_since: datetime, paid_since: datetime, limit: int
+    ) -> list[Refund]:
         """Return refunds at the bank without news for too long."""
-        rows = _Q.refunds_to_reread(self._pool, unchanged_since=unchanged_since, batch=limit)
+        rows = _Q.refunds_to_reread(
+            self._pool, unchanged_since=unchanged_since, paid_since=paid_since, batch=limit
+        )
         return [refund_of(row) async for row in rows]
 
     async def refund(self, refund_id: RefundId) -> Refund | None:

@@ -6,8 +6,11 @@ from typing import Annotated, Final, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from billing.debit import State
-from billing.io.wire import AccountPath, BillNo, Currency, Minor
+from billing.decision import Decision
+from billing.io.wire import AccountPath, BillNo, BillPath, Currency, Minor
+from billing.money_state import MoneyState
 from metering.io.route import AccountId, Instant, PageSize, Wire
+from metering.io.wire_desk import Sentence
 
 # Ten million tenge: no household's bill comes near it, and a typing error stays below.
 CAP_MINOR_MAX: Final = 1_000_000_000
@@ -45,7 +48,9 @@ class MandateShown(Wire):
     state: Annotated[
         str, Field(description="invited, pending, active, cancelled, failed or expired")
     ]
-    enrolment: Annotated[str, Field(description="active, paused or cancelled; it always wins")]
+    enrolment: Annotated[
+        str, Field(description="active, paused, waiting, cancelled; it always wins")
+    ]
     payment_minor_max: Minor
     month_minor_max: Minor
     currency: Currency
@@ -104,8 +109,9 @@ class NoticeShown(Wire):
 
 
 class DebitDetail(DebitShown):
-    """A debit with its notice and every step it took."""
+    """A debit with its notice and every step it took; ``money`` says where the money is."""
 
+    money: MoneyState
     notice: NoticeShown | None
     steps: list[StepShown]
 
@@ -136,6 +142,44 @@ class ApprovalShown(Wire):
     amount_minor: Minor
     approved_by: str
     approved_at: Instant
+
+
+class AttemptPath(BillPath):
+    """One attempt to be paid for one bill."""
+
+    attempt: Annotated[int, Field(ge=1, le=99)]
+
+
+class NewDecision(Wire):
+    """What becomes of a debit in review, and why."""
+
+    decision: Decision
+    because: Sentence
+    bank_payment_id: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9]{1,64}$",
+            description="the bank's payment that this is about; by default the one that we know",
+        ),
+    ] = None
+
+
+class ReviewWordShown(Wire):
+    """One person's word about a debit in review."""
+
+    decision: Decision
+    because: str
+    said_by: str
+    said_at: Instant
+
+
+class DecidedShown(Wire):
+    """A debit after a person's word; nothing has happened while a second one must say the same."""
+
+    state: str
+    reason: str | None
+    waits_for_second: bool
+    words: list[ReviewWordShown]
 
 
 class MandatePath(AccountPath):

@@ -184,6 +184,7 @@ class TestDebits:
                     "currency": "KZT",
                     "charge_on": "2026-02-25",
                     "changed_at": "2026-02-10T12:00:00Z",
+                    "money": "withdrawn",
                     "notice": {
                         "amount_minor": 74_297,
                         "currency": "KZT",
@@ -318,3 +319,45 @@ class TestApproval:
         answer = await api.call("POST", self.PATH, token=api.resident, json={"amount_minor": 1})
 
         assert kind(answer) == (404, "not-found")
+
+
+class TestReview:
+    """A debit in review over HTTP ..."""
+
+    PATH = "/v1/accounts/A-1/bills/2026-01/debits/1/decide"
+
+    async def test_is_decided_by_an_operator_with_a_reason(self, api: Api) -> None:
+        """The step is named, the word is kept, and the same list shows what became of it."""
+        await bill(api)
+        await api.owner.execute(
+            "UPDATE debit SET state = 'review', reason = 'credentials', idempotency_key ="
+            " 'debit:v1:' || account_id || ':2026-01:1', body = 'x', body_digest = sha256('x')"
+        )
+        word = {"decision": "give_up", "because": "never sent"}
+
+        assert kind(await api.call("POST", self.PATH, token=api.resident, json=word)) == (
+            403,
+            "forbidden",
+        )
+        status, shown = await api.call("POST", self.PATH, token=api.operator, json=word)
+        assert (status, shown["state"], shown["waits_for_second"]) == (200, "exhausted", False)
+        assert [(one["decision"], one["because"]) for one in shown["words"]] == [
+            ("give_up", "never sent")
+        ]
+        answer = await api.call("POST", self.PATH, token=api.operator, json=word)
+        assert kind(answer) == (409, "not-in-review")
+
+    async def test_is_decided_within_the_table_only(self, api: Api) -> None:
+        """A word that no table knows, and a step that the bank's books forbid."""
+        await bill(api)
+        await api.owner.execute(
+            "UPDATE debit SET state = 'review', reason = 'contradiction',"
+            " idempotency_key = 'debit:v1:' || account_id || ':2026-01:1', body = 'x',"
+            " body_digest = sha256('x')"
+        )
+
+        word = {"decision": "settle", "because": "b"}
+        assert (await api.call("POST", self.PATH, token=api.operator, json=word))[0] == 422
+        word = {"decision": "release", "because": "b"}
+        answer = await api.call("POST", self.PATH, token=api.operator, json=word)
+        assert kind(answer) == (409, "decision-not-legal")

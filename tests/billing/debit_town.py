@@ -183,6 +183,15 @@ class DebitTown:
         )
         return {row["code"]: row["minor"] for row in rows}
 
+    async def refunds(self, account_id: str = "ACC-1") -> list[str]:
+        """Return the refunds of an account as "bill/attempt amount cause"."""
+        rows = await self.owner.fetch(
+            "SELECT bill_no, attempt, amount_minor, cause FROM refund WHERE account_id = $1"
+            " ORDER BY bill_no, attempt, refund_no",
+            account_id,
+        )
+        return [f"{row[0]}/{row[1]} {row[2]} {row[3]}" for row in rows]
+
     async def moves(self, account_id: str = "ACC-1") -> list[str]:
         """Return the transfers of an account's debits, by name, without their prefix."""
         rows = await self.owner.fetch(

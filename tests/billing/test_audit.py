@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from billing.audit import AuditReport, audit
-from billing.bank import Payment, PaymentStatus
+from billing.bank import BankRefund, Payment, PaymentStatus
 from billing.io.store import BillingStore
 from billing.period import Period
 from billing.reconcile import reconcile
@@ -38,6 +38,13 @@ class Bank:
     """A bank whose books we write ourselves."""
 
     payments: list[Payment] = field(default_factory=list)
+    refunds: list[BankRefund] = field(default_factory=list)
+
+    async def list_refunds(self, *, payment_id: str | None) -> AsyncIterator[BankRefund]:
+        """Read all refunds."""
+        assert payment_id is None
+        for refund in self.refunds:
+            yield refund
 
     async def list_payments(
         self, *, bank_mandate_id: str | None, created_from: datetime | None

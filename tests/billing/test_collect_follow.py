@@ -222,17 +222,19 @@ class TestFollow:
         bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
 
         await followed(store, bank)
-        assert await town.states() == ["2026-01/1 failed insufficient_funds"]
+        assert await town.states() == ["2026-01/1 retry_due insufficient_funds"]
+        assert await town.owner.fetchval("SELECT retry_on FROM debit") == date(2026, 2, 27)
         assert await town.moves() == ["2026-01/1/pending", "2026-01/1/void"]
         assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
 
-        await told(store, day("02-26"))
+        assert await told(store, day("02-26")) == NoticeCounts()
+        await told(store, day("02-27"))
         assert await town.states() == [
             "2026-01/1 failed insufficient_funds",
             "2026-01/2 noticed",
         ]
         assert await town.owner.fetchval("SELECT charge_on FROM notice WHERE attempt = 2") == date(
-            2026, 3, 3
+            2026, 3, 4
         )
 
     async def test_stops_after_three_failures(
@@ -248,9 +250,14 @@ class TestFollow:
             await sent(store, bank, at)
             bank.tell(f"PM{number}", PaymentStatus.FAILED, cause="insufficient_funds")
             await followed(store, bank, at)
+            at += timedelta(days=12)
 
         assert await told(store, at) == NoticeCounts()
-        assert len(await town.states()) == 3
+        assert await town.states() == [
+            "2026-01/1 failed insufficient_funds",
+            "2026-01/2 failed insufficient_funds",
+            "2026-01/3 exhausted insufficient_funds",
+        ]
         assert [key for _, key in bank.orders] == [
             "debit:v1:ACC-1:2026-01:1",
             "debit:v1:ACC-1:2026-01:2",
@@ -279,7 +286,8 @@ class TestFollow:
 
         await followed(store, bank)
 
-        assert await town.states() == ["2026-01/1 failed refer_to_payer"]
+        assert await town.states() == ["2026-01/1 retry_due refer_to_payer"]
+        assert await told(store, day("03-20")) == NoticeCounts()
         assert await town.balances() == {"chargebacks_receivable": 74_297, "revenue": -74_297}
 
     async def test_lets_it_be_owed_again_once_the_bank_has_cut_a_payout_for_it(
@@ -295,7 +303,7 @@ class TestFollow:
 
         await followed(store, bank)
 
-        assert await town.states() == ["2026-01/1 failed refer_to_payer"]
+        assert await town.states() == ["2026-01/1 retry_due refer_to_payer"]
         assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
         assert [name for name in await town.moves() if "recovered" in name] == [
             "2026-01/1/recovered"
@@ -328,7 +336,7 @@ class TestFollow:
         await accepted(town, store, bank)
         bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
         await followed(store, bank)
-        await told(store, day("02-26"))
+        await told(store, day("02-27"))
         bank.tell("PM1", PaymentStatus.SUBMITTED)
 
         assert await followed(store, bank) == FollowCounts(contradicted=1)
@@ -390,7 +398,7 @@ class TestReread:
         late = TO_RECORD + timedelta(days=1)
         assert await reread(store=store, bank=bank, at=late, limit=9) == FollowCounts(moved=1)
 
-        assert await town.states() == ["2026-01/1 failed insufficient_funds"]
+        assert await town.states() == ["2026-01/1 retry_due insufficient_funds"]
 
     async def test_happens_once_a_day(self, town: DebitTown, store: Debits, bank: FakeBank) -> None:
         """A payment without news is not asked about every minute."""

@@ -11,8 +11,10 @@ import pytest
 from billing.announce import NoticeCounts
 from billing.bank import Answer, Conflict, Denied, NotExecuted, Rejected, Unknown
 from billing.debit import DebitId
+from billing.decide import decide
+from billing.decision import Decision, ReviewWord
 from billing.io.debits import Debits
-from billing.send import SendCounts, release
+from billing.send import SendCounts
 from tests.billing.debit_town import (
     TO_RECORD,
     DebitTown,
@@ -184,7 +186,7 @@ class TestSend:
         bank.script = deque([Rejected(reason="mandate_is_inactive")])
 
         assert await sent(store, bank) == SendCounts(failed=1)
-        assert await town.states() == ["2026-01/1 failed mandate_is_inactive"]
+        assert await town.states() == ["2026-01/1 exhausted mandate_is_inactive"]
         assert await town.moves() == ["2026-01/1/pending", "2026-01/1/void"]
         assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
 
@@ -274,10 +276,20 @@ class TestSend:
         assert await sent(store, bank) == SendCounts(review=1)
         assert await sent(store, bank, TO_RECORD + timedelta(hours=1)) == SendCounts()
 
-        released = await release(store=store, debit_id=FIRST, at=TO_RECORD + timedelta(hours=2))
+        at = TO_RECORD + timedelta(hours=2)
+        decided = await decide(
+            store=store,
+            bank=bank,
+            debit_id=FIRST,
+            word=ReviewWord(
+                decision=Decision.RELEASE, because="a new token", said_by="Olga", said_at=at
+            ),
+            two_from_minor=1_000_000,
+            at=at,
+        )
         counts = await sent(store, bank, TO_RECORD + timedelta(hours=2))
 
-        assert released
+        assert not decided.waits
         assert counts == SendCounts(accepted=1)
         assert len(set(bank.orders)) == 1
 

@@ -236,7 +236,7 @@ class TestMisfortune:
         assert await street.town.states() == [
             "2026-01/1 failed insufficient_funds",
             "2026-01/2 failed insufficient_funds",
-            "2026-01/3 failed insufficient_funds",
+            "2026-01/3 exhausted insufficient_funds",
         ]
         assert await street.payments() == [(74_297, "failed")] * 3
         assert await street.town.balances() == {"receivable": 74_297, "revenue": -74_297}

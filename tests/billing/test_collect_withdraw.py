@@ -20,6 +20,7 @@ from tests.billing.debit_town import (
     DebitTown,
     accepted,
     day,
+    followed,
     recorded,
     sent,
     told,
@@ -72,7 +73,7 @@ class TestWithdraw:
         """The payment was accepted but has not left yet."""
         await accepted(town, store, bank)
         await pause(store=store, account_id="ACC-1", mandate_id="M-1", at=TO_RECORD)
-        assert await town.states() == ["2026-01/1 accepted"]
+        assert await town.states() == ["2026-01/1 cancel_requested withdrawn"]
 
         counts = await withdraw(store=store, bank=bank, at=TO_RECORD, limit=9)
 
@@ -80,10 +81,10 @@ class TestWithdraw:
         assert await town.states() == ["2026-01/1 cancelled withdrawn"]
         assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
 
-    async def test_too_late_goes_its_way(
+    async def test_too_late_comes_back_by_itself(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
-        """It cannot be stopped any more; it is followed, and the bank is not asked for ever."""
+        """It cannot be stopped any more: it is followed, and given back once it is there."""
         await accepted(town, store, bank)
         await pause(store=store, account_id="ACC-1", mandate_id="M-1", at=TO_RECORD)
         bank.tell("PM1", PaymentStatus.SUBMITTED)
@@ -91,8 +92,60 @@ class TestWithdraw:
 
         await withdraw(store=store, bank=bank, at=TO_RECORD, limit=9)
 
-        assert await town.states() == ["2026-01/1 submitted"]
+        assert await town.states() == ["2026-01/1 submitted cancel_too_late"]
         assert await withdraw(store=store, bank=bank, at=TO_RECORD, limit=9) == FollowCounts()
+        assert await town.refunds() == []
+        for status in (PaymentStatus.CONFIRMED, PaymentStatus.CONFIRMED, PaymentStatus.PAID_OUT):
+            bank.tell("PM1", status)
+            await followed(store, bank)
+        assert await town.states() == ["2026-01/1 settled cancel_too_late"]
+        assert await town.refunds() == ["2026-01/1 74297 cancel_too_late"]
+
+    async def test_too_late_is_seen_when_all_is_over(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The bank took it and paid it out before we asked again: given back all the same."""
+        await accepted(town, store, bank)
+        await cancel(store=store, account_id="ACC-1", mandate_id="M-1", at=TO_RECORD)
+        bank.tell("PM1", PaymentStatus.PAID_OUT)
+
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 settled cancel_too_late"]
+        assert await town.refunds() == ["2026-01/1 74297 cancel_too_late"]
+
+    async def test_of_what_nobody_knew_of_comes_back_too(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The answer was lost, the resident said no, and the news finds the money taken."""
+        await town.home()
+        await told(store)
+        await recorded(store)
+        bank.script = deque(["lost"])
+        await sent(store, bank)
+        await pause(store=store, account_id="ACC-1", mandate_id="M-1", at=TO_RECORD)
+        bank.tell("PM1", PaymentStatus.CONFIRMED)
+
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 confirmed cancel_too_late"]
+        assert "cancel_requested" in await town.steps()
+        assert await town.refunds() == ["2026-01/1 74297 cancel_too_late"]
+
+    async def test_after_it_had_left_asks_for_nothing_back(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """We knew that it had left when he said no: the next ones stop, this one was announced."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.SUBMITTED)
+        await followed(store, bank)
+        await pause(store=store, account_id="ACC-1", mandate_id="M-1", at=TO_RECORD)
+        bank.tell("PM1", PaymentStatus.CONFIRMED)
+
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 confirmed"]
+        assert await town.refunds() == []
 
     async def test_survives_a_silent_bank(
         self, town: DebitTown, store: Debits, bank: FakeBank

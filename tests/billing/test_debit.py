@@ -78,6 +78,7 @@ STORIES = {
     "the news reached a restored backup": (State.NOTICED, "record accept submit", State.SUBMITTED),
     "refused by the bank": (State.NOTICED, "record send fail", State.FAILED),
     "withdrawn while nobody knew": (State.NOTICED, "record send lose send cancel", State.CANCELLED),
+    "never heard of, and not on the statement": (State.UNKNOWN, "question", State.REVIEW),
     "a wrong token, then a right one": (
         State.NOTICED,
         "record send question release send accept",

@@ -68,7 +68,39 @@ class TestAnotherAttempt:
     )
     def test_only_when_time_can_heal(self, past: list[tuple[str, str | None]], may: bool) -> None:  # noqa: FBT001
         """Asking while an answer is open, or where it cannot help, debits twice or in vain."""
-        assert notice.may_try_again(attempts(*past)) is may
+        assert notice.may_try_again(attempts(*past), today=date(2026, 3, 1)) is may
+
+    @pytest.mark.parametrize(("day", "may"), [(1, False), (2, True), (3, True)])
+    def test_from_its_day_on(self, day: int, may: bool) -> None:  # noqa: FBT001
+        """A retry that is due on the second of March is not asked for on the first."""
+        waiting = Attempt(
+            attempt=1,
+            state=State.RETRY_DUE,
+            reason="insufficient_funds",
+            retry_on=date(2026, 3, 2),
+        )
+
+        assert notice.may_try_again([waiting], today=date(2026, 3, day)) is may
+
+    @pytest.mark.parametrize(
+        ("past", "days"),
+        [
+            ([("failed", "insufficient_funds")], 5),
+            ([("failed", "refer_to_payer")] * 2, 12),
+            ([("failed", "insufficient_funds")] * 3, None),
+            ([("failed", "payer_deceased")], None),
+            ([("failed", "authorisation_disputed")], None),
+            ([("failed", "mandate_cancelled")], None),
+            ([("failed", "something_new_at_the_bank")], None),
+            ([("cancelled", "paused"), ("failed", "insufficient_funds")], 5),
+            ([("failed", "charge_date_refused")], 0),
+        ],
+    )
+    def test_after_five_days_and_after_twelve(
+        self, past: list[tuple[str, str | None]], days: int | None
+    ) -> None:
+        """At most twice, and only where time can heal."""
+        assert notice.retry_after(past[-1][1], attempts(*past)) == days
 
 
 class TestPromise:

@@ -445,8 +445,8 @@ class TestBillsToNotice:
         await home(facts, "ACC-1")
         await facts.bill("ACC-1", bill_no="2026-02", due_on=date(2026, 2, 20))
         everything = ["ACC-1/2026-02", "ACC-2/2026-01", "ACC-1/2026-01"]
-        assert await names(store.bills_to_notice(limit=9)) == everything
-        assert await names(store.bills_to_notice(limit=2)) == everything[:2]
+        assert await names(store.bills_to_notice(today=CHARGE, limit=9)) == everything
+        assert await names(store.bills_to_notice(today=CHARGE, limit=2)) == everything[:2]
 
     async def test_need_a_usable_mandate_in_their_currency(
         self, facts: Facts, store: Store
@@ -454,19 +454,19 @@ class TestBillsToNotice:
         """Nobody is told of a debit that cannot be made."""
         await facts.account()
         await facts.bill()
-        assert await store.bills_to_notice(limit=9) == []
+        assert await store.bills_to_notice(today=CHARGE, limit=9) == []
         await facts.mandate(currency="EUR")
-        assert await store.bills_to_notice(limit=9) == []
+        assert await store.bills_to_notice(today=CHARGE, limit=9) == []
         await facts.account("ACC-2")
         await facts.bill("ACC-2")
         await facts.mandate("ACC-2", state="pending")
-        assert await store.bills_to_notice(limit=9) == []
+        assert await store.bills_to_notice(today=CHARGE, limit=9) == []
 
     async def test_owe_something(self, facts: Facts, store: Store) -> None:
         """What was paid another way is not asked for again."""
         await home(facts)
         await facts.transfer("ACC-1", "2026-01", "desk", "bank", "receivable", 74_297)
-        assert await store.bills_to_notice(limit=9) == []
+        assert await store.bills_to_notice(today=CHARGE, limit=9) == []
 
     @pytest.mark.parametrize(
         ("events", "reason", "asked"),
@@ -493,26 +493,28 @@ class TestBillsToNotice:
         await home(facts)
         told = {} if reason is None else {"reason": reason}
         await walk(store, debit(), *events, **told)
-        assert (await names(store.bills_to_notice(limit=9)) == ["ACC-1/2026-01"]) is asked
+        assert (
+            await names(store.bills_to_notice(today=CHARGE, limit=9)) == ["ACC-1/2026-01"]
+        ) is asked
 
     async def test_stop_after_three_failures(self, facts: Facts, store: Store) -> None:
         """A fourth try only costs the resident money."""
         await home(facts)
         for attempt in (1, 2, 3):
-            assert len(await store.bills_to_notice(limit=9)) == 1
+            assert len(await store.bills_to_notice(today=CHARGE, limit=9)) == 1
             one = debit(attempt=attempt)
             await walk(store, one, *ACCEPTED, Event.FAIL, reason="insufficient_funds")
-        assert await store.bills_to_notice(limit=9) == []
+        assert await store.bills_to_notice(today=CHARGE, limit=9) == []
 
     async def test_are_in_no_dispute(self, facts: Facts, store: Store) -> None:
         """Who disputes a bill is not debited for it; afterwards he is."""
         await home(facts)
         await facts.dispute("ACC-1", "2026-01")
-        assert await store.bills_to_notice(limit=9) == []
+        assert await store.bills_to_notice(today=CHARGE, limit=9) == []
         async with store.begin() as desk:
             assert await desk.disputed("ACC-1", "2026-01")
         await facts.dispute("ACC-1", "2026-01", ended=True)
-        assert len(await store.bills_to_notice(limit=9)) == 1
+        assert len(await store.bills_to_notice(today=CHARGE, limit=9)) == 1
         async with store.begin() as desk:
             assert not await desk.disputed("ACC-1", "2026-01")
 
@@ -520,7 +522,7 @@ class TestBillsToNotice:
         """A bill that was taken back is asked for no more, nor is what took it back."""
         await home(facts)
         await facts.bill(bill_no="2026-01-2", total_minor=1, corrects="2026-01")
-        assert await store.bills_to_notice(limit=9) == []
+        assert await store.bills_to_notice(today=CHARGE, limit=9) == []
 
     async def test_are_large_enough_unless_it_is_the_last(self, facts: Facts, store: Store) -> None:
         """A sum too small waits for the next bill, if there is one."""
@@ -531,9 +533,9 @@ class TestBillsToNotice:
             else Debits(store._pool, policy)
         )
         await home(facts)
-        assert await strict.bills_to_notice(limit=9) == []
+        assert await strict.bills_to_notice(today=CHARGE, limit=9) == []
         await facts.close("ACC-1", date(2026, 1, 20))
-        assert len(await strict.bills_to_notice(limit=9)) == 1
+        assert len(await strict.bills_to_notice(today=CHARGE, limit=9)) == 1
 
 
 class TestLists:

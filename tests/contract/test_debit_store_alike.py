@@ -119,7 +119,7 @@ async def lists(store: Store, at: Any) -> list[Any]:
         unsent += [await desk.attempts(one, bill) for one in ACCOUNTS for bill in BILLS]
     return [
         unsent,
-        shown(await store.bills_to_notice(limit=9)),
+        shown(await store.bills_to_notice(today=date(2026, 2, 25), limit=9)),
         shown(await store.debits_to_tell(at=at, limit=9)),
         shown(await store.debits_to_record(charge_until=date(2026, 2, 25), limit=9)),
         shown(await store.payments_to_withdraw(limit=9)),

@@ -1,5 +1,6 @@
 """Who answers the meters in these tests, and over which broker."""
 
+import contextlib
 import secrets
 import shutil
 import tempfile
@@ -8,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from simulators.bank.command import open_bank
+from simulators.bank.store import Store
 from tests.conftest import Broker, free_port
+from tests.fixtures_bank import BANK_START, IBANS
 from tests.simulators.desk import Desk, MortalBroker, serving
+from tests.simulators.teller import OpenBank, Teller
 
 
 @pytest.fixture
@@ -34,3 +39,23 @@ def mortal_broker() -> Iterator[MortalBroker]:
     yield broker
     broker.stop()
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def open_teller(tmp_path: Path) -> Iterator[OpenBank]:
+    """Return a function that opens a bank of a profile in this process, its clock conducted."""
+    with contextlib.ExitStack() as stack:
+
+        def open_teller(profile: str) -> Teller:
+            state = tmp_path / f"{secrets.token_hex(4)}.sqlite"
+            store = stack.enter_context(contextlib.closing(Store(state)))
+            bank = open_bank(store, profile=profile, public_url="http://bank.test", now=BANK_START)
+            return Teller(bank=bank, iban=IBANS[profile])
+
+        yield open_teller
+
+
+@pytest.fixture
+def teller(open_teller: OpenBank) -> Teller:
+    """Return a teller of a bank in Kazakhstan at the first instant of 2026."""
+    return open_teller("mock-kz")

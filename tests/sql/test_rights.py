@@ -61,6 +61,7 @@ FACTS = [
     "run_release",
     "contact",
     "message",
+    "account_change",
 ]
 
 
@@ -137,6 +138,7 @@ class TestRights:
             ("run_stop", "cause"),
             ("run_release", "released_by"),
             ("contact", "language"),
+            ("account_change", "usable_at"),
             ("message", "kind"),
             ("message", "about"),
             ("message", "queued_at"),

@@ -58,7 +58,10 @@ def _name(row: Any) -> Key:
 
 
 def _usable(row: Mandate) -> Key | None:
-    open_ = row.state not in ENDED and row.enrolment is not Enrolment.CANCELLED
+    open_ = row.state not in ENDED and row.enrolment not in {
+        Enrolment.CANCELLED,
+        Enrolment.WAITING,
+    }
     return (row.account_id,) if open_ else None
 
 
@@ -132,6 +135,15 @@ def owed_minor(tx: Transaction, account_id: str, bill_no: str) -> int:
 def disputed(tx: Transaction, account_id: str, bill_no: str) -> bool:
     """Tell whether a dispute about a bill is open."""
     return any(row[:2] == (account_id, bill_no) and not row[3] for row in tx.scan("dispute"))
+
+
+def last_step_at(tx: Transaction, debit: Debit) -> datetime:
+    """Return when a debit took its last step."""
+    number = 1
+    while tx.get("debit_step", (*_name(debit), number + 1)) is not None:
+        number += 1
+    taken_at: datetime = tx.get("debit_step", (*_name(debit), number)).taken_at
+    return taken_at
 
 
 def debits_of(tx: Transaction, account_id: str, bill_no: str) -> list[Debit]:
@@ -244,6 +256,16 @@ class MemoryDesk:
         await self.tx.statement()
         return await self._locked(wanted)
 
+    async def accepted_debits(self, account_id: str, mandate_id: str) -> list[Debit]:
+        """Lock the debits that the bank has accepted and, for all we know, not sent on."""
+
+        def wanted(row: Debit) -> bool:
+            whose = (row.account_id, row.mandate_id) == (account_id, mandate_id)
+            return whose and row.state is State.ACCEPTED and row.bank_payment_id is not None
+
+        await self.tx.statement()
+        return await self._locked(wanted)
+
     async def other_alive(self, debit_id: DebitId) -> Debit | None:
         """Lock another attempt for the same bill that may still take money."""
 
@@ -270,7 +292,7 @@ class MemoryDesk:
         await self.tx.statement()
         rows = debits_of(self.tx, account_id, bill_no)
         return [
-            Attempt(attempt=row.attempt, state=row.state, reason=row.reason)
+            Attempt(attempt=row.attempt, state=row.state, reason=row.reason, retry_on=row.retry_on)
             for row in sorted(rows, key=lambda row: row.attempt)
         ]
 

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Final
 
 from billing.breaker import Stop
-from billing.debit import Debit, State
+from billing.debit import FELL_THROUGH, Debit, DebitId, State
 from billing.ledger import Account, Phase
 from billing.mandate import ENDED, Enrolment, Mandate
 from billing.mandate import State as MandateState
@@ -21,7 +21,7 @@ from billing.notice import (
 )
 from billing.policy import NO_POLICY, BillPolicy
 from tests.world.engine import Database, Transaction
-from tests.world.memory import Bill, MemoryDesk, debits_of, disputed, owed_minor
+from tests.world.memory import Bill, MemoryDesk, debits_of, disputed, last_step_at, owed_minor
 
 # As many connections as a process has; the next one waits.
 POOL: Final = 5
@@ -78,13 +78,13 @@ class MemoryDebits:
             finally:
                 transaction.rollback()
 
-    async def bills_to_notice(self, *, limit: int) -> list[DueBill]:
+    async def bills_to_notice(self, *, today: date, limit: int) -> list[DueBill]:
         """Return bills to be asked for, the longest due first."""
         async with self._read() as tx:
             found = []
             for bill in tx.scan("bill"):
                 mandate = _mandate_for(tx, bill)
-                if mandate is not None and self._to_be_asked_for(tx, bill):
+                if mandate is not None and self._to_be_asked_for(tx, bill, today):
                     found.append((bill, mandate))
         found.sort(key=lambda pair: (pair[0].due_on, pair[0].account_id, pair[0].bill_no))
         return [
@@ -98,9 +98,9 @@ class MemoryDebits:
             for bill, mandate in found[:limit]
         ]
 
-    def _to_be_asked_for(self, tx: Transaction, bill: Bill) -> bool:
+    def _to_be_asked_for(self, tx: Transaction, bill: Bill, today: date) -> bool:
         past = debits_of(tx, bill.account_id, bill.bill_no)
-        failures = sum(1 for row in past if row.state is State.FAILED)
+        failures = sum(1 for row in past if row.state in FELL_THROUGH)
         minimum = self._policy.minimums_minor.get(bill.currency, 0)
         owed = owed_minor(tx, bill.account_id, bill.bill_no)
         return (
@@ -111,7 +111,7 @@ class MemoryDebits:
                 and other.corrects_bill_no == bill.bill_no
                 for other in tx.scan("bill")
             )
-            and not any(_stands_in_the_way(row) for row in past)
+            and not any(_stands_in_the_way(row, today) for row in past)
             and not disputed(tx, bill.account_id, bill.bill_no)
             and owed > 0
             and (owed >= minimum or tx.get("closing", (bill.account_id,)) is not None)
@@ -147,12 +147,32 @@ class MemoryDebits:
             found = [
                 row
                 for row in tx.scan("debit")
-                if row.state is State.ACCEPTED
-                and row.bank_payment_id is not None
-                and tx.get("mandate", (row.account_id, row.mandate_id)).enrolment
-                is not Enrolment.ACTIVE
+                if row.bank_payment_id is not None
+                and (
+                    row.state is State.CANCEL_REQUESTED
+                    or (
+                        row.state is State.ACCEPTED
+                        and tx.get("mandate", (row.account_id, row.mandate_id)).enrolment
+                        is not Enrolment.ACTIVE
+                    )
+                )
             ]
         found.sort(key=lambda row: (row.changed_at, row.account_id, row.bill_no))
+        return found[:limit]
+
+    async def debits_to_close(self, *, fallen_before: datetime, limit: int) -> list[DebitId]:
+        """Return debits that failed or were disputed so long ago, and wait for the bank."""
+        async with self._read() as tx:
+            found = [
+                row.debit_id
+                for row in tx.scan("debit")
+                if (
+                    row.state is State.CHARGED_BACK
+                    or (row.state is State.FAILED and row.reason == "bank_retries")
+                )
+                and last_step_at(tx, row) <= fallen_before
+            ]
+        found.sort(key=lambda one: (one.account_id, one.bill_no, one.attempt))
         return found[:limit]
 
     async def mandates_to_withdraw(self, *, limit: int) -> list[Mandate]:
@@ -184,7 +204,10 @@ class MemoryDebits:
             found = [
                 row
                 for row in tx.scan("debit")
-                if row.state in _UNDER_WAY
+                if (
+                    row.state in _UNDER_WAY
+                    or (row.state is State.FAILED and row.reason == "bank_retries")
+                )
                 and row.bank_payment_id is not None
                 and row.changed_at <= unchanged_since
             ]
@@ -274,8 +297,10 @@ def _mandate_for(tx: Transaction, bill: Bill) -> Mandate | None:
     )
 
 
-def _stands_in_the_way(row: Debit) -> bool:
+def _stands_in_the_way(row: Debit, today: date) -> bool:
     reason = row.reason or ""
+    if row.state is State.RETRY_DUE:
+        return row.retry_on is None or row.retry_on > today
     if row.state is State.FAILED:
         return reason not in RETRYABLE_CAUSES
     if row.state is State.CANCELLED:

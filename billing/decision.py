@@ -1,0 +1,82 @@
+"""What a person may decide about a debit in review, and what the bank must show for it.
+
+    release      ask the bank again, under the same key and with the same bytes     -> UNKNOWN
+    adopt        the payment that the bank shows is ours: go on with it             -> ACCEPTED
+    give_up      nothing was taken, and nothing more is asked by debit              -> EXHAUSTED
+    begin_anew   nothing was taken: announce the bill again, as a new attempt       -> CANCELLED
+
+A person says which; what the bank shows must allow it. Above a sum two people say the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from billing.bank import Payment
+from billing.debit import Debit, Event
+from billing.order import is_ours
+from billing.turn import ENDED_AT_BANK
+
+# A large winter bill; below it one person's mistake costs less than a second person's time.
+REVIEW_TWO_FROM_MINOR: Final = 1_000_000
+
+
+class Decision(StrEnum):
+    """What becomes of a debit in review; drawn at the top."""
+
+    RELEASE = "release"
+    ADOPT = "adopt"
+    GIVE_UP = "give_up"
+    BEGIN_ANEW = "begin_anew"
+
+
+EVENTS: Final[Mapping[Decision, Event]] = MappingProxyType(
+    {
+        Decision.RELEASE: Event.RELEASE,
+        Decision.ADOPT: Event.ACCEPT,
+        Decision.GIVE_UP: Event.FAIL,
+        Decision.BEGIN_ANEW: Event.CANCEL,
+    }
+)
+# The reason that stands with the step.
+REASONS: Final[Mapping[Decision, str]] = MappingProxyType(
+    {
+        Decision.RELEASE: "released",
+        Decision.ADOPT: "adopted",
+        Decision.GIVE_UP: "given_up_by_person",
+        Decision.BEGIN_ANEW: "begin_anew",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewWord:
+    """One person's word about one debit in review, and why."""
+
+    decision: Decision
+    because: str
+    said_by: str
+    said_at: datetime
+
+
+def why_not(
+    debit: Debit, decision: Decision, payment: Payment | None, bank_mandate_id: str
+) -> str | None:
+    """Return in one word why what the bank shows forbids a decision; None if it does not."""
+    if decision is Decision.RELEASE:
+        return None if debit.releasable else "not_releasable"
+    if decision is Decision.ADOPT:
+        if payment is None:
+            return "no_payment"
+        return None if is_ours(debit, payment, bank_mandate_id) else "payment_differs"
+    alive = payment is not None and payment.status not in ENDED_AT_BANK
+    return "bank_has_it" if alive else None
+
+
+def enough(debit: Debit, words: Sequence[ReviewWord], *, two_from_minor: int) -> bool:
+    """Tell whether enough different people have said the same as the last one did."""
+    people = {one.said_by for one in words if one.decision is words[-1].decision}
+    return len(people) >= (2 if debit.amount_minor >= two_from_minor else 1)

@@ -1,0 +1,258 @@
+"""Ways back: retries of ours and the bank's, disputes taken back, debits that end for good."""
+
+from datetime import date, timedelta
+
+import asyncpg
+import pytest
+
+from billing.announce import NoticeCounts
+from billing.bank import BankEvent, PaymentStatus
+from billing.follow import FollowCounts, reread
+from billing.io.debits import Debits
+from billing.retry import close
+from tests.billing.debit_town import (
+    TO_RECORD,
+    DebitTown,
+    accepted,
+    day,
+    followed,
+    recorded,
+    sent,
+    told,
+)
+from tests.billing.fake_bank import FakeBank
+
+
+@pytest.fixture
+def town(owner: asyncpg.Connection) -> DebitTown:
+    return DebitTown(owner)
+
+
+@pytest.fixture
+def store(pool: asyncpg.Pool) -> Debits:
+    return Debits(pool)
+
+
+@pytest.fixture
+def bank() -> FakeBank:
+    return FakeBank()
+
+
+def fail_and_retry(bank: FakeBank) -> None:
+    """Let a payment fail, with the bank's word that it will ask again by itself."""
+    bank.tell("PM1", PaymentStatus.FAILED, action="x")
+    bank.events[-1] = BankEvent(
+        event_id=bank.events[-1].event_id,
+        resource="payments",
+        action="failed",
+        links={"payment": "PM1"},
+        cause="insufficient_funds",
+        will_attempt_retry=True,
+    )
+
+
+class TestTheBanksRetry:
+    """A payment that the bank asks for again by itself ..."""
+
+    async def test_is_never_asked_for_by_us(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Two who ask collect twice."""
+        await accepted(town, store, bank)
+        fail_and_retry(bank)
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 failed bank_retries"]
+        assert await told(store, day("03-20")) == NoticeCounts()
+
+    async def test_is_the_same_debit(self, town: DebitTown, store: Debits, bank: FakeBank) -> None:
+        """Failed, asked for again, taken: one attempt, one key, booked once."""
+        await accepted(town, store, bank)
+        fail_and_retry(bank)
+        await followed(store, bank)
+        bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
+
+        assert await followed(store, bank) == FollowCounts(moved=1)
+        assert await town.states() == ["2026-01/1 submitted"]
+        bank.tell("PM1", PaymentStatus.CONFIRMED)
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 confirmed"]
+        assert await town.balances() == {"collections_in_transit": 74_297, "revenue": -74_297}
+
+    async def test_is_found_by_looking(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Its event was lost; the daily look finds it, and the bank's list says which way."""
+        await accepted(town, store, bank)
+        fail_and_retry(bank)
+        await followed(store, bank)
+        bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
+
+        counts = await reread(store=store, bank=bank, at=day("03-10"), limit=9)
+
+        assert counts == FollowCounts(moved=1)
+        assert await town.states() == ["2026-01/1 submitted"]
+
+    async def test_takes_back_ours_that_the_bank_has_not_seen(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """It had not said so; ours was announced, and gives way."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+        await followed(store, bank)
+        await told(store, day("02-27"))
+        bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
+
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 submitted", "2026-01/2 cancelled bank_retries"]
+
+    async def test_never_gives_two_while_ours_is_at_the_bank(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Both may take money: a person is called, and no third one begins."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+        await followed(store, bank)
+        await told(store, day("02-27"))
+        await recorded(store, day("03-01"))
+        await sent(store, bank, day("03-01"))
+        bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
+
+        assert await followed(store, bank) == FollowCounts(contradicted=1)
+        assert await town.states() == [
+            "2026-01/1 failed insufficient_funds",
+            "2026-01/2 accepted",
+        ]
+
+    async def test_that_never_comes_is_given_up(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Sixty days after the failure; the reason stays, for the person who is asked."""
+        await accepted(town, store, bank)
+        fail_and_retry(bank)
+        await followed(store, bank)
+
+        early = TO_RECORD + timedelta(days=60) - timedelta(seconds=1)
+        assert await close(store=store, at=early, limit=9) == 0
+        assert await close(store=store, at=early + timedelta(seconds=1), limit=9) == 1
+        assert await town.states() == ["2026-01/1 exhausted bank_retries"]
+
+
+class TestOurRetry:
+    """A bill whose debit failed ..."""
+
+    async def test_is_asked_for_after_five_days_and_after_twelve(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Each with a notice and a key of its own; then never again."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+        await followed(store, bank)  # on the 22nd
+        assert await told(store, day("02-26")) == NoticeCounts()
+        assert await told(store, day("02-27")) == NoticeCounts(noticed=1)
+        await recorded(store, day("03-01"))
+        await sent(store, bank, day("03-01"))
+        bank.tell("PM2", PaymentStatus.FAILED, cause="refer_to_payer")
+        await followed(store, bank, day("03-05"))
+        assert await told(store, day("03-16")) == NoticeCounts()
+        assert await told(store, day("03-17")) == NoticeCounts(noticed=1)
+        await recorded(store, day("03-21"))
+        await sent(store, bank, day("03-21"))
+        bank.tell("PM3", PaymentStatus.FAILED, cause="insufficient_funds")
+        await followed(store, bank, day("03-26"))
+
+        assert await town.states() == [
+            "2026-01/1 failed insufficient_funds",
+            "2026-01/2 failed refer_to_payer",
+            "2026-01/3 exhausted insufficient_funds",
+        ]
+        days = await town.owner.fetch("SELECT charge_on FROM notice ORDER BY attempt")
+        assert [row[0] for row in days] == [
+            date(2026, 2, 25),
+            date(2026, 3, 4),
+            # Told on the 17th: of the days to the 26th only the 18th to the 20th are open.
+            date(2026, 3, 22),
+        ]
+        assert len({key for _, key in bank.orders}) == 3
+        assert await told(store, day("06-01")) == NoticeCounts()
+
+    @pytest.mark.parametrize("cause", ["payer_deceased", "authorisation_disputed"])
+    async def test_stops_everything_where_a_person_must_speak(
+        self, town: DebitTown, store: Debits, bank: FakeBank, cause: str
+    ) -> None:
+        """Given up, and the mandate rests: next month's bill is not debited either."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.FAILED, cause=cause)
+        await followed(store, bank)
+
+        assert await town.states() == [f"2026-01/1 exhausted {cause}"]
+        assert await town.owner.fetchval("SELECT enrolment FROM mandate") == "paused"
+
+
+class TestADispute:
+    """A chargeback ..."""
+
+    @pytest.mark.parametrize(
+        ("before", "status"),
+        [("confirmed", PaymentStatus.CONFIRMED), ("settled", PaymentStatus.PAID_OUT)],
+    )
+    async def test_that_is_cancelled_leads_back(
+        self, town: DebitTown, store: Debits, bank: FakeBank, before: str, status: PaymentStatus
+    ) -> None:
+        """To where it came from, with the money where it was."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", status)
+        await followed(store, bank)
+        balances = await town.balances()
+        bank.tell("PM1", PaymentStatus.CHARGED_BACK, cause="authorisation_disputed")
+        await followed(store, bank)
+        assert await town.owner.fetchval("SELECT before_chargeback FROM debit") == before
+        bank.tell("PM1", status, action="chargeback_cancelled")
+
+        await followed(store, bank)
+
+        assert await town.states() == [f"2026-01/1 {before} chargeback_cancelled"]
+        assert await town.balances() == balances
+        assert await town.owner.fetchval("SELECT enrolment FROM mandate") == "paused"
+
+    async def test_that_was_matched_is_matched_again(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The statement line it was matched with is still there."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.PAID_OUT)
+        await followed(store, bank)
+        await town.owner.execute("UPDATE debit SET state = 'reconciled'")
+        bank.tell("PM1", PaymentStatus.CHARGED_BACK, cause="authorisation_disputed")
+        await followed(store, bank)
+        bank.tell("PM1", PaymentStatus.PAID_OUT, action="chargeback_cancelled")
+
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 reconciled chargeback_cancelled"]
+
+    async def test_is_not_undone_by_an_old_status(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The bank's reads may lag: confirmed after a chargeback needs its word that it is over."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.CONFIRMED)
+        bank.tell("PM1", PaymentStatus.CHARGED_BACK, cause="authorisation_disputed")
+        await followed(store, bank)
+        bank.tell("PM1", PaymentStatus.CONFIRMED, action="confirmed")
+
+        assert await followed(store, bank) == FollowCounts(contradicted=1)
+        assert await town.states() == ["2026-01/1 review contradiction"]
+
+    async def test_that_nobody_took_back_ends(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """After sixty days the resident is asked by a person."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.CHARGED_BACK, cause="authorisation_disputed")
+        await followed(store, bank)
+
+        assert await close(store=store, at=TO_RECORD + timedelta(days=60), limit=9) == 1
+        assert await town.states() == ["2026-01/1 exhausted authorisation_disputed"]
