@@ -110,8 +110,10 @@ class Town:
 
     async def kill_database(self) -> None:
         """End the postmaster without a word, and start it on the same data."""
-        assert self.server.pid is not None
-        os.kill(self.server.pid, 9)
+        dead = self.server._process
+        assert dead is not None
+        dead.kill()
+        await asyncio.to_thread(dead.wait)
         await self.server.start()
         self.deaths["database"] += 1
 

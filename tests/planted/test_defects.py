@@ -555,6 +555,18 @@ DEFECTS |= {
         wrong="    AND (true OR d.sends > 0",
         tests=("tests/billing/test_frozen_mandate.py",),
     ),
+    "a leftover ticket is presented as an order": Defect(
+        file="billing/io/file_box.py",
+        right="                if ticket.stat().st_ino == inode:",
+        wrong="                if inode:",
+        tests=("tests/billing/test_bank_files.py::TestTheOutbox",),
+    ),
+    "an order to a bank without an API is named anew each time": Defect(
+        file="billing/iso/pain008.py",
+        right="hashlib.sha256(key.encode()).hexdigest()[:_NAME_DIGITS]",
+        wrong="hashlib.sha256(__import__('os').urandom(8)).hexdigest()[:_NAME_DIGITS]",
+        tests=("tests/billing/test_pain_files.py::TestAnOrder",),
+    ),
     "a silent bank closes what could not be looked at": Defect(
         file="billing/bank_recon.py",
         right="    await _payouts(run)\n",
