@@ -18,11 +18,8 @@ import typer
 from app import (
     account_cli,
     bill_cli,
-<<<<<<< HEAD
-    debit_cli,
-=======
     books_cli,
->>>>>>> main
+    debit_cli,
     deliver_cli,
     export_cli,
     intake,

@@ -176,22 +176,14 @@ class _TokenDesk:
         return await revoke_account_tokens(self.pool, account_id, at)
 
 
-def _billing(
-    deps: WebDeps, *, accounts: AccountStore, store: BillingStore, calendar: Calendar
-) -> tuple[object, ...]:
-    """Return what answers about money."""
+def _debiting(deps: WebDeps) -> tuple[object, ...]:
+    """Return what answers about mandates and debits."""
     return (
-        AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
-        DocumentApi(
-            records=Records(pool=deps.pool, zone=deps.zone),
-            papers=Papers(pool=deps.pool, zone=deps.zone, payee=deps.payee),
-        ),
         DebitDeskApi(
-            store=Debits(deps.pool),
+            store=Debits(deps.pool, deps.policy),
             bank=deps.bank,
             two_from_minor=deps.review_two_from_minor,
         ),
-        DebitDeskApi(store=Debits(deps.pool, deps.policy)),
         DebitApi(
             store=Debits(deps.pool, deps.policy),
             views=Views(pool=deps.pool),
@@ -212,6 +204,20 @@ def _billing(
             secrets=deps.webhook_secrets,
             figures=deps.hook_figures,
         ),
+    )
+
+
+def _billing(
+    deps: WebDeps, *, accounts: AccountStore, store: BillingStore, calendar: Calendar
+) -> tuple[object, ...]:
+    """Return what answers about money."""
+    return (
+        AccountApi(accounts=accounts, store=store, tokens=_TokenDesk(pool=deps.pool)),
+        DocumentApi(
+            records=Records(pool=deps.pool, zone=deps.zone),
+            papers=Papers(pool=deps.pool, zone=deps.zone, payee=deps.payee),
+        ),
+        *_debiting(deps),
         BillingApi(
             store=store,
             zone=deps.zone,
