@@ -10,13 +10,15 @@ import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import aiomqtt
 import asyncpg
 
 from app.broker_tls import broker_tls
 from app.config import Settings, SettingsError, masked
+from app.doctor_mail import mails
+from app.finding import Finding, State
 from app.migrate import MigrationError, verify
 from app.servers import mosquitto, programs
 from app.servers.child import ServerError
@@ -27,8 +29,6 @@ from metering.io.leases import Leases
 from metering.io.link import BrokerAddress, parse_url
 from metering.io.mqtt import Subscription
 
-State = Literal["ok", "note", "problem"]
-
 # A broker with Mosquitto's defaults keeps 1000 messages and 20 in flight for an absent session.
 WAITING: Final = 1100
 ANSWER_S: Final = 15.0
@@ -37,15 +37,6 @@ QUIET_S: Final = 3.0
 # CONNECT of MQTT 5 with a clean start, no name and no password; and the packet that answers it.
 STRANGER: Final = b"\x10\x16\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x09aqkol-who"
 CONNACK: Final = 0x20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at."""
-
-    name: str
-    state: State
-    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +93,7 @@ async def examine(settings: Settings) -> Report:
         )
     elif settings.bank_token is None:
         findings.append(Finding(name="bank", state="problem", detail="AQKOL_BANK_TOKEN is not set"))
+    findings.append(await mails(settings))
     return Report(findings=findings, settings=settings.shown())
 
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from app.run import AWAY
 from billing.io.bank_events import Hints
 from billing.io.breaks import BreakDesk
+from billing.io.outbox import Outbox
 from billing.io.run_stops import RunStops
 
 log: Final = structlog.get_logger()
@@ -27,6 +28,9 @@ class Gauges:
     reconciled_until: Gauge
     run_stopped: Gauge
     run_waiting: Gauge
+    messages_waiting: Gauge
+    messages_oldest: Gauge
+    messages_stuck: Gauge
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> "Gauges":
@@ -70,6 +74,19 @@ class Gauges:
                 ("state",),
                 registry=registry,
             ),
+            messages_waiting=Gauge(
+                "aqkol_messages_waiting", "Messages that wait to be sent", registry=registry
+            ),
+            messages_oldest=Gauge(
+                "aqkol_messages_oldest_seconds",
+                "Age of the oldest message that waits to be sent; 0 where none does",
+                registry=registry,
+            ),
+            messages_stuck=Gauge(
+                "aqkol_messages_stuck",
+                "Messages that no relay has taken and that wait for a person",
+                registry=registry,
+            ),
         )
 
     async def look(self, pool: asyncpg.Pool, at: datetime) -> None:
@@ -80,6 +97,7 @@ class Gauges:
             breaks, until = await desk.figures(), await desk.reconciled_until()
             stopped = await RunStops(pool).stopped()
             waiting = await RunStops(pool).waiting()
+            messages = await Outbox(pool=pool).figures()
         except AWAY as error:
             log.warning("metrics.stale", error=type(error).__name__)
             return
@@ -97,3 +115,6 @@ class Gauges:
         self.run_stopped.set(int(stopped is not None))
         self.run_waiting.labels(state="announced").set(waiting.announced)
         self.run_waiting.labels(state="recorded").set(waiting.recorded)
+        self.messages_waiting.set(messages.waiting)
+        self.messages_oldest.set((at - (messages.oldest_at or at)).total_seconds())
+        self.messages_stuck.set(messages.stuck)

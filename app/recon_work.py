@@ -18,11 +18,14 @@ from billing.io.debits import Debits
 from billing.io.recon import ReconBooks, StatementDiffersError
 from billing.iso.camt053 import read
 from billing.period import local_day, midnight
+from billing.recover import recover
 
 log = structlog.get_logger()
 
 # The bank's news that is read first; more comes with the next round of collecting.
 NEWS: Final = 500
+# Far more than a bank takes back in a day; the rest comes with the next run.
+RECOVERED: Final = 1_000
 # Asks whether today's reconciliation is due, or a statement has come.
 RECON_EVERY: Final = timedelta(minutes=10)
 # Banks write the statement of a day in the night after it.
@@ -43,7 +46,12 @@ async def recon_at(house: House, client: BankClient, at: datetime) -> dict[str, 
         at=at,
         zone=house.settings.zone,
     )
-    return {"recon": "open" if counts.breaks_open else "ok", **asdict(counts)}
+    recovered = await recover(store=debits, at=at, limit=RECOVERED)
+    return {
+        "recon": "open" if counts.breaks_open else "ok",
+        **asdict(counts),
+        "recovered": recovered,
+    }
 
 
 async def statements_of(house: House, files: list[Path], at: datetime) -> dict[str, Any]:

@@ -32,7 +32,6 @@ from billing.io.corrections import Corrections
 from billing.io.debits import Debits
 from billing.io.drafts import Drafts
 from billing.io.months import Months, NotApprovedError
-from billing.io.recon import ReconBooks
 from billing.io.run_stops import RunStops
 from billing.io.store import BillingStore
 from billing.io.wire_preview import preview_shown
@@ -41,7 +40,7 @@ from billing.period import Period, local_day, midnight
 from billing.preview import preview
 from billing.reconcile import due_periods, reconcile
 from billing.switch import switch
-from billing.watch import watch
+from billing.watch import WatchCounts, watch
 from billing.window import window_of
 from metering.io.findings import Findings
 from metering.io.mqtt import Subscription
@@ -62,6 +61,8 @@ VALIDATE_EVERY: Final = timedelta(minutes=10)
 # A month is over once a month; looking often only makes late readings count sooner.
 RECONCILE_EVERY: Final = timedelta(minutes=10)
 COLLECT_EVERY: Final = timedelta(seconds=30)
+# Every debit is announced days before it is recorded, so that no money moves between two looks.
+WATCH_EVERY: Final = timedelta(minutes=10)
 AUDIT_EVERY: Final = timedelta(hours=24)
 
 # The log names the first findings; "aqkol audit --once --json" tells all.
@@ -192,18 +193,24 @@ async def validate_due(house: House, at: datetime) -> dict[str, Any]:
     return counts
 
 
-async def collect_at(house: House, client: BankClient, at: datetime) -> dict[str, Any]:
-    """Do one round of collecting and return its counts; in a parallel run nothing is collected."""
+async def collect_at(
+    house: House, client: BankClient, at: datetime, *, watching: bool = True
+) -> dict[str, Any]:
+    """Do one round of collecting and return its counts; in a parallel run nothing is collected.
+
+    Before it the rules are applied that stop the whole run, unless they were a moment ago.
+    """
     if house.settings.parallel_run == "on":
         return {}
     store = Debits(house.pool, house.settings.bill_policy)
-    watched = await watch(
-        store=RunStops(house.pool),
-        reconciled_until=await ReconBooks(pool=house.pool).reconciled_until(),
-        at=at,
-        zone=house.settings.zone,
-        limits=house.settings.breaker_limits,
-    )
+    watched = WatchCounts()
+    if watching:
+        watched = await watch(
+            store=RunStops(house.pool),
+            at=at,
+            zone=house.settings.zone,
+            limits=house.settings.breaker_limits,
+        )
     heard = await hear(
         hints=Hints(house.pool), store=store, bank=client, at=at, limit=COLLECT_BATCH
     )
@@ -298,10 +305,14 @@ async def validate_loop(house: House, stopping: asyncio.Event) -> None:
 
 
 async def collect_loop(house: House, client: BankClient, stopping: asyncio.Event) -> None:
-    """Collect, again and again."""
+    """Collect, again and again; the rules that stop the run go over all its bills, so seldom."""
+    watched_at: datetime | None = None
 
     async def step(at: datetime) -> None:
-        await collect_at(house, client, at)
+        nonlocal watched_at
+        watching = watched_at is None or at >= watched_at + WATCH_EVERY
+        await collect_at(house, client, at, watching=watching)
+        watched_at = at if watching else watched_at
 
     await loop(step, name="collect", every=COLLECT_EVERY, clock=house.clock, stopping=stopping)
 

@@ -46,6 +46,7 @@ from billing.io.api_penalties import PenaltyApi
 from billing.io.api_prices import PriceApi
 from billing.io.api_recon import ReconApi
 from billing.io.api_run import RunApi
+from billing.io.api_status import StatusApi
 from billing.io.api_terms import TermsApi
 from billing.io.api_vouchers import VoucherApi
 from billing.io.bank_events import Hints
@@ -58,6 +59,7 @@ from billing.io.final import FinalBills
 from billing.io.holds import Holds
 from billing.io.ledger import Ledger
 from billing.io.moves import Moves
+from billing.io.outbox import MessageViews
 from billing.io.papers import Papers
 from billing.io.past import Pasts
 from billing.io.penalty_desk import PenaltyDesk
@@ -71,6 +73,7 @@ from billing.io.views import Views
 from billing.io.vouchers import (
     Vouchers,
 )
+from billing.io.writer import Writer
 from billing.link import LinkBank
 from billing.payee import Payee
 from billing.period import Calendar, Period
@@ -233,7 +236,12 @@ def _billing(
         PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
         PriceApi(store=store, desk=PriceDesk(pool=deps.pool, calendar=calendar)),
         TermsApi(book=TermsBook(pool=deps.pool)),
-        MessageApi(contacts=Contacts(pool=deps.pool, mails=deps.policy.mails)),
+        MessageApi(
+            contacts=Contacts(pool=deps.pool, mails=deps.policy.mails),
+            views=MessageViews(pool=deps.pool),
+            writer=Writer(pool=deps.pool, zone=deps.zone, url=deps.public_url, payee=deps.payee),
+        ),
+        StatusApi(pool=deps.pool),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
         HoldApi(
             holds=Holds(pool=deps.pool),

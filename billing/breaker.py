@@ -255,12 +255,12 @@ def judge_outcomes(outcomes: RunOutcomes, limits: Limits) -> tuple[Trip, ...]:
 
 
 def judge_days(
-    *, reconciled_until: date | None, released_on: date | None, today: date, limits: Limits
+    *, compared_until: date | None, released_on: date | None, today: date, limits: Limits
 ) -> Trip | None:
     """Look at how long the books were not compared; where they never were, nobody does so yet."""
-    if reconciled_until is None:
+    if compared_until is None:
         return None
-    known = reconciled_until if released_on is None else max(reconciled_until, released_on)
+    known = compared_until if released_on is None else max(compared_until, released_on)
     if (today - known).days <= limits.unreconciled_days:
         return None
-    return Trip(cause=Cause.UNRECONCILED, facts={"reconciled_until": reconciled_until.isoformat()})
+    return Trip(cause=Cause.UNRECONCILED, facts={"compared_until": compared_until.isoformat()})

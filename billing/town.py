@@ -39,9 +39,9 @@ class TownTransfer:
 def payout_fees(
     payout_id: str, *, fees_minor: int, currency: str, reference: str, at: datetime
 ) -> TownTransfer:
-    """Return what the fees of a payout move; the payout itself stands with each of its debits.
+    """Return what the fees of a payout move; below zero the bank gave some back.
 
-    Fees below zero were given back, for payments that failed after all.
+    The payout itself stands with each of its debits.
     """
     kept = fees_minor > 0
     return TownTransfer(

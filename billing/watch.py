@@ -48,6 +48,9 @@ class WatchStore(Protocol):
     ) -> RunOutcomes:
         """Return what became of debits since an instant."""
 
+    async def compared_until(self) -> date | None:
+        """Return the day up to which the books were compared with the bank's; None if never."""
+
     async def trip(self, trip: Trip, *, at: datetime) -> bool:
         """Stop the run; False if it is stopped for this cause."""
 
@@ -62,21 +65,17 @@ class WatchCounts:
 async def watch(
     *,
     store: WatchStore,
-    reconciled_until: date | None,
     at: datetime,
     zone: str,
     limits: Limits,
 ) -> WatchCounts:
-    """Apply every rule to what came since its last release.
-
-    ``reconciled_until`` is the day up to which the books were compared with the bank's.
-    """
+    """Apply every rule to what came since its last release."""
     trips = [
         *await _amounts(store, Cause.AMOUNTS, at=at, zone=zone, limits=limits),
         *await _amounts(store, Cause.TOTAL, at=at, zone=zone, limits=limits),
         *await _outcomes(store, Cause.FAILURES, at=at, zone=zone, limits=limits),
         *await _outcomes(store, Cause.UNKNOWN, at=at, zone=zone, limits=limits),
-        *await _days(store, reconciled_until, at=at, zone=zone, limits=limits),
+        *await _days(store, at=at, zone=zone, limits=limits),
     ]
     stopped = 0
     for trip in trips:
@@ -115,12 +114,10 @@ async def _outcomes(
     return [trip for trip in judge_outcomes(found, limits) if trip.cause is cause]
 
 
-async def _days(
-    store: WatchStore, reconciled_until: date | None, *, at: datetime, zone: str, limits: Limits
-) -> list[Trip]:
+async def _days(store: WatchStore, *, at: datetime, zone: str, limits: Limits) -> list[Trip]:
     released = await store.released_at(Cause.UNRECONCILED)
     trip = judge_days(
-        reconciled_until=reconciled_until,
+        compared_until=await store.compared_until(),
         released_on=None if released is None else local_day(released, zone),
         today=local_day(at, zone),
         limits=limits,

@@ -29,22 +29,6 @@ JOIN ledger_account a USING (code)
 GROUP BY a.code, a.side, s.currency
 ORDER BY s.currency, a.code;
 
--- name: post_town_transfer(transfer_id, debit_code, credit_code, amount_minor, currency, reference, posted_at)$
--- Post a transfer of the town's and say whether this is the first time; the same name twice is one.
-INSERT INTO town_transfer (
-    transfer_id, phase, debit_code, credit_code, amount_minor, currency, reference, posted_at
-)
-VALUES (
-    :transfer_id, 'posted', :debit_code, :credit_code, :amount_minor, :currency, :reference, :posted_at
-)
-ON CONFLICT DO NOTHING
-RETURNING true;
-
--- name: town_transfer(transfer_id)^
--- One transfer of the town's.
-SELECT transfer_id, debit_code, credit_code, amount_minor, currency, reference, posted_at
-FROM town_transfer WHERE transfer_id = :transfer_id;
-
 -- name: account_of_statement(account_id, his, start_at, end_at)^
 -- Say in which currency an account is billed, what it owed before an instant, and what of it was on its
 -- way from the resident's bank at another.

@@ -46,11 +46,13 @@ SELECT count(*) FROM notice
 WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
 
 -- name: claim_message(at, lease_until)^
--- Take one message that is due, passing over those in other hands.
+-- Take one message that is due, passing over those in other hands. While the run is stopped no notice is
+-- sent: what it tells of may be wrong.
 WITH due AS (
     SELECT account_id, message_id
     FROM message
     WHERE state IN ('queued', 'sending') AND next_try_at <= :at
+        AND (kind <> 'notice' OR NOT EXISTS (SELECT FROM open_run_stop))
     ORDER BY next_try_at
     LIMIT 1
     FOR UPDATE SKIP LOCKED
@@ -102,3 +104,28 @@ WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt AND
 UPDATE message SET state = 'queued', tries = 0, next_try_at = :at
 WHERE account_id = :account_id AND state IN ('failed', 'given_up') AND to_revision IS NULL
 RETURNING message_id;
+
+-- name: list_messages(account_id, before_at, before_id, page)
+-- What a resident was told, newest first; what went to several addresses is one.
+SELECT m.account_id, m.message_id, m.kind, m.about, m.to_revision, m.channel, m.state, m.queued_at,
+    m.delivered_at
+FROM message m
+WHERE m.account_id = :account_id
+    AND (m.queued_at, m.message_id) < (:before_at::timestamptz, :before_id::text)
+    AND NOT EXISTS (
+        SELECT FROM message l
+        WHERE l.account_id = m.account_id AND l.kind = m.kind AND l.queued_at = m.queued_at
+            AND l.to_revision > m.to_revision
+    )
+ORDER BY m.queued_at DESC, m.message_id DESC
+LIMIT :page;
+
+-- name: list_stuck(after_at, after_account, after_id, page)
+-- Messages that wait for a person, the oldest first.
+SELECT account_id, message_id, kind, state, tries, trouble, queued_at
+FROM message
+WHERE state IN ('failed', 'given_up')
+    AND (queued_at, account_id, message_id)
+        > (:after_at::timestamptz, :after_account::text, :after_id::text)
+ORDER BY queued_at, account_id, message_id
+LIMIT :page;

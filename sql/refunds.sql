@@ -201,3 +201,33 @@ WHERE state = :state
     )
 ORDER BY account_id, bill_no, attempt, refund_no
 LIMIT :page;
+
+-- name: debits_to_recover(ends, kinds, batch)
+-- List debits whose money the bank claims back, and has kept, by its payouts or its statement, more often
+-- than the ledger has it.
+SELECT d.account_id, d.bill_no, d.attempt
+FROM (
+    SELECT account_id, bill_no
+    FROM transfer
+    WHERE phase = 'posted'
+        AND (credit_code = 'chargebacks_receivable' OR debit_code = 'chargebacks_receivable')
+    GROUP BY account_id, bill_no
+    HAVING sum(CASE debit_code WHEN 'chargebacks_receivable' THEN amount_minor ELSE -amount_minor END) > 0
+) AS claimed
+JOIN debit d USING (account_id, bill_no)
+WHERE d.state = ANY (:ends::text[]) AND d.bank_payment_id IS NOT NULL AND (
+    SELECT count(*)
+    FROM bank_payout_item i
+    JOIN bank_payout p USING (payout_id)
+    WHERE i.payment_id = d.bank_payment_id AND i.kind = ANY (:kinds::text[]) AND p.status <> 'bounced'
+) + (
+    SELECT count(*) FROM statement_line l
+    WHERE l.end_to_end_id = d.bank_payment_id AND l.known_as = 'payment ' || d.bank_payment_id
+) > (
+    SELECT count(*)
+    FROM transfer t
+    WHERE t.account_id = d.account_id AND t.bill_no = d.bill_no
+        AND t.transfer_id ~ ('^debit/' || d.bill_no || '/' || d.attempt || '/recovered(-[0-9]+)?$')
+)
+ORDER BY d.account_id, d.bill_no, d.attempt
+LIMIT :batch::int;

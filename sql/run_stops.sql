@@ -101,6 +101,14 @@ SELECT
         SELECT count(*) FROM orders WHERE state = 'unknown' AND first_sent_at <= :unheard_since
     ) AS unknown;
 
+-- name: compared_until()$
+-- The day up to which, without a gap, the books agree with the bank's; none before the first statement.
+SELECT CASE
+    WHEN bool_or(statement_at IS NOT NULL) THEN
+        coalesce(min(day) FILTER (WHERE agreed_at IS NULL) - 1, max(day))
+END
+FROM recon_day;
+
 -- name: lock_run()!
 -- Hold the run's stops until the transaction ends, so that two who stop it at once make one stop.
 SELECT pg_advisory_xact_lock(hashtext('aqkol debit run'));

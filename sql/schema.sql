@@ -1331,6 +1331,8 @@ CREATE INDEX transfer_credit ON transfer (account_id)
     WHERE credit_code = 'resident_credit' OR debit_code = 'resident_credit';
 CREATE INDEX transfer_refund ON transfer (account_id)
     WHERE credit_code = 'refund_due' OR debit_code = 'refund_due';
+CREATE INDEX transfer_disputed ON transfer (account_id, bill_no)
+    WHERE credit_code = 'chargebacks_receivable' OR debit_code = 'chargebacks_receivable';
 
 -- That a bill was looked at again, why, and what became of it. "causes" and "difference" are what a
 -- person reads: who said what, and which lines are how much more or less.

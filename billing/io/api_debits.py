@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import structlog
 
 from billing.bank import BankError
+from billing.debit import State as DebitState
 from billing.enrol import (
     Changed,
     EnrolStore,
@@ -47,6 +48,7 @@ from billing.link import (
     start_link,
 )
 from billing.mandate import Caps, Mandate, State
+from billing.money_state import money_state
 from metering.io.route import Call, Nothing, NotThereError, Page, Policy, route
 from metering.io.wire import CursorError
 
@@ -321,6 +323,9 @@ def _story(story: DebitStory) -> DebitDetail:
     notice = story.notice
     return DebitDetail(
         **DebitShown.model_validate(story.debit, from_attributes=True).model_dump(),
+        money=money_state(
+            DebitState(story.debit.state), [DebitState(one.to_state) for one in story.steps]
+        ),
         notice=None if notice is None else NoticeShown.model_validate(notice, from_attributes=True),
         steps=[StepShown.model_validate(step, from_attributes=True) for step in story.steps],
     )

@@ -1,8 +1,7 @@
-"""The ledger in PostgreSQL: balances for people, and the rows that belong to no resident."""
+"""The ledger in PostgreSQL: balances for people."""
 
-from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
@@ -13,37 +12,12 @@ from billing.io.accounts import AccountUnknownError
 from billing.io.refund_rows import transfer_of
 from billing.period import local_day, midnight
 from billing.statement import HIS, Statement, movements
-from billing.town import TownTransfer
 from billing.trial import BadSpanOfDaysError, TrialRow, days_to_look_at
 
 _Q: Final = sql.queries("ledger")
 
 # Ten years of a busy account; whoever has more asks for fewer days.
 MOVEMENTS_MAX: Final = 5_000
-
-
-class TownTransferDiffersError(Exception):
-    """A transfer of the town's was posted before, and it is another one."""
-
-
-async def post_town(connection: asyncpg.Connection, transfers: Iterable[TownTransfer]) -> int:
-    """Post transfers of the town's in the caller's transaction; return how many are new.
-
-    Raises:
-        TownTransferDiffersError: one of these names was given to something else.
-    """
-    fresh = 0
-    for one in transfers:
-        first = await _Q.post_town_transfer(connection, **asdict(one))
-        if first is True:
-            fresh += 1
-            continue
-        row = dict(await _Q.town_transfer(connection, transfer_id=one.transfer_id))
-        wanted = asdict(one)
-        del row["posted_at"], wanted["posted_at"]
-        if row != wanted:
-            raise TownTransferDiffersError(f"{one.transfer_id} was posted otherwise")
-    return fresh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import asyncpg
 import sql
 from billing.contact import Contact
 from billing.io import contacts
-from billing.message import LEASE, Claimed, Kind, Message, Outcome
+from billing.message import LEASE, Channel, Claimed, Kind, Message, Outcome, State
 
 _Q: Final = sql.queries("messages")
 
@@ -109,3 +109,62 @@ def message_of(row: Any) -> Message:  # noqa: ANN401 - the driver's row has no t
         about=json.loads(row["about"]),
         to_revision=row["to_revision"],
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A message as its reader finds it in the API."""
+
+    message: Message
+    channel: Channel
+    state: State
+    queued_at: datetime
+    delivered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """A message that waits for a person."""
+
+    account_id: str
+    message_id: str
+    kind: str
+    state: str
+    tries: int
+    trouble: str | None
+    queued_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageViews:
+    """What was told, and what could not be."""
+
+    pool: asyncpg.Pool
+
+    async def told(self, account_id: str, *, before: tuple[datetime, str], page: int) -> list[Told]:
+        """Return a page of what a resident was told, newest first."""
+        rows = _Q.list_messages(
+            self.pool, account_id=account_id, before_at=before[0], before_id=before[1], page=page
+        )
+        return [
+            Told(
+                message=message_of(row),
+                channel=Channel(row["channel"]),
+                state=State(row["state"]),
+                queued_at=row["queued_at"],
+                delivered_at=row["delivered_at"],
+            )
+            async for row in rows
+        ]
+
+    async def stuck(self, *, after: tuple[datetime, str, str], page: int) -> list[Stuck]:
+        """Return a page of messages that wait for a person, the oldest first."""
+        rows = _Q.list_stuck(
+            self.pool, after_at=after[0], after_account=after[1], after_id=after[2], page=page
+        )
+        return [Stuck(**dict(row)) async for row in rows]
+
+    async def send_again(self, account_id: str, *, at: datetime) -> int:
+        """Let what is stuck be sent again to the contact that holds now; return how many."""
+        rows = _Q.send_again(self.pool, account_id=account_id, at=at)
+        return len([row async for row in rows])

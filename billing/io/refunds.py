@@ -10,7 +10,7 @@ from typing import Final
 import asyncpg
 
 import sql
-from billing.debit import TAKEN, Debit, DebitId
+from billing.debit import FINAL, TAKEN, Debit, DebitId
 from billing.debit_moves import GOALS, Goal, goes_on, postings, prefix_of, recovery
 from billing.io.debit_rows import debit_of
 from billing.io.refund_rows import refund_of, transfer_of
@@ -162,10 +162,21 @@ class RefundDesk(TellDesk):
         await _Q.touch_refund(self._db, **asdict(refund_id), at=at)
 
 
+# Items of a payout with which the bank keeps what it had paid out before.
+TAKEN_BACK: Final = ("payment_charged_back", "payment_failed")
+
+
 class RefundBook:
-    """Lists of refunds to work on."""
+    """Lists of refunds, and of money that was taken back, to work on."""
 
     _pool: asyncpg.Pool
+
+    async def debits_to_recover(self, *, limit: int) -> list[DebitId]:
+        """Return debits whose money the bank has kept more often than the ledger has it."""
+        rows = _Q.debits_to_recover(
+            self._pool, ends=sorted(FINAL), kinds=list(TAKEN_BACK), batch=limit
+        )
+        return [DebitId(**dict(row)) async for row in rows]
 
     async def debits_to_give_back(self, *, limit: int) -> list[GiveBack]:
         """Return money that waits to be sent back, with a debit through which it can go."""

@@ -91,6 +91,14 @@ class RunStops(StopBook):
         )
         return RunOutcomes(**dict(row))
 
+    async def compared_until(self) -> date | None:
+        """Return the day up to which the books were compared with the bank's.
+
+        None where no statement was ever brought: there nobody compares yet.
+        """
+        day: date | None = await _Q.compared_until(self._pool)
+        return day
+
     async def trip(self, trip: Trip, *, at: datetime) -> bool:
         """Stop the run because a rule says so; False if it is stopped for this cause."""
         stop_no = await self._stop(trip.cause, trip.facts, stopped_by=None, because=None, at=at)

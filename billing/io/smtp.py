@@ -116,6 +116,13 @@ class SmtpMailer:
                 await self.leave()
             return answer
 
+    async def knock(self, sender: str) -> Away | None:
+        """Go as far as a mail would begin, and no further; return why that cannot be."""
+        async with self._one_at_a_time:
+            client = await self._client_for(sender)
+            await self.leave()
+        return client if isinstance(client, Away) else None
+
     async def leave(self) -> None:
         """End the connection, if there is one."""
         client, self._client = self._client, None

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from billing.debit import State
 from billing.decision import Decision
 from billing.io.wire import AccountPath, BillNo, BillPath, Currency, Minor
+from billing.money_state import MoneyState
 from metering.io.route import AccountId, Instant, PageSize, Wire
 from metering.io.wire_desk import Sentence
 
@@ -108,8 +109,9 @@ class NoticeShown(Wire):
 
 
 class DebitDetail(DebitShown):
-    """A debit with its notice and every step it took."""
+    """A debit with its notice and every step it took; ``money`` says where the money is."""
 
+    money: MoneyState
     notice: NoticeShown | None
     steps: list[StepShown]
 

@@ -7,8 +7,9 @@ from pydantic import Field, model_validator
 from billing.contact import ADDRESS_MAX, ADDRESS_PATTERN, Contact, Range
 from billing.io.wire import Minor
 from billing.io.wire_debits import CAP_MINOR_MAX
+from billing.message import Channel, Kind, State
 from billing.paper.words import Language
-from metering.io.route import Instant, Wire
+from metering.io.route import AccountId, Instant, PageSize, Wire
 
 # The wire's own pattern cannot look ahead; the length before the sign is checked by the noun.
 Address = Annotated[
@@ -58,6 +59,82 @@ class ContactShown(Wire):
     language: Language | None
     only_outside: RangeShown | None
     said_at: Instant | None
+
+
+class MessageShown(Wire):
+    """What a resident was told, as the letter says it; delivered by mail is taken by the relay."""
+
+    message_id: str
+    kind: Kind
+    language: Language
+    subject: str
+    text: str
+    channel: Channel
+    state: State
+    queued_at: Instant
+    delivered_at: Instant | None
+
+
+class MessagePage(Wire):
+    """What a resident was told, newest first."""
+
+    messages: list[MessageShown]
+    next: str | None
+
+
+class MessageQuery(Wire):
+    """In which language, and which page."""
+
+    language: Annotated[Language, Field(strict=False)] | None = None
+    after: (
+        Annotated[
+            str,
+            Field(pattern=r"^[0-9T:.-]{1,32}Z~[a-z_]{1,20}(/[0-9A-Za-z-]{1,64}){1,4}$"),
+        ]
+        | None
+    ) = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 24
+
+
+class StuckShown(Wire):
+    """A message that waits for a person; it says nothing of its reader."""
+
+    account_id: AccountId
+    message_id: str
+    kind: Kind
+    state: State
+    tries: int
+    trouble: str | None
+    queued_at: Instant
+
+
+class StuckPage(Wire):
+    """Messages that wait for a person, the oldest first."""
+
+    messages: list[StuckShown]
+    next: str | None
+
+
+class StuckQuery(Wire):
+    """Which page."""
+
+    after: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^[0-9T:.-]{1,32}Z~[A-Z0-9-]{1,32}~"
+                r"[a-z_]{1,20}(/[0-9A-Za-z-]{1,64}){1,4}$"
+            ),
+        ]
+        | None
+    ) = None
+    limit: PageSize = 100
+
+
+class SentAgain(Wire):
+    """How many messages of an account go out again."""
+
+    messages: int
 
 
 def contact_shown(contact: Contact | None) -> ContactShown:

@@ -184,6 +184,7 @@ class TestDebits:
                     "currency": "KZT",
                     "charge_on": "2026-02-25",
                     "changed_at": "2026-02-10T12:00:00Z",
+                    "money": "withdrawn",
                     "notice": {
                         "amount_minor": 74_297,
                         "currency": "KZT",

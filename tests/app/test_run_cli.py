@@ -55,7 +55,7 @@ class TestTheCommand:
         for arguments in (
             ("release", "1", "--by", "dana", "--because", "x"),
             ("release", "9", "--by", "Olga", "--because", "x"),
-            ("stop", "--by", "Dana", "--because", " "),
+            ("stop", "--by", "Dana", "--because", ""),
         ):
             result = run(*arguments)
             assert result.exit_code == 2, result.stdout

@@ -113,14 +113,14 @@ class TestDays:
         """A long weekend passes; a week without a look does not."""
         for today, stops in ((date(2026, 2, 8), False), (date(2026, 2, 9), True)):
             trip = judge_days(
-                reconciled_until=date(2026, 2, 3), released_on=None, today=today, limits=LIMITS
+                compared_until=date(2026, 2, 3), released_on=None, today=today, limits=LIMITS
             )
             assert (trip is not None) is stops
 
     def test_do_not_stop_it_where_nobody_has_begun(self) -> None:
         """The first month comes before the first statement."""
         found = judge_days(
-            reconciled_until=None, released_on=None, today=date(2026, 2, 9), limits=LIMITS
+            compared_until=None, released_on=None, today=date(2026, 2, 9), limits=LIMITS
         )
         assert found is None
 
@@ -128,7 +128,7 @@ class TestDays:
         """A release is a word on the days until then, not on all to come."""
         for today, stops in ((date(2026, 2, 14), False), (date(2026, 2, 15), True)):
             trip = judge_days(
-                reconciled_until=date(2026, 2, 3),
+                compared_until=date(2026, 2, 3),
                 released_on=date(2026, 2, 9),
                 today=today,
                 limits=LIMITS,

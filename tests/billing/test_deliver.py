@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from billing.io.outbox import Outbox, OutboxFigures
+from billing.io.run_stops import RunStops
 from billing.io.telling import tell
 from billing.message import LEASE, TRIES_MAX, Channel, Kind, Message, Outcome, State, wait
 from tests.billing.debit_town import DebitTown, day
@@ -254,6 +255,31 @@ class TestSenders:
         counts = await delivered(pool, mailer, AT + timedelta(seconds=1), writer=writer)
         assert (counts.stuck, counts.sent) == (1, 1)
         assert await states(owner) == ["receipt/1 mail failed 1 no_letter", "receipt/2 mail sent 1"]
+
+
+@pytest.mark.usefixtures("town")
+class TestAStoppedRun:
+    """While the debit run is stopped ..."""
+
+    async def test_keeps_notices_back_and_nothing_else(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection, mailer: FakeMailer
+    ) -> None:
+        """Amounts that may be wrong are not announced; a receipt is true in any case."""
+        stops = RunStops(pool)
+        stop = await stops.stop_by_hand(stopped_by="Dana", because="a wrong price", at=AT)
+        await queue(pool, "1")
+        notice = Message(account_id="ACC-1", message_id="notice/1", kind=Kind.NOTICE)
+        async with pool.acquire() as connection, connection.transaction():
+            await tell(connection, notice, mails=True, at=AT)
+
+        assert (await delivered(pool, mailer, AT + timedelta(days=3))).sent == 1
+        assert said(mailer) == ["aigul@mail.example: ru receipt/1"]
+        for name in ("Olga", "Aigul"):
+            await stops.release(stop.stop_no, released_by=name, because="mended", at=AT)
+
+        assert (await delivered(pool, mailer, AT + timedelta(days=3))).sent == 1
+        tries = await owner.fetchval("SELECT tries FROM message WHERE kind = 'notice'")
+        assert tries == 1
 
 
 @pytest.mark.usefixtures("town")

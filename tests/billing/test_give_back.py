@@ -236,6 +236,20 @@ class TestExactlyOnce:
         assert len(bank.refunds) == 1
         assert await states(town) == ["1 pending"]
 
+    async def test_a_refusal_after_a_lost_answer_is_looked_into_first(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The bank made it the first time; its refusal of the second is about something else."""
+        await collected(town, store, bank)
+        await asked(store, 5_000)
+        bank.refund_script.extend(["lost", Rejected(reason="number_of_refunds_exceeded")])
+        await given(store, bank)
+
+        counts = await given(store, bank, TO_RECORD + timedelta(minutes=1))
+
+        assert counts.accepted == 1
+        assert await states(town) == ["1 pending"]
+
     async def test_a_death_on_the_way_asks_again_with_the_same_key(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:

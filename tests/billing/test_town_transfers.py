@@ -28,6 +28,8 @@ class TestTownTransfers:
         fees = payout_fees("PO1", fees_minor=350, currency="KZT", reference="AQKOL-1", at=AT)
 
         assert told(fees) == ("payout/PO1/fees", "fees", "bank", 350)
+        back = payout_fees("PO2", fees_minor=-70, currency="KZT", reference="AQKOL-2", at=AT)
+        assert told(back) == ("payout/PO2/fees", "bank", "fees", 70)
 
     @pytest.mark.parametrize(
         ("amount_minor", "line", "known"),

@@ -78,14 +78,22 @@ class Run:
             end,
         )
 
-    async def watch(
-        self, at: datetime = ISSUED + timedelta(hours=1), *, until: date | None = None
-    ) -> int:
+    async def watch(self, at: datetime = ISSUED + timedelta(hours=1)) -> int:
         """Apply the rules; return for how many causes the run was stopped."""
-        counts = await watch(
-            store=self.stops, reconciled_until=until, at=at, zone=ZONE, limits=LIMITS
-        )
+        counts = await watch(store=self.stops, at=at, zone=ZONE, limits=LIMITS)
         return counts.stopped
+
+    async def compared(self, first: date, last: date, *, statement: bool = True) -> None:
+        """Let the books of some days agree with the bank's, and those of the next ones not."""
+        await self.town.owner.execute(
+            "INSERT INTO recon_day (day, statement_at, agreed_at)"
+            " SELECT d, CASE WHEN $3 THEN d END, CASE WHEN d <= $2 THEN d END"
+            " FROM generate_series($1::date, $2::date + 3, interval '1 day') AS d"
+            " ON CONFLICT (day) DO UPDATE SET agreed_at = excluded.agreed_at",
+            first,
+            last,
+            statement,
+        )
 
     async def causes(self) -> list[str]:
         """Return why the run is stopped."""
@@ -219,7 +227,7 @@ class TestAStoppedRun:
         for _ in range(20):
             await collect(store=run.store, bank=run.bank, at=at, zone=ZONE, limit=9)
             at += timedelta(days=1)
-        assert await run.town.steps() == ["noticed"]
+        assert await run.town.steps() == ["planned", "noticed"]
         assert run.bank.orders == []
         await run.release(stop_no, "Olga", "Aigul", at=at)
 
@@ -466,13 +474,27 @@ class TestDays:
     """Days without a comparison of the books ..."""
 
     async def test_stop_the_run(self, run: Run) -> None:
-        """And again only after as many days more."""
-        assert await run.watch(day("02-08"), until=date(2026, 2, 3)) == 0
-        assert await run.watch(day("02-09"), until=date(2026, 2, 3)) == 1
+        """And again only after as many days more; a comparison that catches up ends it."""
+        await run.compared(date(2026, 2, 1), date(2026, 2, 3))
+        assert await run.watch(day("02-08")) == 0
+        assert await run.watch(day("02-09")) == 1
         assert await run.causes() == ["unreconciled"]
         await run.release(1, "Olga", "Aigul", at=day("02-09", 10))
 
-        assert await run.watch(day("02-14"), until=date(2026, 2, 3)) == 0
-        assert await run.watch(day("02-15"), until=date(2026, 2, 3)) == 1
+        assert await run.watch(day("02-14")) == 0
+        assert await run.watch(day("02-15")) == 1
         await run.release(2, "Olga", "Aigul", at=day("02-15", 10))
-        assert await run.watch(day("02-25"), until=date(2026, 2, 24)) == 0
+        await run.compared(date(2026, 2, 1), date(2026, 2, 24))
+        assert await run.watch(day("02-25")) == 0
+
+    async def test_that_never_agreed_stop_it_too(self, run: Run) -> None:
+        """Statements come, and the first day of them has been open for a week."""
+        await run.compared(date(2026, 2, 4), date(2026, 2, 3))
+
+        assert await run.watch(day("02-09")) == 1
+
+    async def test_do_not_stop_it_before_the_first_statement(self, run: Run) -> None:
+        """Where nobody brings statements, nothing can be compared, and nothing is missed."""
+        await run.compared(date(2026, 2, 4), date(2026, 2, 3), statement=False)
+
+        assert await run.watch(day("02-20")) == 0

@@ -42,6 +42,7 @@ VERBS = {
     "billing/compare.py",
     "billing/preview.py",
     "billing/reconcile.py",
+    "billing/recover.py",
     "billing/retire.py",
     "billing/retry.py",
     "billing/send.py",
@@ -111,6 +112,10 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+def billing() -> list[Path]:
+    return sorted((ROOT / "billing").rglob("*.py"))
+
+
 def imported(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -178,6 +183,67 @@ class TestCalculator:
         }
 
         assert askers <= ASKERS_OF_THE_CALCULATOR
+
+
+class TestMoney:
+    """No float ever touches money: 0.1 + 0.2 is no sum an accountant would sign."""
+
+    @pytest.mark.parametrize("path", billing(), ids=name)
+    def test_is_never_a_float(self, path: Path) -> None:
+        """Seconds to wait may be one, and so may what is refused for being one."""
+        tree = parsed(path)
+        seconds = {
+            id(part)
+            for node in ast.walk(tree)
+            if (isinstance(node, ast.AnnAssign) and ast.unparse(node.target).lower().endswith("_s"))
+            or (isinstance(node, ast.arg) and node.arg.endswith("_s"))
+            for part in ast.walk(node)
+        }
+        refused = {
+            id(part)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance"
+            for part in ast.walk(node)
+        }
+        floats = [
+            f"{node.lineno}: {ast.unparse(node)}"
+            for node in ast.walk(tree)
+            if id(node) not in seconds | refused
+            and (
+                (isinstance(node, ast.Name) and node.id == "float")
+                or (isinstance(node, ast.Constant) and isinstance(node.value, float))
+            )
+        ]
+
+        assert floats == []
+
+    @pytest.mark.parametrize("path", billing(), ids=name)
+    def test_is_never_divided_into_one(self, path: Path) -> None:
+        """Whole numbers divided with / are a float; exact fractions of the calculator are not."""
+        tree = parsed(path)
+        divisions = [
+            f"{node.lineno}: {ast.unparse(node)}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+        ]
+
+        assert [one for one in divisions if "exact" not in one] == []
+
+    def test_is_whole_in_the_database(self) -> None:
+        """A column of another kind would turn a tiyn into almost one."""
+        offenders = [
+            f"{path.name}: {found[0]}"
+            for path in sorted((ROOT / "sql").rglob("*.sql"))
+            if (
+                found := re.search(
+                    r"\b(double precision|real|float[48]?|money)\b(?=\s*(,|\)|NOT|CHECK|::|$))",
+                    re.sub(r"--.*", "", path.read_text(encoding="utf-8")),
+                    re.IGNORECASE | re.MULTILINE,
+                )
+            )
+        ]
+
+        assert offenders == []
 
 
 class TestVerbs:

@@ -47,7 +47,8 @@ def open_teller(tmp_path: Path) -> Iterator[OpenBank]:
     with contextlib.ExitStack() as stack:
 
         def open_teller(profile: str) -> Teller:
-            store = stack.enter_context(contextlib.closing(Store(tmp_path / f"{profile}.sqlite")))
+            state = tmp_path / f"{secrets.token_hex(4)}.sqlite"
+            store = stack.enter_context(contextlib.closing(Store(state)))
             bank = open_bank(store, profile=profile, public_url="http://bank.test", now=BANK_START)
             return Teller(bank=bank, iban=IBANS[profile])
 

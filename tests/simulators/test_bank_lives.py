@@ -1,37 +1,8 @@
-"""What happens to payments and mandates by the calendar, and what the payer's caps refuse."""
-
-from datetime import UTC, datetime
-from typing import Any
+"""What happens to payments and mandates by the calendar."""
 
 import pytest
 
-from simulators.bank import limits
-from tests.fixtures_bank import SimulatedBank, StartBank
-
-
-def at(day: int, month: int = 1) -> datetime:
-    """Return a midnight of 2026."""
-    return datetime(2026, month, day, tzinfo=UTC)
-
-
-async def pay(bank: SimulatedBank, mandate_id: str, **fields: object) -> tuple[int, dict[str, Any]]:
-    """Ask for a payment of 1 000,00 on Monday, 12 January unless told otherwise."""
-    currency = "KZT" if bank.iban.startswith("KZ") else "EUR"
-    asked = {
-        "amount": 100_000,
-        "currency": currency,
-        "charge_date": "2026-01-12",
-        "links": {"mandate": mandate_id},
-    }
-    status, made = await bank.api("POST", "/payments", {"payments": asked | fields})
-    return status, made.get("payments") or made["error"]
-
-
-async def told(bank: SimulatedBank, **query: str) -> list[tuple[str, str]]:
-    """Return (day, action) of the events that match, oldest first."""
-    text = "&".join(f"{name}={value}" for name, value in query.items())
-    _, page = await bank.api("GET", f"/events?limit=500&{text}")
-    return [(event["created_at"][:16], event["action"]) for event in reversed(page["events"])]
+from tests.simulators.teller import OpenBank, Teller, at
 
 
 class TestPayment:
@@ -79,67 +50,140 @@ class TestPayment:
         ],
     )
     async def test_lives_as_its_payer_is_named(
-        self, bank: SimulatedBank, given_name: str, expected: list[str]
+        self, teller: Teller, given_name: str, expected: list[str]
     ) -> None:
         """Tests written against the real sandbox choose outcomes by these names."""
-        mandate_id = await bank.mandate(given_name=given_name)
-        _, made = await pay(bank, mandate_id)
+        payment_id = await teller.pay(given_name)
 
-        await bank.advance(at(1, 2))
+        await teller.advance(at(1, 2))
 
-        steps = [f"{when[8:13]} {action}" for when, action in await told(bank, payment=made["id"])]
-        assert steps == ["01T00 created", *expected]
+        assert await teller.told(payment=payment_id) == ["01T00 created", *expected]
 
-    async def test_does_nothing_before_its_hour(self, bank: SimulatedBank) -> None:
+    async def test_does_nothing_before_its_hour(self, teller: Teller) -> None:
         """Money that moves early is money taken without notice."""
-        _, made = await pay(bank, await bank.mandate())
+        payment_id = await teller.pay()
 
-        await bank.advance(datetime(2026, 1, 11, 23, 59, 59, 999000, tzinfo=UTC))
+        await teller.advance(at(11, hour=23))
 
-        _, found = await bank.api("GET", f"/payments/{made['id']}")
-        assert found["payments"]["status"] == "pending_submission"
+        assert (await teller.read("payments", payment_id))["status"] == "pending_submission"
 
-    async def test_tells_the_same_story_in_one_step_or_many(self, start_bank: StartBank) -> None:
+    async def test_tells_the_same_story_in_one_step_or_many(self, open_teller: OpenBank) -> None:
         """How often the conductor moves the clock is no fact of the bank's world."""
         stories = []
         for days in ([31], [3, 12, 13, 20, 31]):
-            bank = await start_bank()
-            for name in ("Late", "Penniless", "Aigul"):
-                mandate_id = await bank.mandate(given_name=name)
-                await pay(bank, mandate_id)
-                await pay(bank, mandate_id, charge_date="2026-01-13")
+            teller = open_teller("mock-kz")
+            for name in ("Late", "Penniless", "Aigul", "Forgiving", "Recovered"):
+                mandate_id = await teller.mandate(given_name=name)
+                await teller.ask(mandate_id, retry_if_possible=True)
+                await teller.ask(mandate_id, charge_date="2026-01-13")
             for day in days:
-                await bank.advance(at(day))
-            stories.append(await told(bank, resource_type="payments"))
+                await teller.advance(at(day))
+            stories.append(await teller.told(resource_type="payments"))
 
         assert stories[0] == stories[1]
-        assert len(stories[0]) == 2 * (5 + 3 + 4)
+        assert len(stories[0]) > 2 * 5 * 3
 
-    async def test_says_why_it_failed(self, bank: SimulatedBank) -> None:
-        """The cause decides whether we may ask again."""
-        _, made = await pay(bank, await bank.mandate(given_name="Penniless"))
-        await bank.advance(at(13))
+    @pytest.mark.parametrize(
+        ("given_name", "cause", "reason_code"),
+        [
+            ("Penniless", "insufficient_funds", "AM04"),
+            ("Referred", "refer_to_payer", "MS03"),
+            ("Wrong", "invalid_bank_details", "AC01"),
+            ("Barred", "direct_debit_not_enabled", "AG01"),
+            ("Closed", "bank_account_closed", "AC04"),
+            ("Moved", "bank_account_transferred", "AC04"),
+            ("Deceased", "payer_deceased", "MD07"),
+            ("Disputed", "authorisation_disputed", "MD01"),
+            ("Withdrawn", "mandate_cancelled", "MD01"),
+        ],
+    )
+    async def test_says_why_it_failed(
+        self, teller: Teller, given_name: str, cause: str, reason_code: str
+    ) -> None:
+        """The cause decides whether we may ask again, or must call a person."""
+        payment_id = await teller.pay(given_name)
+        await teller.advance(at(13))
 
-        _, page = await bank.api("GET", f"/events?payment={made['id']}&action=failed")
-        details = page["events"][0]["details"]
-        assert (details["origin"], details["cause"]) == ("bank", "insufficient_funds")
-        assert (details["reason_code"], details["will_attempt_retry"]) == ("AM04", False)
+        (failed,) = await teller.events(payment=payment_id, action="failed")
+        details = failed["details"]
+        assert (details["origin"], details["cause"]) == ("bank", cause)
+        assert details["reason_code"] == reason_code
+        assert details["will_attempt_retry"] is (given_name == "Moved")
 
-    async def test_is_tried_again_by_the_bank_when_asked(self, bank: SimulatedBank) -> None:
+    async def test_is_tried_again_by_the_bank_when_asked(self, teller: Teller) -> None:
         """Whoever sets retry_if_possible must see the bank's own tries, or will debit twice."""
-        mandate_id = await bank.mandate(given_name="Penniless")
-        _, made = await pay(bank, mandate_id, retry_if_possible=True)
-        await bank.advance(at(1, 3))
+        payment_id = await teller.pay("Penniless", retry_if_possible=True)
+        await teller.advance(at(14))
+        again = await teller.read("payments", payment_id)
+        await teller.advance(at(1, 3))
 
-        actions = [action for _, action in await told(bank, payment=made["id"])]
-        tries = ["resubmission_requested", "submitted", "failed"]
-        assert actions == ["created", "submitted", "failed", *tries * 3]
+        assert (again["status"], again["charge_date"]) == ("pending_submission", "2026-01-16")
+        assert await teller.told(payment=payment_id) == [
+            "01T00 created",
+            "12T00 submitted",
+            "13T00 failed",
+            "14T00 resubmission_requested",
+            "16T00 submitted",
+            "19T00 failed",
+            "20T00 resubmission_requested",
+            "22T00 submitted",
+            "23T00 failed",
+            "26T00 resubmission_requested",
+            "28T00 submitted",
+            "29T00 failed",
+        ]
+        promised = [
+            event["details"]["will_attempt_retry"]
+            for event in await teller.events(payment=payment_id, action="failed")
+        ]
+        assert promised == [True, True, True, False]
+        status, refusal = await teller.act("payments", payment_id, "retry")
+        assert (status, refusal["reason"]) == (422, "retry_failed")
 
-    async def test_comes_no_sooner_than_the_rail_can(self, bank: SimulatedBank) -> None:
+    async def test_is_paid_at_the_second_try(self, teller: Teller) -> None:
+        """The salary came: one payment, one id, collected once."""
+        payment_id = await teller.pay("Recovered", retry_if_possible=True)
+        await teller.advance(at(1, 2))
+
+        assert (await teller.told(payment=payment_id))[-3:] == [
+            "16T00 submitted",
+            "19T00 confirmed",
+            "20T09 paid_out",
+        ]
+
+    async def test_is_not_tried_again_when_time_does_not_heal(self, teller: Teller) -> None:
+        """A closed account stays closed; the contract has a word for why there is no retry."""
+        payment_id = await teller.pay("Wrong", retry_if_possible=True)
+        await teller.advance(at(1, 2))
+
+        (failed,) = await teller.events(payment=payment_id, action="failed")
+        assert failed["details"]["will_attempt_retry"] is False
+        assert failed["details"]["not_retried_reason"] == "failure_filter_applied"
+        assert (await teller.read("payments", payment_id))["status"] == "failed"
+
+    async def test_waiting_for_the_banks_retry_is_not_retried_twice(self, teller: Teller) -> None:
+        """Our retry comes first and takes the place of the bank's."""
+        payment_id = await teller.pay("Recovered", retry_if_possible=True)
+        await teller.advance(at(13))
+        status, _ = await teller.act("payments", payment_id, "retry")
+        await teller.advance(at(1, 2))
+
+        assert status == 200
+        assert await teller.told(payment=payment_id) == [
+            "01T00 created",
+            "12T00 submitted",
+            "13T00 failed",
+            "13T00 resubmission_requested",
+            "14T00 submitted",
+            "15T00 confirmed",
+            "16T09 paid_out",
+        ]
+
+    async def test_comes_no_sooner_than_the_rail_can(self, teller: Teller) -> None:
         """The file of Monday the 5th is the first after the holidays; Tuesday is the day."""
-        mandate_id = await bank.mandate()
+        mandate_id = await teller.mandate()
 
-        status, refusal = await pay(bank, mandate_id, charge_date="2026-01-05")
+        status, refusal = await teller.ask(mandate_id, charge_date="2026-01-05")
 
         assert status == 422
         assert refusal["errors"] == [
@@ -150,171 +194,213 @@ class TestPayment:
             }
         ]
 
-    async def test_ends_with_its_mandate_unless_presented(self, bank: SimulatedBank) -> None:
+    async def test_ends_with_its_mandate_unless_presented(self, teller: Teller) -> None:
         """A cancelled permission reaches the payments that wait, and only those."""
-        mandate_id = await bank.mandate()
-        _, early = await pay(bank, mandate_id)
-        _, late = await pay(bank, mandate_id, charge_date="2026-01-20")
-        await bank.advance(at(12))
-        await bank.api("POST", f"/mandates/{mandate_id}/actions/cancel")
-        await bank.advance(at(1, 2))
+        mandate_id = await teller.mandate()
+        _, early = await teller.ask(mandate_id)
+        _, late = await teller.ask(mandate_id, charge_date="2026-01-20")
+        await teller.advance(at(12))
+        await teller.act("mandates", mandate_id, "cancel")
+        await teller.advance(at(1, 2))
 
-        books = await bank.books()
-        states = {payment["id"]: payment["status"] for payment in books["payments"]}
-        assert states == {early["id"]: "paid_out", late["id"]: "cancelled"}
-        assert books["collected_minor"] == 100_000
+        assert (await teller.read("payments", early["id"]))["status"] == "paid_out"
+        assert (await teller.read("payments", late["id"]))["status"] == "cancelled"
+        (ended,) = await teller.events(mandate=mandate_id, action="cancelled")
+        (dropped,) = await teller.events(payment=late["id"], action="cancelled")
+        assert dropped["links"]["parent_event"] == ended["id"]
+        assert [event["id"] for event in await teller.events(parent_event=ended["id"])] == [
+            dropped["id"]
+        ]
 
-    async def test_is_refused_under_a_suspended_mandate(self, bank: SimulatedBank) -> None:
+    async def test_is_refused_under_a_suspended_mandate(self, teller: Teller) -> None:
         """The payer's bank has the last word on the day itself."""
-        mandate_id = await bank.mandate()
-        _, made = await pay(bank, mandate_id)
-        run = {"data": {"links": {"resource": mandate_id}}}
-        path = "/scenario_simulators/mandate_suspended_by_payer/actions/run"
-        await bank.api("POST", path, run)
-        await bank.advance(at(13))
+        mandate_id = await teller.mandate()
+        _, made = await teller.ask(mandate_id)
+        await teller.simulate("mandate_suspended_by_payer", mandate_id)
+        await teller.advance(at(13))
 
-        assert (await told(bank, payment=made["id"]))[-1] == ("2026-01-12T00:00", "failed")
+        assert (await teller.told(payment=made["id"]))[-1] == "12T00 failed"
+
+    @pytest.mark.parametrize(
+        ("scenario", "status"),
+        [
+            ("payment_chargeback_cancelled", "paid_out"),
+            ("payment_chargeback_settled", "charged_back"),
+        ],
+    )
+    async def test_is_taken_back_and_comes_back(
+        self, teller: Teller, scenario: str, status: str
+    ) -> None:
+        """What the payer's bank took it may give back, and then all is as before."""
+        payment_id = await teller.pay()
+
+        assert await teller.simulate(scenario, payment_id) == 200
+
+        assert (await teller.read("payments", payment_id))["status"] == status
+
+    async def test_that_failed_late_is_not_retried(self, teller: Teller) -> None:
+        """It was collected once already: whoever wants the money asks anew."""
+        payment_id = await teller.pay("Late")
+        await teller.advance(at(16))
+
+        status, refusal = await teller.act("payments", payment_id, "retry")
+
+        assert (status, refusal["reason"]) == (422, "retry_failed")
 
 
 class TestMandate:
     """A mandate by the calendar ..."""
 
-    async def test_is_active_at_once_on_the_instant_rail(self, bank: SimulatedBank) -> None:
+    async def test_is_active_at_once_on_the_instant_rail(self, teller: Teller) -> None:
         """In Kazakhstan the payer's own bank says yes while the payer looks on."""
-        mandate_id = await bank.mandate()
+        mandate_id = await teller.mandate()
 
-        actions = [action for _, action in await told(bank, mandate=mandate_id)]
-        assert actions == ["created", "submitted", "active"]
-
-    async def test_takes_two_days_on_the_other(self, start_bank: StartBank) -> None:
-        """A client that only knows instant mandates breaks in Europe."""
-        bank = await start_bank(profile="sandbox-sepa")
-        mandate_id = await bank.mandate()
-        _, made = await pay(bank, mandate_id, charge_date="2026-01-05")
-        await bank.advance(at(9))
-
-        assert await told(bank, mandate=mandate_id) == [
-            ("2026-01-01T00:00", "created"),
-            ("2026-01-02T00:00", "submitted"),
-            ("2026-01-03T00:00", "active"),
+        assert await teller.told(mandate=mandate_id) == [
+            "01T00 created",
+            "01T00 submitted",
+            "01T00 active",
         ]
-        assert (await told(bank, payment=made["id"]))[-1][1] == "paid_out"
 
-    @pytest.mark.parametrize(("given_name", "end"), [("Invalid", "failed"), ("Expired", "expired")])
-    async def test_ends_as_its_payer_is_named(
-        self, bank: SimulatedBank, given_name: str, end: str
-    ) -> None:
-        """The sandbox's names for mandates that come to nothing."""
-        mandate_id = await bank.mandate(given_name=given_name)
-        await bank.advance(at(3))
+    async def test_takes_two_days_on_the_other(self, open_teller: OpenBank) -> None:
+        """A client that only knows instant mandates breaks in Europe."""
+        teller = open_teller("sandbox-sepa")
+        mandate_id = await teller.mandate()
+        _, made = await teller.ask(mandate_id, charge_date="2026-01-05")
+        await teller.advance(at(9))
 
-        assert (await told(bank, mandate=mandate_id))[-1][1] == end
-        status, refusal = await pay(bank, mandate_id)
-        assert (status, refusal["errors"][0]["reason"]) == (422, "mandate_is_inactive")
-
-    async def test_ends_with_its_account_and_its_customer(self, bank: SimulatedBank) -> None:
-        """Somebody who is removed must not be debited next month."""
-        mandate_id = await bank.mandate()
-        _, made = await pay(bank, mandate_id)
-        _, mandate = await bank.api("GET", f"/mandates/{mandate_id}")
-        status, _ = await bank.api(
-            "DELETE", f"/customers/{mandate['mandates']['links']['customer']}"
-        )
-
-        assert status == 204
-        assert (await told(bank, mandate=mandate_id))[-1][1] == "cancelled"
-        assert (await told(bank, payment=made["id"]))[-1][1] == "cancelled"
-
-
-class TestCaps:
-    """The payer's caps ..."""
-
-    async def test_refuse_one_unit_too_much(self, bank: SimulatedBank) -> None:
-        """A cap is the resident's protection against our own meter errors."""
-        mandate_id = await bank.mandate(constraints={"max_amount_per_payment": 100_000})
-
-        allowed, _ = await pay(bank, mandate_id, amount=100_000)
-        refused, refusal = await pay(bank, mandate_id, amount=100_001)
-
-        assert (allowed, refused) == (201, 422)
-        assert refusal["errors"][0]["field"] == "amount"
-
-    async def test_add_up_over_a_month(self, bank: SimulatedBank) -> None:
-        """Two bills in one month share one cap; a failed one gives its room back."""
-        limit = {"period": "month", "max_total_amount": 150_000, "alignment": "calendar"}
-        mandate_id = await bank.mandate(constraints={"periodic_limits": [limit]})
-        _, first = await pay(bank, mandate_id, amount=100_000)
-
-        over, _ = await pay(bank, mandate_id, amount=50_001, charge_date="2026-01-30")
-        within, _ = await pay(bank, mandate_id, amount=50_000, charge_date="2026-01-30")
-        next_month, _ = await pay(bank, mandate_id, amount=150_000, charge_date="2026-02-02")
-        await bank.api("POST", f"/payments/{first['id']}/actions/cancel")
-        again, _ = await pay(bank, mandate_id, amount=100_000)
-
-        assert (over, within, next_month, again) == (422, 201, 201, 201)
-
-    async def test_count_payments_and_mind_the_dates(self, bank: SimulatedBank) -> None:
-        """A permission for one winter, one payment a week."""
-        limit = {"period": "week", "max_payments": 1}
-        constraints = {
-            "start_date": "2026-01-08",
-            "end_date": "2026-01-31",
-            "periodic_limits": [limit],
-        }
-        mandate_id = await bank.mandate(constraints=constraints)
-
-        monday, _ = await pay(bank, mandate_id, charge_date="2026-01-12")
-        friday, _ = await pay(bank, mandate_id, charge_date="2026-01-16")
-        next_monday, _ = await pay(bank, mandate_id, charge_date="2026-01-19")
-        too_early, _ = await pay(bank, mandate_id, charge_date="2026-01-06")
-        too_late, _ = await pay(bank, mandate_id, charge_date="2026-02-02")
-        # Saturday the 31st is not too late by itself: the day it rolls to is.
-        rolled, _ = await pay(bank, mandate_id, charge_date="2026-01-31")
-
-        assert (monday, friday, next_monday) == (201, 422, 201)
-        assert (too_early, too_late, rolled) == (422, 422, 422)
-
-    async def test_are_shown_on_the_mandate(self, bank: SimulatedBank) -> None:
-        """What was agreed can be read back."""
-        limit = {"period": "month", "max_total_amount": 900_000, "max_payments": 2}
-        constraints = {"max_amount_per_payment": 500_000, "periodic_limits": [limit]}
-        mandate_id = await bank.mandate(constraints=constraints)
-
-        _, found = await bank.api("GET", f"/mandates/{mandate_id}")
-        assert found["mandates"]["consent_parameters"] == {
-            "max_amount_per_payment": 500_000,
-            "max_amount_per_period": 900_000,
-            "max_payments_per_period": 2,
-            "period": "month",
-            "start_date": None,
-            "end_date": None,
-        }
+        assert await teller.told(mandate=mandate_id) == [
+            "01T00 created",
+            "02T00 submitted",
+            "03T00 active",
+        ]
+        assert (await teller.told(payment=made["id"]))[-1] == "07T09 paid_out"
 
     @pytest.mark.parametrize(
-        ("name", "alignment", "day", "expected"),
+        ("given_name", "end"),
         [
-            ("month", "calendar", "2026-12-31", ("2026-12-01", "2027-01-01")),
-            ("year", "calendar", "2026-06-15", ("2026-01-01", "2027-01-01")),
-            ("week", "calendar", "2026-01-04", ("2025-12-29", "2026-01-05")),
-            ("day", "calendar", "2026-01-04", ("2026-01-04", "2026-01-05")),
-            ("month", "creation_date", "2026-02-28", ("2026-02-28", "2026-03-31")),
-            ("month", "creation_date", "2026-03-30", ("2026-02-28", "2026-03-31")),
-            ("month", "creation_date", "2026-03-31", ("2026-03-31", "2026-04-30")),
-            ("year", "creation_date", "2027-01-30", ("2026-01-31", "2027-01-31")),
-            ("week", "creation_date", "2026-02-06", ("2026-01-31", "2026-02-07")),
+            ("Invalid", "failed"),
+            ("Expired", "expired"),
+            ("Suspended", "suspended_by_payer"),
+            ("Blocked", "blocked"),
         ],
     )
-    def test_know_their_periods(
-        self, name: str, alignment: str, day: str, expected: tuple[str, str]
+    async def test_ends_as_its_payer_is_named(
+        self, teller: Teller, given_name: str, end: str
     ) -> None:
-        """A permission of 31 January has months that end in February too."""
-        from_iso = datetime.fromisoformat
+        """The sandbox's names for mandates that come to nothing, and two of this bank's."""
+        mandate_id = await teller.mandate(given_name=given_name)
+        await teller.advance(at(3))
 
-        found = limits.period(
-            name,
-            alignment,
-            created_on=from_iso("2026-01-31").date(),
-            day=from_iso(day).date(),
+        assert (await teller.events(mandate=mandate_id))[-1]["action"] == end
+        assert (await teller.read("mandates", mandate_id))["status"] == end
+        status, refusal = await teller.ask(mandate_id)
+        assert (status, refusal["errors"][0]["reason"]) == (422, "mandate_is_inactive")
+
+    async def test_of_a_switching_payer_moves_to_another_account(self, teller: Teller) -> None:
+        """Same mandate, another account, and an event that names both."""
+        mandate_id = await teller.mandate(given_name="Switching")
+        before = (await teller.read("mandates", mandate_id))["links"]["customer_bank_account"]
+        await teller.advance(at(3))
+
+        after = await teller.read("mandates", mandate_id)
+        (event,) = await teller.events(mandate=mandate_id, action="transferred")
+        assert after["status"] == "active"
+        assert event["links"]["previous_customer_bank_account"] == before
+        assert (
+            event["links"]["new_customer_bank_account"] == (after["links"]["customer_bank_account"])
         )
 
-        assert found == expected
+    @pytest.mark.parametrize(
+        ("given_name", "cause"),
+        [
+            ("Closed", "bank_account_closed"),
+            ("Deceased", "payer_deceased"),
+            ("Disputed", "authorisation_disputed"),
+            ("Withdrawn", "mandate_cancelled"),
+        ],
+    )
+    async def test_ends_with_a_payment_that_says_so(
+        self, teller: Teller, given_name: str, cause: str
+    ) -> None:
+        """Nobody is debited after death; what waits is cancelled with the same reason."""
+        mandate_id = await teller.mandate(given_name=given_name)
+        await teller.ask(mandate_id)
+        _, waiting = await teller.ask(mandate_id, charge_date="2026-01-20")
+        await teller.advance(at(13))
+
+        (ended,) = await teller.events(mandate=mandate_id, action="cancelled")
+        (dropped,) = await teller.events(payment=waiting["id"], action="cancelled")
+        assert ended["details"]["cause"] == dropped["details"]["cause"] == cause
+        assert dropped["links"]["parent_event"] == ended["id"]
+
+    async def test_expires_when_nobody_uses_it(self, teller: Teller) -> None:
+        """Thirteen months after it was last used, and not a day before."""
+        used, unused = await teller.mandate(), await teller.mandate()
+        await teller.advance(at(1, 6))
+        await teller.ask(used, charge_date="2026-06-10")
+
+        await teller.advance(at(1, 2, year=2027, hour=1))
+        first = [(await teller.read("mandates", one))["status"] for one in (unused, used)]
+        await teller.advance(at(2, 7, year=2027))
+        second = [(await teller.read("mandates", one))["status"] for one in (unused, used)]
+
+        assert first == ["expired", "active"]
+        assert second == ["expired", "expired"]
+
+    async def test_comes_back_ten_times(self, teller: Teller) -> None:
+        """The eleventh time the payer has to agree anew."""
+        mandate_id = await teller.mandate()
+        for _ in range(10):
+            await teller.act("mandates", mandate_id, "cancel")
+            status, again = await teller.act("mandates", mandate_id, "reinstate")
+            assert (status, again["status"]) == (200, "active")
+        await teller.act("mandates", mandate_id, "cancel")
+
+        status, refusal = await teller.act("mandates", mandate_id, "reinstate")
+
+        assert (status, refusal["reason"]) == (422, "reinstate_failed")
+
+    @pytest.mark.parametrize("scenario", ["mandate_suspended_by_payer", "mandate_blocked"])
+    async def test_that_was_stopped_is_not_for_us_to_start(
+        self, teller: Teller, scenario: str
+    ) -> None:
+        """What the payer or a list has stopped, no request of ours brings back."""
+        mandate_id = await teller.mandate()
+        await teller.simulate(scenario, mandate_id)
+
+        status, refusal = await teller.act("mandates", mandate_id, "reinstate")
+
+        assert (status, refusal["reason"]) == (422, "reinstate_failed")
+
+    async def test_ends_with_its_account_and_its_customer(self, teller: Teller) -> None:
+        """Somebody who is removed must not be debited next month."""
+        mandate_id = await teller.mandate()
+        _, made = await teller.ask(mandate_id)
+        links = (await teller.read("mandates", mandate_id))["links"]
+        status, _ = await teller.api("DELETE", f"/customers/{links['customer']}")
+
+        assert status == 204
+        assert (await teller.told(mandate=mandate_id))[-1] == "01T00 cancelled"
+        assert (await teller.told(payment=made["id"]))[-1] == "01T00 cancelled"
+
+
+class TestBillingRequest:
+    """A request for a mandate ..."""
+
+    async def test_is_fulfilled_by_the_sandbox_name(self, teller: Teller) -> None:
+        """A test without a browser agrees for the payer, once payer and account are known."""
+        asked = {"mandate_request": {"currency": "KZT"}}
+        _, made = await teller.api("POST", "/billing_requests", {"billing_requests": asked})
+        request_id = made["billing_requests"]["id"]
+        early = await teller.simulate("billing_request_fulfilled", request_id)
+        person = {"customer": {"given_name": "Dana", "family_name": "Serik"}}
+        await teller.act("billing_requests", request_id, "collect_customer_details", **person)
+        account = {"account_holder_name": "Dana", "iban": teller.iban}
+        await teller.act("billing_requests", request_id, "collect_bank_account", **account)
+
+        late = await teller.simulate("billing_request_fulfilled", request_id)
+
+        assert (early, late) == (422, 200)
+        found = await teller.read("billing_requests", request_id)
+        assert found["status"] == "fulfilled"
+        assert await teller.read("mandates", found["links"]["mandate_request_mandate"])

@@ -1,6 +1,7 @@
 """Every fault of the network between a client and the bank, over real sockets."""
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -35,6 +36,9 @@ class TestListener:
         mandate_id = await bank.mandate()
         await bank.fault("connection_refused", seconds=60)
 
+        # The first may still go out over a connection that was open, and is cut.
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await pay(bank, mandate_id)
         with pytest.raises(aiohttp.ClientConnectorError):
             await pay(bank, mandate_id)
         assert await count(bank) == 0
@@ -46,16 +50,12 @@ class TestListener:
     async def test_opens_by_itself(self, bank: SimulatedBank) -> None:
         """Nobody has to be awake for the end of an outage."""
         await bank.fault("connection_refused", seconds=0.2)
-        with pytest.raises(aiohttp.ClientConnectorError):
-            await bank.api("GET", "/payments")
 
-        async with asyncio.timeout(10):
-            while True:
-                try:
+        status = 0
+        async with asyncio.timeout(30):
+            while not status:
+                with contextlib.suppress(aiohttp.ClientConnectionError):
                     status, _ = await bank.api("GET", "/payments")
-                    break
-                except aiohttp.ClientConnectorError:
-                    await asyncio.sleep(0.02)
         assert status == 200
 
     async def test_cuts_who_is_still_waiting(self, bank: SimulatedBank) -> None:
@@ -79,9 +79,17 @@ class TestListener:
             assert answer.status == 422
 
 
+async def counts(bank: SimulatedBank, payments: int) -> None:
+    """Wait until the bank knows so many payments, and see that it knows no more."""
+    async with asyncio.timeout(30):
+        while (known := await count(bank)) < payments:
+            assert known < payments
+    assert await count(bank) == payments
+
+
 async def fired(bank: SimulatedBank) -> None:
     """Wait until the first fault has struck."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         struck = False
         while not struck:
             struck = bool((await bank.faults())[0]["fired"])
@@ -106,11 +114,14 @@ class TestSilence:
         mandate_id = await bank.mandate()
         await bank.fault(name, "payments.create", seconds=60)
 
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(pay(bank, mandate_id), 0.3)
-        assert await count(bank) == payments
+        asked = asyncio.create_task(pay(bank, mandate_id))
+        await fired(bank)
+        await counts(bank, payments)
+        assert not asked.done()
 
         await bank.heal()
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await asked
         assert (await pay(bank, mandate_id))[0] == (409 if payments else 201)
         assert await count(bank) == 1
 
@@ -126,13 +137,13 @@ class TestSilence:
         self, bank: SimulatedBank
     ) -> None:
         """A partition has a duration and no count; afterwards the bank is whole again."""
-        await bank.fault("partition_answers", seconds=0.4)
         begun = time.monotonic()
+        await bank.fault("partition_answers", seconds=2)
 
         lost = await asyncio.gather(*(greet(bank) for _ in range(3)), return_exceptions=True)
 
         assert all(isinstance(error, aiohttp.ClientConnectionError) for error in lost)
-        assert time.monotonic() - begun >= 0.3
+        assert time.monotonic() - begun >= 2
         assert (await bank.api("GET", "/payments"))[0] == 200
         assert (await bank.faults())[0]["fired"] == 3
 
@@ -144,7 +155,7 @@ class TestSilence:
         await bank.heal()
 
         with pytest.raises(aiohttp.ClientConnectionError):
-            await asyncio.wait_for(asked, 10)
+            await asyncio.wait_for(asked, 30)
 
 
 class TestAnswer:
@@ -175,9 +186,13 @@ class TestAnswer:
         mandate_id = await bank.mandate()
         await bank.fault("slow_drip", "payments.create", seconds=60)
 
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(pay(bank, mandate_id), 0.3)
-        assert await count(bank) == 1
+        asked = asyncio.create_task(pay(bank, mandate_id))
+        await counts(bank, 1)
+        assert not asked.done()
+        asked.cancel()
+        assert isinstance((await asyncio.gather(asked, return_exceptions=True))[0], BaseException)
+
+        assert (await pay(bank, mandate_id))[0] == 409
 
 
 class TestRequest:

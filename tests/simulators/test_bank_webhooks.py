@@ -259,7 +259,7 @@ class TestRetry:
         """An endpoint that thinks for too long is told again, though it goes on thinking."""
         bank = await start_bank()
         await bank.stop()
-        bank.arguments += ["--webhook-timeout", "0.3"]
+        bank.arguments += ["--webhook-timeout", "2"]
         await bank.start()
         await bank.control("POST", "/webhooks", {"url": endpoint.url, "secrets": [SECRET]})
         endpoint.free = asyncio.Event()
@@ -412,7 +412,7 @@ class TestFault:
         """The bank sends it again while the endpoint is still at work on the first."""
         endpoint.free = asyncio.Event()
         await told.mandate()
-        await told.fault("webhook_impatient", seconds=0.5)
+        await told.fault("webhook_impatient", seconds=2)
 
         assert await deliver(told) == {"failed": 1}
         assert (len(endpoint.heard), endpoint.done) == (1, 0)

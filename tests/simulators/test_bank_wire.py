@@ -7,6 +7,7 @@ import pytest
 
 from simulators.bank import iban
 from tests.fixtures_bank import BANK_TOKEN, SimulatedBank
+from tests.simulators.teller import OpenBank
 
 GOOD = {"Authorization": f"Bearer {BANK_TOKEN}", "GoCardless-Version": "2015-07-06"}
 
@@ -248,6 +249,60 @@ class TestIban:
     def test_with_a_slip_is_wrong(self, number: str) -> None:
         """Swapped digits, missing digits, other alphabets' digits."""
         assert not iban.is_valid(number)
+
+
+class TestProfile:
+    """A bank's profile ..."""
+
+    @pytest.mark.parametrize(
+        ("profile", "number", "message"),
+        [
+            ("mock-kz", "KZ86125KZT5004100100", None),
+            # A bank code that nobody has given out: no directory of banks is complete.
+            ("mock-kz", "KZ07999A000000000000", None),
+            ("mock-kz", "KZ86125KZT5004100101", "is invalid"),
+            ("mock-kz", "DE89370400440532013000", "cannot be debited under kz_direct"),
+            ("sandbox-sepa", "DE89370400440532013000", None),
+            ("sandbox-sepa", "FR1420041010050500013M02606", None),
+            ("sandbox-sepa", "DE89370400440532013001", "is invalid"),
+            ("sandbox-sepa", "KZ86125KZT5004100100", "cannot be debited under sepa_core"),
+        ],
+    )
+    async def test_takes_the_accounts_of_its_rail(
+        self, open_teller: OpenBank, profile: str, number: str, message: str | None
+    ) -> None:
+        """An account that the rail cannot reach is refused at once, by name of the field."""
+        teller = open_teller(profile)
+        person = {"given_name": "Dana", "family_name": "Serik"}
+        _, customer = await teller.api("POST", "/customers", {"customers": person})
+        fields = {
+            "account_holder_name": "Dana",
+            "iban": number,
+            "links": {"customer": customer["customers"]["id"]},
+        }
+
+        status, found = await teller.api(
+            "POST", "/customer_bank_accounts", {"customer_bank_accounts": fields}
+        )
+
+        if message is None:
+            assert (status, found["customer_bank_accounts"]["enabled"]) == (201, True)
+        else:
+            item = {
+                "field": "iban",
+                "message": message,
+                "request_pointer": "/customer_bank_accounts/iban",
+            }
+            assert (status, found["error"]["errors"]) == (422, [item])
+
+    async def test_has_one_currency(self, open_teller: OpenBank) -> None:
+        """Tenge on a rail of euro is a mistake that costs a hundredfold."""
+        teller = open_teller("sandbox-sepa")
+        mandate_id = await teller.mandate()
+
+        status, refusal = await teller.ask(mandate_id, currency="KZT")
+
+        assert (status, refusal["errors"][0]["field"]) == (422, "currency")
 
 
 def test_the_books_are_json_all_the_way() -> None:
