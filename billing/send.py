@@ -44,6 +44,7 @@ from billing.debit import (
 )
 from billing.news import question
 from billing.order import is_ours
+from billing.refund_order import Asked
 from billing.retry import FallDesk, fall_through
 
 log = structlog.get_logger()
@@ -77,6 +78,9 @@ class SendDesk(FallDesk, Protocol):
 
     async def save_debit(self, before: Debit, after: Debit) -> None:
         """Write a locked debit back, one step on."""
+
+    async def ask_stray(self, debit: Debit, *, asked_by: str, at: datetime) -> Asked:
+        """Ask for all of a debit to go back that the bank took although we had given it up."""
 
 
 class SendStore(Protocol):
@@ -178,7 +182,7 @@ async def _work(store: SendStore, bank: SendBank, batch: _Batch, *, at: datetime
         if order.debit.state is State.CANCELLED:
             batch.done["cancelled"] += 1
             continue
-        outcome = await (_ask(bank, order) if order.post else _look(bank, order, at=at))
+        outcome = await (_ask(bank, order, at=at) if order.post else _look(bank, order, at=at))
         if outcome.stop:
             batch.stop()
         batch.done[await _keep(store, order, outcome, at=at)] += 1
@@ -225,7 +229,7 @@ def _waits(claim: Claim, *, in_time: bool) -> str | None:
     return "run_stopped" if claim.stopped and claim.wanted and in_time else None
 
 
-async def _ask(bank: SendBank, order: _Order) -> _Outcome:
+async def _ask(bank: SendBank, order: _Order, *, at: datetime) -> _Outcome:
     """Ask the bank, and say what its answer means for the debit."""
     debit = order.debit
     assert debit.body is not None, "what is sent was frozen before"
@@ -240,9 +244,9 @@ async def _ask(bank: SendBank, order: _Order) -> _Outcome:
             return await _rejected(bank, order, answer)
         case NotExecuted(reason=reason, retry_after_s=seconds):
             wait = BACK_OFF if seconds is None else timedelta(seconds=seconds)
-            earlier = debit.sends > 1
+            unmade = debit.sends == 1 or await _never_made(bank, order, at=at)
             return _Outcome(
-                event=Event.LOSE if earlier else Event.BACK_OFF,
+                event=Event.BACK_OFF if unmade else Event.LOSE,
                 reason=reason,
                 wait=min(wait, BACK_OFF_MAX),
                 sent=False,
@@ -254,6 +258,17 @@ async def _ask(bank: SendBank, order: _Order) -> _Outcome:
             return _Outcome(event=Event.QUESTION, reason="credentials", stop=True)
         case _ as impossible:
             assert_never(impossible)
+
+
+async def _never_made(bank: SendBank, order: _Order, *, at: datetime) -> bool:
+    """Tell whether the bank's list shows by now that no earlier send got through."""
+    first = order.debit.first_sent_at
+    if first is None or at < first + LISTED_AFTER:
+        return False
+    try:
+        return await find_payment(bank, order.debit, order.bank_mandate_id) is None
+    except BankError:
+        return False
 
 
 def _lost(debit: Debit, reason: str) -> _Outcome:
