@@ -139,10 +139,11 @@ for _verb in (
 
 @cli.command()
 def collect(*, state: State = None, once: Once = False, as_json: Json = False) -> None:
-    """Announce, send and follow debits through the bank at AQKOL_BANK_URL."""
+    """Announce, send and follow debits through the bank (AQKOL_BANK_URL or AQKOL_BANK_FILES)."""
     settings = settings_of(state=state)
-    if settings.bank_url is None:
-        raise leave("AQKOL_BANK_URL must say which bank to collect through.", UNUSABLE)
+    if settings.bank_url is None and settings.bank_files is None:
+        said = "AQKOL_BANK_URL must say which bank to collect through, or AQKOL_BANK_FILES."
+        raise leave(said, UNUSABLE)
 
     async def work(house: House, stopping: asyncio.Event) -> int:
         async with wiring.bank(house.settings) as client:

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     bank_url: str | None = None
     bank_token: SecretStr | None = None
     bank_scheme: BankScheme = "kz_direct"
+    # A bank without an API: the folder for its files, and our name in its scheme of direct debits.
+    bank_files: Path | None = None
+    creditor_id: str | None = Field(default=None, pattern=r"^[A-Z0-9]{1,35}$")
     # From this sum on, in minor units (10 000 tenge), two people decide about a debit in review.
     review_two_from_minor: int = Field(default=REVIEW_TWO_FROM_MINOR, ge=1, le=1_000_000_000)
     # The folder into which the bank's statements (camt.053) are put; unset: by hand only.
@@ -221,6 +224,17 @@ class Settings(BaseSettings):
         _ = Limits.parse(value or "")
         return value
 
+    @model_validator(mode="after")
+    def _has_one_bank(self) -> Self:
+        """Refuse two banks, and files that no bank could take."""
+        if self.bank_files is None:
+            return self
+        if self.bank_url is not None:
+            raise ValueError("AQKOL_BANK_FILES and AQKOL_BANK_URL are two banks; set one")
+        if self.creditor_id is None or self.payee is None:
+            raise ValueError("AQKOL_BANK_FILES needs AQKOL_CREDITOR_ID and all of AQKOL_PAYEE_*")
+        return self
+
     @field_validator("chart")
     @classmethod
     def _is_chart(cls, value: str | None) -> str | None:
@@ -282,6 +296,12 @@ class Settings(BaseSettings):
     def database(self) -> str | None:
         """The database's address in clear, for those who connect."""
         return self.database_url.get_secret_value() if self.database_url else None
+
+    @property
+    def statement_folder(self) -> Path | None:
+        """Where statements are put; a bank without an API puts them among its other files."""
+        beside = None if self.bank_files is None else self.bank_files / "statements"
+        return self.statements or beside
 
     @property
     def chart_of_accounts(self) -> Chart:

@@ -87,7 +87,11 @@ async def examine(settings: Settings) -> Report:
         findings.append(
             Finding(name="broker", state="note", detail=state or "embedded, not running")
         )
-    if settings.bank_url is None:
+    if settings.bank_files is not None:
+        there = settings.bank_files.is_dir()
+        detail = f"files in {settings.bank_files}" + ("" if there else ", which is not there yet")
+        findings.append(Finding(name="bank", state="note", detail=detail))
+    elif settings.bank_url is None:
         findings.append(
             Finding(name="bank", state="note", detail="AQKOL_BANK_URL is not set: no debits")
         )

@@ -42,7 +42,7 @@ def run(*, state: State = None, as_json: Json = False) -> None:
     async def work(house: House, _stopping: object) -> int:
         async with bank(house.settings) as client:
             if client is None:
-                raise leave("there is no bank; set AQKOL_BANK_URL.", MISSING)
+                raise leave("there is no bank; set AQKOL_BANK_URL or AQKOL_BANK_FILES.", MISSING)
             done = await recon_at(house, client, house.clock.now())
         say(done, as_json=as_json)
         return WRONG if done["breaks_open"] else DONE

@@ -10,10 +10,9 @@ import structlog
 
 from app import statement_folder
 from app.run import loop
-from app.wiring import House
+from app.wiring import Bank, House
 from billing.bank_recon import import_statement, reconcile_bank
 from billing.follow import follow
-from billing.io.bank import BankClient
 from billing.io.debits import Debits
 from billing.io.recon import ReconBooks, StatementDiffersError
 from billing.iso.camt053 import read
@@ -32,7 +31,7 @@ RECON_EVERY: Final = timedelta(minutes=10)
 FROM_HOUR: Final = timedelta(hours=6)
 
 
-async def recon_at(house: House, client: BankClient, at: datetime) -> dict[str, Any]:
+async def recon_at(house: House, client: Bank, at: datetime) -> dict[str, Any]:
     """Compare the three sides now and return the counts.
 
     The bank's news is read first, so that what it told us in between is no break.
@@ -92,12 +91,12 @@ async def statements_in(house: House, folder: Path, at: datetime) -> int:
     return taken
 
 
-async def recon_due(house: House, client: BankClient, at: datetime) -> dict[str, Any]:
+async def recon_due(house: House, client: Bank, at: datetime) -> dict[str, Any]:
     """Take statements in, and reconcile once a day and whenever one has come."""
     if house.settings.parallel_run == "on":
         return {}
-    if house.settings.statements is not None:
-        await statements_in(house, house.settings.statements, at)
+    if house.settings.statement_folder is not None:
+        await statements_in(house, house.settings.statement_folder, at)
     zone = house.settings.zone
     since = midnight(local_day(at, zone), zone) + FROM_HOUR
     if at < since or not await ReconBooks(pool=house.pool).due(since=since):
@@ -105,7 +104,7 @@ async def recon_due(house: House, client: BankClient, at: datetime) -> dict[str,
     return await recon_at(house, client, at)
 
 
-async def recon_loop(house: House, client: BankClient, stopping: asyncio.Event) -> None:
+async def recon_loop(house: House, client: Bank, stopping: asyncio.Event) -> None:
     """Reconcile, day by day."""
 
     async def step(at: datetime) -> None:

@@ -5,7 +5,7 @@ hour.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -19,14 +19,13 @@ from app.intake import ingest_until
 from app.recon_work import recon_loop
 from app.run import loop
 from app.window import HEATED, go_over
-from app.wiring import House, bank, billing_store, mailer, notary, served
+from app.wiring import Bank, House, bank, billing_store, mailer, notary, served
 from billing.audit import audit
 from billing.collect import collect
 from billing.correct import correct
 from billing.correction import Policy
 from billing.follow import follow
 from billing.hear import hear
-from billing.io.bank import BankClient
 from billing.io.bank_events import Hints
 from billing.io.corrections import Corrections
 from billing.io.debits import Debits
@@ -194,7 +193,7 @@ async def validate_due(house: House, at: datetime) -> dict[str, Any]:
 
 
 async def collect_at(
-    house: House, client: BankClient, at: datetime, *, watching: bool = True
+    house: House, client: Bank, at: datetime, *, watching: bool = True
 ) -> dict[str, Any]:
     """Do one round of collecting and return its counts; in a parallel run nothing is collected.
 
@@ -226,7 +225,7 @@ async def collect_at(
     return before | asdict(counts)
 
 
-async def audit_at(house: House, client: BankClient | None, at: datetime) -> dict[str, Any]:
+async def audit_at(house: House, client: Bank | None, at: datetime) -> dict[str, Any]:
     """Derive everything again and compare, with the bank's books too if there is a bank.
 
     The bank's news is read first, so that what it told us in between is no contradiction.
@@ -304,20 +303,37 @@ async def validate_loop(house: House, stopping: asyncio.Event) -> None:
     await loop(step, name="validate", every=VALIDATE_EVERY, clock=house.clock, stopping=stopping)
 
 
-async def collect_loop(house: House, client: BankClient, stopping: asyncio.Event) -> None:
-    """Collect, again and again; the rules that stop the run go over all its bills, so seldom."""
+async def collect_loop(house: House, client: Bank, stopping: asyncio.Event) -> None:
+    """Collect, again and again; a round with full batches is followed by the next one at once.
+
+    The rules that stop the run go over all its bills, so they are asked seldom.
+    """
     watched_at: datetime | None = None
 
     async def step(at: datetime) -> None:
         nonlocal watched_at
-        watching = watched_at is None or at >= watched_at + WATCH_EVERY
-        await collect_at(house, client, at, watching=watching)
-        watched_at = at if watching else watched_at
+        full = True
+        while full and not stopping.is_set():
+            watching = watched_at is None or at >= watched_at + WATCH_EVERY
+            full = _full(await collect_at(house, client, at, watching=watching))
+            watched_at = at if watching else watched_at
+            at = house.clock.now()
 
     await loop(step, name="collect", every=COLLECT_EVERY, clock=house.clock, stopping=stopping)
 
 
-async def audit_loop(house: House, client: BankClient | None, stopping: asyncio.Event) -> None:
+def _full(counts: Mapping[str, Any]) -> bool:
+    """Say whether a step of a round did all it may, so that more is waiting for the next one."""
+    done = (
+        ("notice", "noticed"),
+        ("record", "recorded"),
+        ("send", "accepted"),
+        ("follow", "moved"),
+    )
+    return any(counts.get(step, {}).get(name, 0) >= COLLECT_BATCH for step, name in done)
+
+
+async def audit_loop(house: House, client: Bank | None, stopping: asyncio.Event) -> None:
     """Check the books, again and again; what does not fit is logged as an error."""
 
     async def step(at: datetime) -> None:

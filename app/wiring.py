@@ -22,8 +22,10 @@ from app.servers.embedded import Servers, servers
 from app.signing import signer
 from app.web import WebDeps, build_app
 from billing.io.bank import BankClient
+from billing.io.bank_files import FileBank
 from billing.io.smtp import SmtpMailer, relay_of
 from billing.io.store import BillingStore
+from billing.iso.pain008 import Creditor
 from billing.period import Calendar
 from metering.conversion import EnergyRule
 from metering.io.conversions import Conversions, Wanted
@@ -32,6 +34,9 @@ from metering.io.notary import Notary
 from metering.lease import Share
 
 log = structlog.get_logger()
+
+# A bank with an API, or one with files; both are behind the same port.
+Bank = BankClient | FileBank
 
 # The service's own rights, not the owner's; the name is what an administrator sees.
 SESSION: Final = {"role": "aqkol_service", "application_name": "aqkol", "timezone": "UTC"}
@@ -198,8 +203,11 @@ async def notary(settings: Settings) -> AsyncIterator[Notary]:
 
 
 @asynccontextmanager
-async def bank(settings: Settings) -> AsyncIterator[BankClient | None]:
-    """Open the bank's client; None where no bank is configured."""
+async def bank(settings: Settings) -> AsyncIterator[Bank | None]:
+    """Open the bank's client, or its folder; None where no bank is configured."""
+    if settings.bank_files is not None:
+        yield FileBank(settings.bank_files, _creditor(settings))
+        return
     if settings.bank_url is None:
         yield None
         return
@@ -221,7 +229,7 @@ async def mailer(settings: Settings) -> AsyncIterator[SmtpMailer | None]:
 
 
 @asynccontextmanager
-async def served(house: House, client: BankClient | None) -> AsyncIterator[str]:
+async def served(house: House, client: Bank | None) -> AsyncIterator[str]:
     """Serve the API and return its address.
 
     Raises:
@@ -281,6 +289,13 @@ def wanted(settings: Settings) -> Wanted:
         standard=settings.standard_volume == "on",
         energy=None if rule == "off" else EnergyRule(rule),
     )
+
+
+def _creditor(settings: Settings) -> Creditor:
+    payee = settings.payee
+    assert payee is not None, "the settings refuse files without somebody who is paid"
+    assert settings.creditor_id is not None, "likewise without his name in the scheme"
+    return Creditor(name=payee.name, iban=payee.iban, bic=payee.bic, scheme_id=settings.creditor_id)
 
 
 def _listener(host: str, port: int) -> socket.socket:

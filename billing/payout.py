@@ -66,7 +66,7 @@ def tenths(text: str) -> int:
     Raises:
         ValueError: it is not an amount with at most one digit behind the point.
     """
-    match = _TENTHS.match(text)
+    match = _TENTHS.fullmatch(text)
     if match is None:
         raise ValueError("not an amount with at most one digit behind the point")
     sign, units, digit = match.groups()

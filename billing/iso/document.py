@@ -184,9 +184,9 @@ def amount_minor(element: Element, path: str) -> tuple[int, str]:
     where = f"{element.tag}/{path}"
     if found is None:
         raise FieldError(where)
-    match = _AMOUNT.match((found.text or "").strip())
+    match = _AMOUNT.fullmatch((found.text or "").strip())
     currency = found.get("Ccy", "")
-    if match is None or _CURRENCY.match(currency) is None:
+    if match is None or _CURRENCY.fullmatch(currency) is None:
         raise FieldError(where)
     fraction = (match[2] or "").ljust(MINOR_DIGITS, "0")
     if fraction[MINOR_DIGITS:].strip("0"):

@@ -290,3 +290,27 @@ class TestMails:
             config.load()
 
         assert "geheim" not in str(raised.value)
+
+
+class TestABankWithoutAnApi:
+    """The folder for its files ..."""
+
+    def test_needs_to_know_who_is_paid(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """A file without a creditor is one that no bank takes."""
+        monkeypatch.setenv("AQKOL_BANK_FILES", str(tmp_path))
+        with pytest.raises(SettingsError, match="AQKOL_CREDITOR_ID"):
+            config.load()
+        for name, value in PAYEE.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AQKOL_CREDITOR_ID", "KZ00AQKOL")
+
+        assert config.load().statement_folder == tmp_path / "statements"
+
+    def test_is_no_second_bank(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """A debit must not be able to go two ways."""
+        monkeypatch.setenv("AQKOL_BANK_FILES", str(tmp_path))
+        monkeypatch.setenv("AQKOL_BANK_URL", "http://127.0.0.1:8300")
+        with pytest.raises(SettingsError, match="two banks"):
+            config.load()

@@ -121,7 +121,7 @@ class TestAFrozenMandate:
         await told(store)
         await frozen(books)
 
-        assert await recorded(store) == RecordCounts(recorded=1, cancelled=1)
+        assert await recorded(store) == RecordCounts(recorded=1, held=1)
 
     async def test_goes_on_when_a_person_lifts_it(
         self, town: DebitTown, store: Debits, books: ReconBooks, desk: BreakDesk
