@@ -137,7 +137,7 @@ def ask(  # noqa: PLR0913 - options
             "the refund",
         )
         asked = await ask_back(
-            store=Debits(house.pool),
+            store=Debits(house.pool, house.settings.bill_policy),
             debit_id=DebitId(account_id=account_id, bill_no=wanted.bill_no, attempt=wanted.attempt),
             amount_minor=wanted.amount_minor,
             cause=Cause(wanted.cause),
@@ -193,7 +193,11 @@ def release(  # noqa: PLR0913 - arguments
         name = RefundId(
             account_id=account_id, bill_no=bill_no, attempt=attempt, refund_no=refund_no
         )
-        done = await release_refund(store=Debits(house.pool), refund_id=name, at=house.clock.now())
+        done = await release_refund(
+            store=Debits(house.pool, house.settings.bill_policy),
+            refund_id=name,
+            at=house.clock.now(),
+        )
         if not done:
             raise ValueError("this refund does not wait to be asked about again")
         return {"state": RefundState.UNKNOWN.value}

@@ -79,7 +79,7 @@ def approve(  # noqa: PLR0913 - options
     async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
         new = command.checked(lambda: NewApproval(amount_minor=amount_minor), "the sum")
         word, fresh = await approving.approve(
-            store=Debits(house.pool),
+            store=Debits(house.pool, house.settings.bill_policy),
             account_id=account_id,
             bill_no=bill_no,
             amount_minor=new.amount_minor,
@@ -118,7 +118,7 @@ def decide_about(  # noqa: PLR0913 - options
             if client is None:
                 raise NoBankError("this installation talks to no bank")
             made = await decide(
-                store=Debits(house.pool),
+                store=Debits(house.pool, house.settings.bill_policy),
                 bank=client,
                 debit_id=DebitId(account_id=account_id, bill_no=bill_no, attempt=attempt),
                 word=ReviewWord(

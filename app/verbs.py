@@ -5,7 +5,7 @@ hour.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -304,16 +304,33 @@ async def validate_loop(house: House, stopping: asyncio.Event) -> None:
 
 
 async def collect_loop(house: House, client: Bank, stopping: asyncio.Event) -> None:
-    """Collect, again and again; the rules that stop the run go over all its bills, so seldom."""
+    """Collect, again and again; a round with full batches is followed by the next one at once.
+
+    The rules that stop the run go over all its bills, so they are asked seldom.
+    """
     watched_at: datetime | None = None
 
     async def step(at: datetime) -> None:
         nonlocal watched_at
-        watching = watched_at is None or at >= watched_at + WATCH_EVERY
-        await collect_at(house, client, at, watching=watching)
-        watched_at = at if watching else watched_at
+        full = True
+        while full and not stopping.is_set():
+            watching = watched_at is None or at >= watched_at + WATCH_EVERY
+            full = _full(await collect_at(house, client, at, watching=watching))
+            watched_at = at if watching else watched_at
+            at = house.clock.now()
 
     await loop(step, name="collect", every=COLLECT_EVERY, clock=house.clock, stopping=stopping)
+
+
+def _full(counts: Mapping[str, Any]) -> bool:
+    """Say whether a step of a round did all it may, so that more is waiting for the next one."""
+    done = (
+        ("notice", "noticed"),
+        ("record", "recorded"),
+        ("send", "accepted"),
+        ("follow", "moved"),
+    )
+    return any(counts.get(step, {}).get(name, 0) >= COLLECT_BATCH for step, name in done)
 
 
 async def audit_loop(house: House, client: Bank | None, stopping: asyncio.Event) -> None:

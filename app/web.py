@@ -179,6 +179,46 @@ class _TokenDesk:
         return await revoke_account_tokens(self.pool, account_id, at)
 
 
+def _debits(deps: WebDeps) -> tuple[object, ...]:
+    """Return what answers about debits, the bank, and what residents are told of them."""
+    store = Debits(deps.pool, deps.policy)
+    return (
+        DebitDeskApi(store=store, bank=deps.bank, two_from_minor=deps.review_two_from_minor),
+        DebitApi(
+            store=store,
+            views=Views(pool=deps.pool),
+            bank=deps.bank,
+            scheme=deps.bank_scheme,
+            public_url=deps.public_url,
+        ),
+        AccountChangeApi(
+            store=store,
+            changes=ChangeViews(pool=deps.pool),
+            bank=deps.bank,
+            scheme=deps.bank_scheme,
+            public_url=deps.public_url,
+        ),
+        MessageApi(
+            contacts=Contacts(pool=deps.pool, mails=deps.policy.mails),
+            views=MessageViews(pool=deps.pool),
+            writer=Writer(pool=deps.pool, zone=deps.zone, url=deps.public_url, payee=deps.payee),
+        ),
+        StatusApi(pool=deps.pool),
+        RunApi(stops=RunStops(deps.pool)),
+        HookApi(
+            hints=Hints(deps.pool),
+            secrets=deps.webhook_secrets,
+            figures=deps.hook_figures,
+        ),
+        ReconApi(desk=BreakDesk(pool=deps.pool)),
+        LedgerApi(
+            ledger=Ledger(pool=deps.pool, zone=deps.zone),
+            store=store,
+            views=RefundViews(pool=deps.pool),
+        ),
+    )
+
+
 def _billing(
     deps: WebDeps, *, accounts: AccountStore, store: BillingStore, calendar: Calendar
 ) -> tuple[object, ...]:
@@ -188,31 +228,6 @@ def _billing(
         DocumentApi(
             records=Records(pool=deps.pool, zone=deps.zone),
             papers=Papers(pool=deps.pool, zone=deps.zone, payee=deps.payee),
-        ),
-        DebitDeskApi(
-            store=Debits(deps.pool, deps.policy),
-            bank=deps.bank,
-            two_from_minor=deps.review_two_from_minor,
-        ),
-        DebitApi(
-            store=Debits(deps.pool, deps.policy),
-            views=Views(pool=deps.pool),
-            bank=deps.bank,
-            scheme=deps.bank_scheme,
-            public_url=deps.public_url,
-        ),
-        AccountChangeApi(
-            store=Debits(deps.pool, deps.policy),
-            changes=ChangeViews(pool=deps.pool),
-            bank=deps.bank,
-            scheme=deps.bank_scheme,
-            public_url=deps.public_url,
-        ),
-        RunApi(stops=RunStops(deps.pool)),
-        HookApi(
-            hints=Hints(deps.pool),
-            secrets=deps.webhook_secrets,
-            figures=deps.hook_figures,
         ),
         BillingApi(
             store=store,
@@ -229,12 +244,6 @@ def _billing(
         PenaltyApi(desk=PenaltyDesk(pool=deps.pool, calendar=calendar), policy=deps.policy),
         PriceApi(store=store, desk=PriceDesk(pool=deps.pool, calendar=calendar)),
         TermsApi(book=TermsBook(pool=deps.pool)),
-        MessageApi(
-            contacts=Contacts(pool=deps.pool, mails=deps.policy.mails),
-            views=MessageViews(pool=deps.pool),
-            writer=Writer(pool=deps.pool, zone=deps.zone, url=deps.public_url, payee=deps.payee),
-        ),
-        StatusApi(pool=deps.pool),
         VoucherApi(vouchers=Vouchers(pool=deps.pool, calendar=calendar)),
         HoldApi(
             holds=Holds(pool=deps.pool),
@@ -242,12 +251,6 @@ def _billing(
             zone=deps.zone,
         ),
         CorrectionApi(pool=deps.pool),
-        ReconApi(desk=BreakDesk(pool=deps.pool)),
-        LedgerApi(
-            ledger=Ledger(pool=deps.pool, zone=deps.zone),
-            store=Debits(deps.pool),
-            views=RefundViews(pool=deps.pool),
-        ),
         PastApi(pasts=Pasts(pool=deps.pool, zone=deps.zone)),
     )
 
@@ -261,6 +264,7 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
     gaps = Gaps(pool=deps.pool, calendar=calendar)
     document: dict[str, Any] = {}
     apis = (
+        *_debits(deps),
         *_billing(deps, accounts=accounts, store=store, calendar=calendar),
         MeteringApi(registry=Registry(pool=deps.pool), has_supply_point=accounts.has_supply_point),
         DeviceApi(devices=Devices(pool=deps.pool)),

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from billing.bank import BankRefund, Payment, RefundStatus
+from billing.bank import TAKEN_BY_BANK, BankRefund, Payment, RefundStatus
 from billing.debit import Debit
 from billing.order import account_of
 from billing.penalty import PenaltyBook
@@ -29,7 +29,7 @@ from billing.proof import Facts, Finding, Kind, Priced, check_usage
 from billing.proof_bill import check_bill_transfers, check_bills, check_months
 from billing.proof_carry import check_carried
 from billing.proof_correction import check_corrections
-from billing.proof_debit import TAKEN_BY_BANK, check_debits, check_payment, collected_minor
+from billing.proof_debit import check_debits, check_payment, collected_minor
 from billing.proof_move import check_closing
 from billing.proof_penalty import check_penalties
 from billing.proof_record import check_records

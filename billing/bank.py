@@ -34,6 +34,10 @@ class PaymentStatus(StrEnum):
     CHARGED_BACK = "charged_back"
 
 
+# The bank has the payer's money, or has handed it to us.
+TAKEN_BY_BANK: Final = frozenset({PaymentStatus.CONFIRMED, PaymentStatus.PAID_OUT})
+
+
 class RefundStatus(StrEnum):
     """Where the bank says a refund stands."""
 

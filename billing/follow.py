@@ -100,6 +100,15 @@ class FollowBank(LinkBank, NewsBank, RefundNewsBank, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What some events are about, read afresh: payments by name, and what belongs to each."""
+
+    payments: Mapping[str, Payment | BankError | None]
+    debits: Mapping[str, Debit]
+    words: Mapping[str, Word | BankError]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FollowCounts:
     """What one batch did: debits or mandates that ``moved``, news that was none or not for us.
 
@@ -213,24 +222,44 @@ async def take_events(
     What counts is the payment or mandate, read afresh once for all of them; so their order is of no
     importance. Whatever one event does to us, the others are dealt with.
     """
+    try:
+        read = await _read(store, bank, events)
+    except Exception as error:  # noqa: BLE001 - one event must not stop the line
+        if len(events) == 1:
+            return {events[0].event_id: await _set_aside(store, events[0], error, at=at)}
+        alone = [await take_events(store, bank, [event], at=at) for event in events]
+        return {name: outcome for one in alone for name, outcome in one.items()}
+    outcomes: dict[str, str] = {}
+    for event in events:
+        try:
+            outcome = await _take_event(store, bank, event, read, at=at)
+        except Exception as error:  # noqa: BLE001 - one event must not stop the line
+            outcome = await _set_aside(store, event, error, at=at)
+        outcomes[event.event_id] = outcome
+    return outcomes
+
+
+async def _set_aside(
+    store: FollowStore, event: BankEvent, error: Exception, *, at: datetime
+) -> str:
+    """Set an event aside that broke our own code.
+
+    Where the database itself is away, this fails too, and ends the batch.
+    """
+    log.error("event.broke", event_id=event.event_id, error=type(error).__name__)
+    async with store.begin() as desk:
+        await desk.set_aside(event, trouble="broke", at=at)
+    return "broke"
+
+
+async def _read(store: FollowStore, bank: FollowBank, events: Sequence[BankEvent]) -> _Read:
+    """Read afresh what events are about, each payment once."""
     payment_ids = sorted({event.links["payment"] for event in events if _about_payment(event)})
     payments = dict(zip(payment_ids, await each(payment_ids, bank.get_payment), strict=True))
     debits = await _debits_of(store, payments)
     words = await _words(bank, payments, debits)
-    payments |= {name: word for name, word in words.items() if isinstance(word, BankError)}
-    outcomes: dict[str, str] = {}
-    for event in events:
-        try:
-            outcome = await _take_event(store, bank, event, payments, debits, words, at=at)
-        except Exception as error:  # noqa: BLE001 - one event must not stop the line
-            # Where the database itself is away, setting aside fails too, and ends the batch.
-            name = type(error).__name__
-            log.error("event.broke", event_id=event.event_id, error=name)  # noqa: TRY400 - no text
-            async with store.begin() as desk:
-                await desk.set_aside(event, trouble="broke", at=at)
-            outcome = "broke"
-        outcomes[event.event_id] = outcome
-    return outcomes
+    silent = {name: word for name, word in words.items() if isinstance(word, BankError)}
+    return _Read(payments=payments | silent, debits=debits, words=words)
 
 
 def _about_payment(event: BankEvent) -> bool:
@@ -266,27 +295,20 @@ async def _words(
     return {payment.payment_id: answer for payment, answer in zip(found, answers, strict=True)}
 
 
-async def _take_event(  # noqa: PLR0913, PLR0917 - the inside of follow
-    store: FollowStore,
-    bank: FollowBank,
-    event: BankEvent,
-    payments: Mapping[str, Payment | BankError | None],
-    debits: Mapping[str, Debit],
-    words: Mapping[str, Word | BankError],
-    *,
-    at: datetime,
+async def _take_event(
+    store: FollowStore, bank: FollowBank, event: BankEvent, read: _Read, *, at: datetime
 ) -> str:
     if event.resource == "refunds" and "refund" in event.links:
         told = await take_refund_event(store, bank, event, at=at)
         if told is not None:
             return told
     if _about_payment(event):
-        payment = payments[event.links["payment"]]
+        payment = read.payments[event.links["payment"]]
         if isinstance(payment, BankError):
             return "silent"
-        debit = debits.get(event.links["payment"])
+        debit = read.debits.get(event.links["payment"])
         if payment is not None and debit is not None:
-            word = words[payment.payment_id]
+            word = read.words[payment.payment_id]
             assert isinstance(word, Word), "a word we did not hear makes the payment silent"
             return await take_news(store, debit, payment, word=word, at=at, event=event)
         stranger = payment is None or await _names_us(store, payment)

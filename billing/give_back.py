@@ -25,7 +25,7 @@ from billing.order import body_digest
 from billing.pay_back import PayBackBank, PayBackDesk, PayBackStore, pay_back
 from billing.refund import UNCERTAIN, Cause, Refund, RefundEvent, RefundId, RefundState, refunded
 from billing.refund_news import RefundNewsDesk, RefundNewsStore, take_refund
-from billing.refund_order import Asked, GiveBack, NotGiven, frozen_refund, why_not
+from billing.refund_order import Asked, GiveBack, NotGiven, frozen_refund, hindrance
 
 log = structlog.get_logger()
 
@@ -159,9 +159,9 @@ async def _record(store: GiveBackStore, refund_id: RefundId, *, at: datetime) ->
         if debit.state is State.REVIEW or any(one.state in UNCERTAIN for one in others):
             await desk.touch_refund(refund_id, at=at)
             return "waiting"
-        hindrance = why_not(debit)
-        if hindrance is not None:
-            refused = refunded(refund, RefundEvent.REFUSE, at=at, reason=hindrance)
+        because = hindrance(refund, debit)
+        if because is not None:
+            refused = refunded(refund, RefundEvent.REFUSE, at=at, reason=because)
             await desk.save_refund(refund, refused)
             return "refused"
         await desk.save_refund(refund, _recorded(refund, others, debit, at=at))

@@ -13,7 +13,7 @@
     ... by the next payout    receivable             <- chargebacks_receivable  .../recovered
     chargeback cancelled      where it was           <- where it lies now       .../restored-<k>
     refund asked for          receivable             <- refunds_payable
-                              (or resident_credit or refund_due)  give_back/<bill>/<n>/<r>/asked
+                              (or resident_credit, refund_due, bank) give_back/<bill>/<n>/<r>/asked
     refund recorded (pending) refunds_payable        <- bank                    .../pending
     refund refused (void)     refunds_payable        <- bank                    .../void
     ... and not sent at all   refunds_payable        <- where it came from      .../undone

@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from billing.bank import BankError, BankEvent, EventPage, Payment, PaymentStatus
+from billing.bank import TAKEN_BY_BANK, BankError, BankEvent, EventPage, Payment, PaymentStatus
 from billing.debit import (
     BEFORE_BANK,
     FINAL,
@@ -62,6 +62,9 @@ class QuestionDesk(Protocol):
 
     async def save_debit(self, before: Debit, after: Debit) -> None:
         """Write a locked debit back, one step on."""
+
+    async def ask_stray(self, debit: Debit, *, asked_by: str, at: datetime) -> Asked:
+        """Ask for all of a debit to go back that the bank took although we had given it up."""
 
 
 class RefundDesk(Protocol):
@@ -274,13 +277,15 @@ async def question(desk: QuestionDesk, debit: Debit, payment: Payment, *, at: da
     """Stop a debit for a person: the bank contradicts an end we believed in.
 
     If another attempt for the bill is alive, it is taken back where that is still possible; where
-    it is not, both may take money, nothing of ours can stop that, and the audit will show it.
+    it is not, both may take money: what was taken for the one we had given up goes back at once.
     """
     log.error("debit.contradicted", key=debit.key, payment=payment.payment_id)
     if debit.state in FINAL:
         other = await desk.other_alive(debit.debit_id)
         if other is not None:
             if other.state not in BEFORE_BANK:
+                if payment.status in TAKEN_BY_BANK and debit.bank_payment_id is not None:
+                    await desk.ask_stray(debit, asked_by=ASKED_BY, at=at)
                 return
             reason = "contradiction"
             await desk.save_debit(other, moved(other, Event.CANCEL, at=at, reason=reason))

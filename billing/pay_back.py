@@ -43,7 +43,7 @@ from billing.refund import (
     refund_of_key,
     refunded,
 )
-from billing.refund_order import Asked, is_our_refund, said_minor, why_not
+from billing.refund_order import Asked, hindrance, is_our_refund, said_minor
 from billing.send import BACK_OFF, BACK_OFF_MAX, LEASE, LISTED_AFTER, UNKNOWN_WAITS
 
 log = structlog.get_logger()
@@ -162,10 +162,10 @@ async def _claim(store: PayBackStore, *, at: datetime) -> _Order | None:
             lost = refunded(refund, RefundEvent.LOSE, at=at, reason="lease_lost")
             await desk.save_refund(refund, lost)
             refund = lost
-        first, hindrance = refund.first_sent_at, why_not(debit)
-        post = hindrance is None and (first is None or at < first + KEY_WINDOW)
-        if hindrance is not None and refund.state is RefundState.RECORDED:
-            after = refunded(refund, RefundEvent.REFUSE, at=at, reason=hindrance, lease_until=None)
+        first, because = refund.first_sent_at, hindrance(refund, debit)
+        post = because is None and (first is None or at < first + KEY_WINDOW)
+        if because is not None and refund.state is RefundState.RECORDED:
+            after = refunded(refund, RefundEvent.REFUSE, at=at, reason=because, lease_until=None)
         else:
             after = refunded(
                 refund,
@@ -276,12 +276,12 @@ async def _look(bank: PayBackBank, order: _Order, *, at: datetime) -> _Outcome:
                 return _compare(order, found, mismatch="idempotency_mismatch")
     except BankError as error:
         return _lost(refund, error.reason)
-    hindrance = why_not(order.debit)
-    if hindrance is None:
+    because = hindrance(refund, order.debit)
+    if because is None:
         return _Outcome(event=RefundEvent.QUESTION, reason="unresolved")
     if refund.first_sent_at is None or at < refund.first_sent_at + LISTED_AFTER:
         return _lost(refund, "not_listed_yet")
-    return _Outcome(event=RefundEvent.REFUSE, reason=hindrance)
+    return _Outcome(event=RefundEvent.REFUSE, reason=because)
 
 
 async def _keep(store: PayBackStore, order: _Order, outcome: _Outcome, *, at: datetime) -> str:

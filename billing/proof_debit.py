@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from billing.bank import Payment, PaymentStatus
+from billing.bank import TAKEN_BY_BANK, Payment
 from billing.bill import Bill
 from billing.debit import ALIVE, TAKEN, Debit, State
 from billing.ledger import Account, Transfer, balance_minor
@@ -16,9 +16,6 @@ from billing.proof_ledger import check_ledger
 from billing.refund_moves import PREFIX as REFUNDS
 from billing.voucher import PREFIX as VOUCHERS
 from billing.workdays import bank_days, in_time
-
-# The bank has the resident's money, or has handed it to us.
-TAKEN_BY_BANK: Final = frozenset({PaymentStatus.CONFIRMED, PaymentStatus.PAID_OUT})
 
 _WITH_PAYMENT: Final = frozenset(
     {State.ACCEPTED, State.CANCEL_REQUESTED, State.SUBMITTED, *TAKEN, State.CHARGED_BACK}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from billing.bank import BankRefund
-from billing.debit import TAKEN, Debit, DebitId, State
+from billing.debit import FINAL, TAKEN, Debit, DebitId, State
 from billing.ledger import Account
 from billing.refund import ENDS, UNCERTAIN, Cause, Refund, RefundState
 
@@ -46,14 +46,47 @@ def already(refunds: Sequence[Refund], cause: Cause, amount_minor: int) -> Refun
     return None
 
 
-def why_not(debit: Debit) -> str | None:
+def why_not(debit: Debit, *, stray: bool = False) -> str | None:
     """Return why money of a debit cannot be given back now, in one word; None if it can.
 
-    While a chargeback is open, the resident's own bank gives it back: we would do so twice.
+    While a chargeback is open, the resident's own bank gives it back: we would do so twice. Stray
+    money was taken for an attempt that we had given up.
     """
-    if debit.state in TAKEN and debit.bank_payment_id is not None:
-        return None
-    return "chargeback_open" if debit.state is State.CHARGED_BACK else "not_collected"
+    if debit.state is State.CHARGED_BACK:
+        return "chargeback_open"
+    ours = debit.state in TAKEN or (stray and debit.state in FINAL)
+    return None if ours and debit.bank_payment_id is not None else "not_collected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is asked for: how much, why, by whom, and from which account of the ledger it is taken.
+
+    No ``source`` says that nobody was paid too much.
+    """
+
+    amount_minor: int
+    cause: Cause
+    source: Account | None
+    asked_by: str
+    because: str | None = None
+    counted_minor: int | None = None
+
+
+def refusal(debit: Debit, refunds: Sequence[Refund], wanted: Wanted) -> str | None:
+    """Return why a refund cannot be asked for, in one word; None if it can."""
+    given_minor = sum(one.amount_minor for one in refunds if one.state not in ENDS)
+    reason = why_not(debit, stray=wanted.source is Account.BANK)
+    if reason is None and given_minor + wanted.amount_minor > debit.amount_minor:
+        return "more_than_taken"
+    if reason is None and wanted.source is None:
+        return "nothing_to_give_back"
+    return reason
+
+
+def hindrance(refund: Refund, debit: Debit) -> str | None:
+    """Return why a refund that was asked for cannot go on now, in one word; None if it can."""
+    return why_not(debit, stray=refund.source is Account.BANK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,7 @@ from billing.debit import (
 )
 from billing.news import question
 from billing.order import is_ours
+from billing.refund_order import Asked
 from billing.retry import FallDesk, fall_through
 
 log = structlog.get_logger()
@@ -77,6 +78,9 @@ class SendDesk(FallDesk, Protocol):
 
     async def save_debit(self, before: Debit, after: Debit) -> None:
         """Write a locked debit back, one step on."""
+
+    async def ask_stray(self, debit: Debit, *, asked_by: str, at: datetime) -> Asked:
+        """Ask for all of a debit to go back that the bank took although we had given it up."""
 
 
 class SendStore(Protocol):

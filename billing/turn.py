@@ -13,6 +13,9 @@ from billing.debit import Debit, Event, State, merge
 
 # What the bank calls the end of a payment that had begun.
 FAILURE_ACTIONS: Final = frozenset({"failed", "charged_back"})
+# The bank will ask again by itself; and it does not say why.
+BANK_RETRIES: Final = "bank_retries"
+NO_CAUSE: Final = "unknown_cause"
 RESUBMITTED: Final = "resubmission_requested"
 RESTORED: Final = "chargeback_cancelled"
 # Our own word for a debit whose payout came back to the bank.
@@ -33,7 +36,7 @@ ENDED_AT_BANK: Final = frozenset(
 class Word:
     """Why a payment failed, and which turn it took last, as far as the bank was asked."""
 
-    cause: str = "unknown_cause"
+    cause: str = NO_CAUSE
     turn: str | None = None
     asked: bool = True
 
@@ -43,7 +46,7 @@ NO_WORD: Final = Word(asked=False)
 
 def cause_of(event: BankEvent) -> str:
     """Return why a payment failed, as an event tells it."""
-    return "bank_retries" if event.will_attempt_retry else reason_word(event.cause)
+    return BANK_RETRIES if event.will_attempt_retry else reason_word(event.cause)
 
 
 def word_of(events: Sequence[BankEvent]) -> Word:
@@ -51,7 +54,7 @@ def word_of(events: Sequence[BankEvent]) -> Word:
     failures = [event for event in events if event.action in FAILURE_ACTIONS]
     turns = [event.action for event in events if event.action in _TURNS]
     return Word(
-        cause=cause_of(failures[0]) if failures else "unknown_cause",
+        cause=cause_of(failures[0]) if failures else NO_CAUSE,
         turn=turns[0] if turns else None,
     )
 
@@ -66,7 +69,19 @@ def steps(debit: Debit, status: PaymentStatus | None, word: Word) -> tuple[Event
     if debit.reason == BOUNCED and status is PaymentStatus.PAID_OUT:
         # The payment's status does not know of it; the next payout does.
         return ()
+    if status is PaymentStatus.FAILED and _failed_again(debit, word):
+        return (Event.RESUBMIT, *merge(State.ACCEPTED, status))
     return merge(debit.state, status)
+
+
+def _failed_again(debit: Debit, word: Word) -> bool:
+    """Say whether the bank tried once more and failed otherwise before we heard that it tried.
+
+    Its last cause counts: what time would have healed may be a closed account by now.
+    """
+    hoping = debit.state is State.RETRY_DUE or debit.reason == BANK_RETRIES
+    told = word.asked and word.cause not in {debit.reason, NO_CAUSE}
+    return told and hoping and debit.state in {State.FAILED, State.RETRY_DUE}
 
 
 def _restored(debit: Debit, status: PaymentStatus | None) -> tuple[Event, ...]:

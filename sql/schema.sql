@@ -1508,9 +1508,11 @@ CREATE TABLE refund (
     cause           text        NOT NULL CHECK (cause IN (
         'cancel_too_late', 'overcharged', 'double_debit', 'wrong_debit', 'operator'
     )),
-    -- The account of the ledger that the money was taken from when it was asked for.
-    source          text        NOT NULL REFERENCES ledger_account
-                                CHECK (source IN ('receivable', 'resident_credit', 'refund_due')),
+    -- The account of the ledger that the money was taken from when it was asked for; what came for an
+    -- attempt that was given up stands on no bill and goes straight back.
+    source          text        NOT NULL REFERENCES ledger_account CHECK (
+        source IN ('receivable', 'resident_credit', 'refund_due', 'bank')
+    ),
     asked_by        text        NOT NULL CHECK (length(btrim(asked_by)) BETWEEN 1 AND 100),
     because         text        CHECK (length(btrim(because)) BETWEEN 1 AND 500),
     asked_at        timestamptz NOT NULL,

@@ -15,6 +15,8 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
+from simulators.bank import command
+
 BANK_START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 BANK_TOKEN: Final = "bank-test-token"
 IBAN_KZ: Final = "KZ86125KZT5004100100"
@@ -205,6 +207,32 @@ async def start_bank(tmp_path: Path) -> AsyncIterator[StartBank]:
         yield start
         for bank in banks:
             await bank.stop()
+
+
+@pytest.fixture
+async def open_near_bank(tmp_path: Path) -> AsyncIterator[StartBank]:
+    """Return a function that opens a bank in this process; the sockets are real all the same."""
+    async with aiohttp.ClientSession() as session, contextlib.AsyncExitStack() as stack:
+
+        async def start(*, profile: str = "mock-kz", more: tuple[str, ...] = ()) -> SimulatedBank:
+            state = tmp_path / f"near-{profile}.sqlite"
+            words = [*arguments(state, profile, BANK_START), *more]
+            ready = await stack.enter_async_context(command.opened(command.arguments(words)))
+            return SimulatedBank(
+                arguments=words,
+                session=session,
+                iban=IBANS[profile],
+                url=ready["url"],
+                control_url=ready["control_url"],
+            )
+
+        yield start
+
+
+@pytest.fixture
+async def near_bank(open_near_bank: StartBank) -> SimulatedBank:
+    """Return a bank in Kazakhstan in this process: alone, and open at once; it cannot be killed."""
+    return await open_near_bank()
 
 
 @pytest.fixture

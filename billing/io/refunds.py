@@ -3,6 +3,7 @@
 ``RefundDesk`` and ``RefundBook`` are the part of ``billing/io/debits.py`` that speaks of refunds.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Final
@@ -16,10 +17,10 @@ from billing.io.debit_rows import debit_of
 from billing.io.refund_rows import refund_of, transfer_of
 from billing.io.store import insert_transfers
 from billing.io.telling import TellDesk
-from billing.ledger import Transfer
+from billing.ledger import Account, Transfer
 from billing.refund import ENDS, Cause, Refund, RefundClaim, RefundId
 from billing.refund_moves import refund_transfers
-from billing.refund_order import Asked, GiveBack, NotGiven, Purse, already, why_not
+from billing.refund_order import Asked, GiveBack, NotGiven, Purse, Wanted, already, refusal
 
 _Q: Final = sql.queries("refunds")
 _DEBITS: Final = sql.queries("debits")
@@ -85,25 +86,44 @@ class RefundDesk(TellDesk):
         purse = await _Q.paid_too_much(
             self._db, account_id=debit_id.account_id, bill_no=debit_id.bill_no
         )
-        source = Purse(**dict(purse)).source(cause, amount_minor)
-        given_minor = sum(one.amount_minor for one in refunds if one.state not in ENDS)
-        reason = why_not(debit)
-        if reason is None and given_minor + amount_minor > debit.amount_minor:
-            reason = "more_than_taken"
-        if reason is None and source is None:
-            reason = "nothing_to_give_back"
-        if reason is not None or source is None:
-            return NotGiven(reason=reason or "nothing_to_give_back")
-        born = await _Q.add_refund(
-            self._db,
-            **asdict(debit_id),
-            refund_no=len(refunds) + 1,
+        wanted = Wanted(
             amount_minor=amount_minor,
             cause=cause,
-            source=source,
+            source=Purse(**dict(purse)).source(cause, amount_minor),
             asked_by=asked_by,
             because=because,
             counted_minor=counted_minor,
+        )
+        return await self._ask(debit, refunds, wanted, at=at)
+
+    async def ask_stray(self, debit: Debit, *, asked_by: str, at: datetime) -> Asked:
+        """Ask for all of a locked debit to go back that the bank took although we had given it up.
+
+        It stands on no bill: another attempt takes, or has taken, what the bill asks.
+        """
+        refunds = await self.refunds_of(debit.debit_id)
+        again = already(refunds, Cause.DOUBLE_DEBIT, debit.amount_minor)
+        if again is not None:
+            return again
+        wanted = Wanted(
+            amount_minor=debit.amount_minor,
+            cause=Cause.DOUBLE_DEBIT,
+            source=Account.BANK,
+            asked_by=asked_by,
+        )
+        return await self._ask(debit, refunds, wanted, at=at)
+
+    async def _ask(
+        self, debit: Debit, refunds: Sequence[Refund], wanted: Wanted, *, at: datetime
+    ) -> Asked:
+        reason = refusal(debit, refunds, wanted)
+        if reason is not None:
+            return NotGiven(reason=reason)
+        born = await _Q.add_refund(
+            self._db,
+            **asdict(debit.debit_id),
+            **asdict(wanted),
+            refund_no=len(refunds) + 1,
             left_out=sorted(ENDS),
             at=at,
         )

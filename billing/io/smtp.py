@@ -161,10 +161,11 @@ class SmtpMailer:
             return Away(reason=f"login_{_number(error)}")
         except aiosmtplib.SMTPResponseException as error:
             return Away(reason=_number(error))
-        except aiosmtplib.SMTPNotSupported:
-            return Away(reason="not_supported")
-        except (aiosmtplib.SMTPException, OSError) as error:
+        except OSError as error:
             return Away(reason="bad_certificate" if _is_tls(error) else "unreachable")
+        except aiosmtplib.SMTPException:
+            # It is there, but not with the encryption or the login that we demand.
+            return Away(reason="not_supported")
 
     async def _begin(self, sender: str) -> aiosmtplib.SMTP:
         """Return a connection on which a mail has begun; a kept one may have gone to sleep."""

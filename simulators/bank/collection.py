@@ -12,8 +12,8 @@ from simulators.bank.payment_life import (
     COURSE,
     COURSE_USUAL,
     ENDS_MANDATE,
-    FAILURE,
     NEXT,
+    REASON,
     RESENT,
     RETRIED,
     SECOND_TIME_LUCKY,
@@ -71,18 +71,18 @@ def advance(bank: Bank, payment: Document, step: str, note: Note = NOTHING) -> N
     assert (payment["status"], way) in NEXT, f"{payment['status']} does not {way}"
     before = payment["status"]
     payment["status"] = NEXT[before, way]
-    details = note.details
+    details = note.details or _reason(bank, payment, step)
     if step in {"fail", "reject"}:
-        details = _failure(bank, payment, details or _reason(bank, payment, step))
+        details = _failure(bank, payment, details)
     elif step == "resubmit":
         present_again(bank, payment, _resubmit_day(bank))
-        details = replace(TOLD[step][1], origin="gocardless")
+        details = replace(details, origin="gocardless")
     else:
         _move_money(bank, payment, step, before)
     bank.store.put(payment)
     _plan_next(bank, payment, step)
     event = tell(bank, payment, step, replace(note, details=details))
-    if details is not None and step == "fail" and details.cause in ENDS_MANDATE:
+    if details.cause in ENDS_MANDATE:
         _end_mandate(bank, payment, ENDS_MANDATE[details.cause], event)
 
 
@@ -117,9 +117,7 @@ def _plan_next(bank: Bank, payment: Document, step: str) -> None:
 
 
 def _reason(bank: Bank, payment: Document, step: str) -> Details:
-    return (
-        FAILURE.get(_given_name(bank, payment), TOLD[step][1]) if step == "fail" else TOLD[step][1]
-    )
+    return REASON.get((_given_name(bank, payment), step), TOLD[step][1])
 
 
 def _failure(bank: Bank, payment: Document, reason: Details) -> Details:

@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -119,11 +119,9 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def _serve(options: argparse.Namespace) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+@contextlib.asynccontextmanager
+async def opened(options: argparse.Namespace) -> AsyncIterator[dict[str, str]]:
+    """Keep a bank open for a while; gives its addresses and its token."""
     public, control = (Gate(options.host, port) for port in (options.port, options.control_port))
     token = options.token or secrets.token_urlsafe(24)
     async with contextlib.AsyncExitStack() as stack:
@@ -141,18 +139,28 @@ async def _serve(options: argparse.Namespace) -> None:
             pace=Pace(options.rate_limit),
         )
         postman = Postman(bank, door.faults, options.webhook_timeout)
-        if options.endpoint is not None:
-            postman.post_to(options.endpoint)
+        if (found := endpoint(options, os.environ)) is not None:
+            postman.post_to(found)
         apps = ((public, public_app(door)), (control, control_app(door, public, postman)))
         for gate, app in apps:
             stack.push_async_callback(gate.close)
             await gate.begin(app)
+        # Whoever a fault still holds is let go before the gates close.
+        stack.callback(door.faults.clear)
         if not bank.clock.conducted:
             stack.push_async_callback(_end, asyncio.create_task(postman.walk()))
-        ready = {"url": public.url, "control_url": control.url, "token": token}
+        yield {"url": public.url, "control_url": control.url, "token": token}
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with opened(options) as ready:
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
-        log.info("bank.open", profile=options.profile, conducted=bank.clock.conducted)
+        log.info("bank.open", profile=options.profile)
         await stop.wait()
         log.info("bank.closed")
 
@@ -161,7 +169,7 @@ def main(args: Sequence[str]) -> int:
     """Run the bank until it is told to stop; standard output carries the one ready line."""
     options = arguments(args)
     try:
-        options.endpoint = endpoint(options, os.environ)
+        endpoint(options, os.environ)
     except BadEndpointError as error:
         raise SystemExit(str(error)) from error
     structlog.configure(

@@ -24,6 +24,9 @@ def read(constraints: Fields) -> Document | None:
         "payment_method": constraints.text("payment_method"),
         "periodic_limits": [],
     }
+    first, last = found["start_date"], found["end_date"]
+    if first is not None and last is not None and last < first:
+        constraints.refuse("end_date", "must not be before start_date")
     for limit in constraints.children("periodic_limits"):
         found["periodic_limits"].append(
             {

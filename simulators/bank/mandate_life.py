@@ -5,6 +5,7 @@
           '--- cancel, block         v                              | expire, suspend, block, cancel
                               failed, cancelled                     v
                           expired, suspended_by_payer, blocked, cancelled
+    suspended_by_payer --resume--> active
     cancelled, expired, failed --resubmit--> pending_submission
 
 An ending has several steps, one per reason: all of them lead to cancelled.
@@ -30,6 +31,7 @@ NEXT: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("submitted", "fail"): "failed",
         ("active", "expire"): "expired",
         ("active", "suspend"): "suspended_by_payer",
+        ("suspended_by_payer", "resume"): "active",
         ("active", "block"): "blocked",
         ("active", "transfer"): "active",
         ("cancelled", "resubmit"): "pending_submission",
@@ -109,6 +111,14 @@ TOLD: Final[Mapping[str, tuple[str, Details]]] = MappingProxyType(
                 origin="payer",
                 cause="mandate_suspended_by_payer",
                 description="The payer suspended the mandate at their bank.",
+            ),
+        ),
+        "resume": (
+            "reinstated",
+            Details(
+                origin="payer",
+                cause="mandate_reinstated",
+                description="The payer allows debits under the mandate again.",
             ),
         ),
         "transfer": (

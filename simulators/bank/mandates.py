@@ -250,6 +250,7 @@ STEPS: Final[Mapping[tuple[str, str], Advance]] = MappingProxyType(
                 "fail",
                 "expire",
                 "suspend",
+                "resume",
                 "block",
                 "transfer",
                 *ENDINGS,

@@ -53,6 +53,7 @@ COURSE: Final[Mapping[str, Course]] = MappingProxyType(
         "Barred": _FAILS,
         "Closed": _FAILS,
         "Deceased": _FAILS,
+        "Denied": {"submit": _PAID, "pay_out": ("charge_back", 1)},
         "Disputed": _FAILS,
         "Forgiving": {
             "submit": _PAID,
@@ -71,52 +72,58 @@ COURSE: Final[Mapping[str, Course]] = MappingProxyType(
 # Those whose second presentation succeeds.
 SECOND_TIME_LUCKY: Final = frozenset({"Moved", "Recovered"})
 
-# Why a payment fails, chosen by the same names.
-FAILURE: Final[Mapping[str, Details]] = MappingProxyType(
+# Why a payment fails or is charged back, chosen by the same names; for others, TOLD says why.
+REASON: Final[Mapping[tuple[str, str], Details]] = MappingProxyType(
     {
-        "Barred": Details(
-            origin="bank",
-            cause="direct_debit_not_enabled",
-            description="The payer's account cannot be debited.",
-            reason_code="AG01",
-        ),
-        "Closed": Details(
-            origin="bank",
-            cause="bank_account_closed",
-            description="The payer's account was closed.",
-            reason_code="AC04",
-        ),
-        "Deceased": Details(
-            origin="bank",
-            cause="payer_deceased",
-            description="The payer has died.",
-            reason_code="MD07",
-        ),
-        "Disputed": Details(
+        ("Denied", "charge_back"): Details(
             origin="bank",
             cause="authorisation_disputed",
             description="The payer denies having given the mandate.",
             reason_code="MD01",
         ),
-        "Moved": Details(
+        ("Barred", "fail"): Details(
+            origin="bank",
+            cause="direct_debit_not_enabled",
+            description="The payer's account cannot be debited.",
+            reason_code="AG01",
+        ),
+        ("Closed", "fail"): Details(
+            origin="bank",
+            cause="bank_account_closed",
+            description="The payer's account was closed.",
+            reason_code="AC04",
+        ),
+        ("Deceased", "fail"): Details(
+            origin="bank",
+            cause="payer_deceased",
+            description="The payer has died.",
+            reason_code="MD07",
+        ),
+        ("Disputed", "fail"): Details(
+            origin="bank",
+            cause="authorisation_disputed",
+            description="The payer denies having given the mandate.",
+            reason_code="MD01",
+        ),
+        ("Moved", "fail"): Details(
             origin="bank",
             cause="bank_account_transferred",
             description="The payer moved to another account.",
             reason_code="AC04",
         ),
-        "Referred": Details(
+        ("Referred", "fail"): Details(
             origin="bank",
             cause="refer_to_payer",
             description="The payer's bank gives no reason.",
             reason_code="MS03",
         ),
-        "Withdrawn": Details(
+        ("Withdrawn", "fail"): Details(
             origin="bank",
             cause="mandate_cancelled",
             description="The payer cancelled the mandate at their bank.",
             reason_code="MD01",
         ),
-        "Wrong": Details(
+        ("Wrong", "fail"): Details(
             origin="bank",
             cause="invalid_bank_details",
             description="The account does not exist.",

@@ -50,6 +50,7 @@ SCENARIOS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
             "payments",
             (*_PAID_OUT, "charge_back", "cancel_chargeback"),
         ),
+        "mandate_resumed": ("mandates", (*_ACTIVE, "suspend", "resume")),
         "mandate_blocked": ("mandates", (*_ACTIVE, "block")),
         "mandate_withdrawn": ("mandates", (*_ACTIVE, "withdraw")),
     }

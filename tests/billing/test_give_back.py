@@ -29,7 +29,16 @@ from billing.give_back import (
 from billing.io.debits import Debits
 from billing.refund import Cause, Refund, RefundId
 from billing.refund_order import NotGiven
-from tests.billing.debit_town import TO_RECORD, DebitTown, accepted, day, followed
+from tests.billing.debit_town import (
+    TO_RECORD,
+    DebitTown,
+    accepted,
+    day,
+    followed,
+    recorded,
+    sent,
+    told,
+)
 from tests.billing.fake_bank import FakeBank
 
 DEBIT = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
@@ -434,11 +443,11 @@ class TestLimits:
     async def test_of_an_attempt_that_never_was(self, store: Debits) -> None:
         """A typing error is an answer, not a crash."""
         async with store.begin() as desk:
-            told = await desk.ask_refund(
+            answer = await desk.ask_refund(
                 replace(DEBIT, attempt=9), 1, Cause.OPERATOR, asked_by="x", at=TO_RECORD
             )
 
-        assert told == NotGiven(reason="no_such_debit")
+        assert answer == NotGiven(reason="no_such_debit")
 
     async def test_one_after_the_other(
         self, town: DebitTown, store: Debits, bank: FakeBank
@@ -601,3 +610,58 @@ class TestChargeback:
             "revenue": -TOTAL_MINOR,
         }
         assert await states(town) == ["1 paid"]
+
+
+class TestDoubleDebit:
+    """A payment that we had given up, and that the bank has taken after all ..."""
+
+    async def test_goes_back_the_same_day_where_another_attempt_is_at_the_bank(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The bank asked once more by itself, beside our own second attempt: both were taken."""
+        await two_attempts(town, store, bank)
+        bank.tell("PM1", PaymentStatus.CONFIRMED)
+        await followed(store, bank, day("03-13"))
+
+        counts = await given(store, bank, day("03-13"))
+
+        assert (counts.recorded, counts.accepted) == (1, 1)
+        assert [(one.payment_id, one.amount_minor) for one in bank.refunds.values()] == [
+            ("PM1", TOTAL_MINOR)
+        ]
+        bank.tell("PM1", PaymentStatus.PAID_OUT)
+        bank.tell("PM2", PaymentStatus.PAID_OUT)
+        bank.tell_refund("RF1", RefundStatus.PAID, action="paid")
+        await followed(store, bank, day("03-14"))
+        await given(store, bank, day("03-14"))
+        assert await states(town) == ["1 paid"]
+        assert len(bank.refunds) == 1
+        assert await town.balances() == {"bank": TOTAL_MINOR, "revenue": -TOTAL_MINOR}
+
+    async def test_waits_for_a_hand_where_it_does_not_arrive(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """It is his all the same."""
+        await two_attempts(town, store, bank)
+        bank.tell("PM1", PaymentStatus.CONFIRMED)
+        await followed(store, bank, day("03-13"))
+        await given(store, bank, day("03-13"))
+        bank.tell_refund("RF1", RefundStatus.BOUNCED, action="failed")
+
+        await followed(store, bank, day("03-14"))
+
+        assert await states(town) == ["1 bounced"]
+        assert (await town.balances())["refund_due"] == -TOTAL_MINOR
+
+
+async def two_attempts(town: DebitTown, store: Debits, bank: FakeBank) -> None:
+    """Let January's first attempt fail, and bring the second to the bank."""
+    await accepted(town, store, bank)
+    bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+    await followed(store, bank, day("02-26"))
+    for number in range(1, 15):
+        at = day("02-26") + timedelta(days=number)
+        await told(store, at)
+        await recorded(store, at)
+        await sent(store, bank, at)
+    assert "PM2" in bank.payments

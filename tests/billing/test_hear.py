@@ -280,7 +280,7 @@ class TestAReplay:
             self._live(ear.bank, step)
             await ear.deliver(ear.bank.events[-1])
             await ear.hear()
-        expected = await ear.town.states(), await ear.town.balances()
+        expected = await self._end(ear)
 
         await self._fresh(ear)
         for step in LIVES[life]:
@@ -296,7 +296,7 @@ class TestAReplay:
             await ear.deliver(*some)
             await ear.hear()
 
-        assert (await ear.town.states(), await ear.town.balances()) == expected
+        assert await self._end(ear) == expected
         assert await ear.waiting() == []
         assert await ear.remembered() == [event.event_id for event in ear.bank.events]
 
@@ -308,6 +308,12 @@ class TestAReplay:
             status, word = step
             action = word if word in TURNS else None
             bank.tell("PM1", status, action=action, cause=None if action else word)
+
+    @staticmethod
+    async def _end(ear: Ear) -> tuple[list[str], dict[str, int]]:
+        """Return states and books; that a chargeback came and went is seen only by who looked."""
+        states = [one.removesuffix(" chargeback_cancelled") for one in await ear.town.states()]
+        return states, await ear.town.balances()
 
     @staticmethod
     async def _fresh(ear: Ear) -> None:
@@ -381,6 +387,26 @@ class TestAPoisonEvent:
         monkeypatch.undo()
 
         assert await debited.hear(TO_RECORD + MINUTE) == HearCounts(moved=1)
+
+    async def test_that_breaks_our_own_code_late_is_tried_again(
+        self, debited: Ear, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Not when all is read, but when this one is taken: the others are dealt with as well."""
+
+        async def broken(bank_mandate_id: str) -> None:
+            raise KeyError(bank_mandate_id)
+
+        monkeypatch.setattr(debited.store, "mandate_by_bank_id", broken)
+        debited.bank.tell("PM1", PaymentStatus.CONFIRMED)
+        mandate = BankEvent(
+            event_id="EV0", resource="mandates", action="created", links={"mandate": "MD1"}
+        )
+        await debited.deliver(mandate, *debited.bank.events)
+        assert await debited.hear() == HearCounts(opened=1, broke=1, moved=1)
+        monkeypatch.undo()
+        debited.bank.agree_to("MD1")
+
+        assert await debited.hear(TO_RECORD + MINUTE) == HearCounts(unchanged=1)
 
     async def test_in_the_banks_list_does_not_hold_up_the_list(
         self, debited: Ear, monkeypatch: pytest.MonkeyPatch

@@ -94,6 +94,36 @@ class TestTheBanksRetry:
         assert counts == FollowCounts(moved=1)
         assert await town.states() == ["2026-01/1 submitted"]
 
+    async def test_that_failed_before_we_heard_of_it_counts_by_its_last_cause(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Empty at first, then the payer had died: nothing is hoped for any more."""
+        await accepted(town, store, bank)
+        fail_and_retry(bank)
+        await followed(store, bank)
+        bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
+        bank.tell("PM1", PaymentStatus.FAILED, cause="payer_deceased")
+
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 exhausted payer_deceased"]
+        assert await town.owner.fetchval("SELECT enrolment FROM mandate") == "paused"
+        assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
+
+    async def test_that_failed_for_the_last_time_gives_the_turn_to_us(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The bank has given up, and we did not hear that it tried: the bill is not forgotten."""
+        await accepted(town, store, bank)
+        fail_and_retry(bank)
+        await followed(store, bank)
+        bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
+        bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 retry_due insufficient_funds"]
+
     async def test_takes_back_ours_that_the_bank_has_not_seen(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:

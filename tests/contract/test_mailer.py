@@ -237,17 +237,16 @@ class TestSmtp:
         assert (real.logins, real.inbox) == ([], [])
 
     async def test_a_distant_relay_without_tls_gets_nothing(
-        self, real: SmtpRelay, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Whoever sits in between could take STARTTLS out of the greeting and read along."""
         monkeypatch.setattr(Relay, "local", property(lambda _self: False))
-        where = replace(plain(real), username=USER, password=PASSWORD)
+        async with relay(login=True) as open_line:
+            where = replace(plain(open_line), username=USER, password=PASSWORD)
+            async with SmtpMailer.open(where, domain="gas.example") as opened:
+                assert await opened.send(MAIL) == Away(reason="not_supported")
 
-        async with SmtpMailer.open(where, domain="gas.example") as opened:
-            answer = await opened.send(MAIL)
-
-        assert isinstance(answer, Away)
-        assert (real.logins, real.inbox) == ([], [])
+        assert (open_line.logins, open_line.inbox) == ([], [])
 
     async def test_nothing_secret_is_logged(self) -> None:
         """Neither the password nor the reader, whatever goes wrong; relays repeat both."""

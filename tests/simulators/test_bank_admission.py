@@ -5,9 +5,15 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures_bank import BANK_START, SimulatedBank
+from tests.fixtures_bank import BANK_START, SimulatedBank, StartBank
 
 BAKERY = {"customers": {"company_name": "Bakery"}}
+
+
+@pytest.fixture
+def bank(near_bank: SimulatedBank) -> SimulatedBank:
+    """Return a bank in this process: what stands on its sockets is what is tested here."""
+    return near_bank
 
 
 async def look(bank: SimulatedBank) -> tuple[int, str, str]:
@@ -78,11 +84,9 @@ class TestToken:
         assert (before, old, new) == (200, 401, 200)
         assert refusal["error"]["type"] == "invalid_api_usage"
 
-    async def test_that_may_only_read_writes_nothing(self, bank: SimulatedBank) -> None:
+    async def test_that_may_only_read_writes_nothing(self, open_near_bank: StartBank) -> None:
         """The contract's 403: the caller is known, and this is not his to do."""
-        await bank.stop()
-        bank.arguments += ["--read-only-token", "reader"]
-        await bank.start()
+        bank = await open_near_bank(more=("--read-only-token", "reader"))
         bank.headers["Authorization"] = "Bearer reader"
         read, _ = await bank.api("GET", "/customers")
         wrote, refusal = await bank.api("POST", "/customers", BAKERY)

@@ -11,6 +11,12 @@ import pytest
 from tests.fixtures_bank import BANK_START, SimulatedBank
 
 
+@pytest.fixture
+def bank(near_bank: SimulatedBank) -> SimulatedBank:
+    """Return a bank in this process: what stands on its sockets is what is tested here."""
+    return near_bank
+
+
 async def pay(
     bank: SimulatedBank, mandate_id: str, key: str | None = "k", amount: int = 7
 ) -> tuple[int, dict[str, Any]]:

@@ -72,6 +72,18 @@ class TestCaps:
             "end_date": None,
         }
 
+    async def test_that_allow_nothing_are_no_permission(self, teller: Teller) -> None:
+        """An end before the beginning is a slip of the form, not a wish of the payer's."""
+        constraints = {"start_date": "2026-02-01", "end_date": "2026-01-31"}
+        asked = {"mandate_request": {"currency": "KZT", "constraints": constraints}}
+
+        status, refusal = await teller.api("POST", "/billing_requests", {"billing_requests": asked})
+
+        assert (status, refusal["error"]["errors"][0]["request_pointer"]) == (
+            422,
+            "/billing_requests/mandate_request/constraints/end_date",
+        )
+
     async def test_hold_when_a_failed_payment_is_tried_again(self, teller: Teller) -> None:
         """A retry in a month whose room is spent would take more than the payer allowed."""
         limit = {"period": "month", "max_total_amount": 150_000}

@@ -24,6 +24,10 @@ class TestPayment:
                 "Late",
                 ["12T00 submitted", "13T00 confirmed", "14T09 paid_out", "15T00 failed"],
             ),
+            (
+                "Denied",
+                ["12T00 submitted", "13T00 confirmed", "14T09 paid_out", "15T00 charged_back"],
+            ),
             ("Hasty", ["12T00 submitted", "13T00 confirmed", "13T00 failed"]),
             ("Stopped", ["12T00 submitted", "13T00 confirmed", "13T00 charged_back"]),
             (
@@ -332,6 +336,28 @@ class TestMandate:
         (dropped,) = await teller.events(payment=waiting["id"], action="cancelled")
         assert ended["details"]["cause"] == dropped["details"]["cause"] == cause
         assert dropped["links"]["parent_event"] == ended["id"]
+
+    async def test_ends_with_a_chargeback_that_denies_it(self, teller: Teller) -> None:
+        """Whoever says that he never agreed is not debited again on the strength of it."""
+        mandate_id = await teller.mandate(given_name="Denied")
+        _, made = await teller.ask(mandate_id)
+        await teller.advance(at(16))
+
+        (taken,) = await teller.events(payment=made["id"], action="charged_back")
+        (ended,) = await teller.events(mandate=mandate_id, action="cancelled")
+        assert taken["details"]["cause"] == ended["details"]["cause"] == "authorisation_disputed"
+        assert ended["links"]["parent_event"] == taken["id"]
+
+    async def test_that_was_suspended_may_be_resumed_by_the_payer(self, teller: Teller) -> None:
+        """He stopped it for a while at his own bank, and only he can start it again."""
+        mandate_id = await teller.mandate()
+        await teller.simulate("mandate_suspended_by_payer", mandate_id)
+        refused, _ = await teller.ask(mandate_id)
+
+        assert await teller.simulate("mandate_resumed", mandate_id) == 200
+
+        allowed, _ = await teller.ask(mandate_id)
+        assert (refused, allowed) == (422, 201)
 
     async def test_expires_when_nobody_uses_it(self, teller: Teller) -> None:
         """Thirteen months after it was last used, and not a day before."""

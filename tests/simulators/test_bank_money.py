@@ -306,3 +306,65 @@ class TestRefund:
         assert changed["refunds"]["metadata"] == {"intent": "7"}
         assert [refund["id"] for refund in page["refunds"]] == [made["id"]]
         assert other["refunds"] == []
+
+
+class TestKeys:
+    """Refunds, payouts, items and balances ..."""
+
+    async def test_have_these_keys_and_no_others(self, teller: Teller) -> None:
+        """Written by hand, for machines without the published examples."""
+        payment_id = await teller.pay()
+        await teller.advance(at(15))
+        _, refund = await teller.give_back(payment_id, 1, 1)
+        (payout,) = await teller.payouts()
+        _, listed = await teller.api("GET", f"/payout_items?payout={payout['id']}")
+        _, balance = await teller.api("GET", "/balances")
+
+        assert " ".join(sorted(refund)) == (
+            "amount created_at currency fx id links metadata reference status"
+        )
+        assert " ".join(sorted(payout)) == (
+            "amount arrival_date created_at currency deducted_fees fx id links metadata "
+            "payout_type reference status tax_currency"
+        )
+        for item in listed["payout_items"]:
+            assert sorted(item) == ["amount", "links", "taxes", "type"]
+        for entry in balance["balances"]:
+            assert " ".join(sorted(entry)) == ("amount balance_type currency last_updated_at links")
+
+    async def test_are_read_page_by_page(self, teller: Teller) -> None:
+        """Items have no ids of their own to show, and are walked by cursors all the same."""
+        for amount in (1_000, 2_000, 3_000):
+            await teller.pay(amount=amount)
+        await teller.advance(at(15))
+        (payout,) = await teller.payouts()
+        path = f"/payout_items?payout={payout['id']}&limit=2"
+
+        walked: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            _, page = await teller.api("GET", path + (cursor and f"&after={cursor}"))
+            walked += [item["amount"] for item in page["payout_items"]]
+            cursor = page["meta"]["cursors"]["after"]
+
+        assert walked == ["-30.0", "-20.0", "-10.0", "3000.0", "2000.0", "1000.0"]
+
+    @pytest.mark.parametrize(
+        ("query", "count"),
+        [
+            ("status=paid", 1),
+            ("status=pending", 0),
+            ("payout_type=merchant", 1),
+            ("currency=KZT", 1),
+            ("created_at[gte]=2026-01-15T00:00:00Z", 0),
+            ("creditor_bank_account=BA0", 0),
+        ],
+    )
+    async def test_keep_to_their_filters(self, teller: Teller, query: str, count: int) -> None:
+        """An ignored filter shows everything to somebody who asked for little."""
+        await teller.pay()
+        await teller.advance(at(15))
+
+        _, page = await teller.api("GET", f"/payouts?{query}")
+
+        assert len(page["payouts"]) == count

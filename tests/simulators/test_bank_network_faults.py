@@ -11,6 +11,12 @@ import pytest
 from tests.fixtures_bank import SimulatedBank
 
 
+@pytest.fixture
+def bank(near_bank: SimulatedBank) -> SimulatedBank:
+    """Return a bank in this process: what stands on its sockets is what is tested here."""
+    return near_bank
+
+
 async def pay(bank: SimulatedBank, mandate_id: str, key: str = "k") -> tuple[int, dict[str, Any]]:
     """Ask for one payment under a key."""
     asked = {"amount": 7, "currency": "KZT", "links": {"mandate": mandate_id}}

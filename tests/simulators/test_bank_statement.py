@@ -12,6 +12,12 @@ from tests.fixtures_bank import BANK_START, SimulatedBank, StartBank
 LATER: Final = BANK_START + timedelta(days=30)
 
 
+@pytest.fixture
+def bank(near_bank: SimulatedBank) -> SimulatedBank:
+    """Return a bank in this process: what stands on its sockets is what is tested here."""
+    return near_bank
+
+
 async def statement(bank: SimulatedBank, day: date) -> Statement:
     """Return the statement of a day."""
     async with bank.session.get(f"{bank.control_url}/statement?day={day}") as answer:
@@ -55,9 +61,11 @@ class TestStatement:
     """A statement ..."""
 
     @pytest.mark.parametrize("profile", ["mock-kz", "sandbox-sepa"])
-    async def test_has_one_line_for_each_payout(self, start_bank: StartBank, profile: str) -> None:
+    async def test_has_one_line_for_each_payout(
+        self, open_near_bank: StartBank, profile: str
+    ) -> None:
         """On the day of its arrival, under the payout's id and with its reference."""
-        bank = await start_bank(profile=profile)
+        bank = await open_near_bank(profile=profile)
         payout = await paid_out(bank)
         arrived_on = date.fromisoformat(payout["arrival_date"])
 

@@ -15,6 +15,8 @@ from aiohttp import web
 from gocardless_pro import webhooks
 from gocardless_pro.errors import InvalidSignatureError
 
+from simulators.bank import command
+from simulators.bank.webhooks import BadEndpointError
 from tests.fixtures_bank import BANK_START, SimulatedBank, StartBank
 
 SECRET: Final = "first-secret"
@@ -65,6 +67,12 @@ async def endpoint() -> AsyncIterator[Endpoint]:
     found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/webhooks"
     yield found
     await runner.cleanup()
+
+
+@pytest.fixture
+def bank(near_bank: SimulatedBank) -> SimulatedBank:
+    """Return a bank in this process: what stands on its sockets is what is tested here."""
+    return near_bank
 
 
 @pytest.fixture
@@ -222,9 +230,11 @@ class TestRetry:
         assert [webhook["response_code"] for webhook in page["webhooks"]] == [status]
 
     async def test_survives_the_death_of_the_bank(
-        self, told: SimulatedBank, endpoint: Endpoint
+        self, start_bank: StartBank, endpoint: Endpoint
     ) -> None:
         """Events in the outbox and webhooks on their way stand in the file."""
+        told = await start_bank()
+        await told.control("POST", "/webhooks", {"url": endpoint.url, "secrets": [SECRET]})
         endpoint.answers = [500]
         mandate_id = await told.mandate()
         await deliver(told)
@@ -254,13 +264,10 @@ class TestRetry:
         assert (webhook["response_code"], webhook["response_body"]) == (None, None)
 
     async def test_waits_no_longer_than_its_limit(
-        self, start_bank: StartBank, endpoint: Endpoint
+        self, open_near_bank: StartBank, endpoint: Endpoint
     ) -> None:
         """An endpoint that thinks for too long is told again, though it goes on thinking."""
-        bank = await start_bank()
-        await bank.stop()
-        bank.arguments += ["--webhook-timeout", "2"]
-        await bank.start()
+        bank = await open_near_bank(more=("--webhook-timeout", "2"))
         await bank.control("POST", "/webhooks", {"url": endpoint.url, "secrets": [SECRET]})
         endpoint.free = asyncio.Event()
         await bank.mandate()
@@ -499,6 +506,26 @@ class TestEndpoint:
                 await endpoint.arrived.wait()
 
         assert all(is_signed(*delivery) for delivery in endpoint.heard)
+
+
+class TestSecrets:
+    """The secrets of an endpoint ..."""
+
+    def test_come_from_a_file_or_the_environment(self, tmp_path: Path) -> None:
+        """Never from the command line, which everybody on the machine can read."""
+        file = tmp_path / "secrets"
+        file.write_text("one\ntwo\n")
+        words = ["--state", "unused", "--webhook-url", "http://localhost:1/webhooks"]
+        from_file = command.arguments([*words, "--webhook-secret-file", str(file)])
+        bare = command.arguments(words)
+
+        found = command.endpoint(from_file, {"BANK_WEBHOOK_SECRETS": "three"})
+        other = command.endpoint(bare, {"BANK_WEBHOOK_SECRETS": "three"})
+
+        assert (found and found.secrets, other and other.secrets) == (("one", "two"), ("three",))
+        assert command.endpoint(command.arguments(["--state", "unused"]), {}) is None
+        with pytest.raises(BadEndpointError):
+            command.endpoint(bare, {})
 
 
 class TestConcurrency:
