@@ -33,7 +33,7 @@ The bank may skip steps (ACCEPTED straight to SETTLED), never go back, but for a
 and a chargeback that was cancelled. UNKNOWN means that the bank may have taken the order and we do
 not know: only the same key and the same bytes may be sent again, and no other attempt for the bill
 may begin. RETRY_DUE gives way to the next attempt and is FAILED from then on. REVIEW waits for a
-person.
+person. docs/debits.md tells every step with the test that shows it.
 """
 
 from collections.abc import Mapping

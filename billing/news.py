@@ -17,6 +17,7 @@ import structlog
 
 from billing.bank import TAKEN_BY_BANK, BankError, BankEvent, EventPage, Payment, PaymentStatus
 from billing.debit import (
+    ALIVE,
     BEFORE_BANK,
     FINAL,
     TAKEN,
@@ -179,8 +180,10 @@ async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
         if payment.status is None:
             log.warning("payment.status_unknown", key=debit.key)
         unheard = debit.bank_payment_id is None
-        if unheard and not is_ours(debit, payment, mandate.bank_mandate_id or ""):
+        if not is_ours(debit, payment, mandate.bank_mandate_id or ""):
             log.error("debit.mismatched", key=debit.key, payment=payment.payment_id)
+            if not unheard and debit.state is not State.REVIEW:
+                await question(desk, debit, payment, at=at)
             return "contradicted"
         before = debit.state
         merged = await _merge(desk, debit, planned, payment, mandate, word.cause, at)
@@ -193,13 +196,21 @@ async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
             if event is None:
                 await desk.touch_debit(debit.debit_id, at=at)
             return "moved" if recovered else "unchanged"
-        stopping = debit.state is State.CHARGED_BACK or debit.reason in STOPPING_CAUSES
-        if stopping and mandate.enrolment is Enrolment.ACTIVE:
-            # A payer who disputes, or has died, is not debited again until somebody says so.
-            mandate = replace(mandate, enrolment=Enrolment.PAUSED, changed_at=at)
-            await desk.save_mandate(mandate)
-            await cancel_unsent(desk, mandate, reason="paused", at=at)
+        await _rest(desk, mandate, debit, at)
     return "moved"
+
+
+async def _rest(desk: NewsDesk, mandate: Mandate, debit: Debit, at: datetime) -> None:
+    """Debit a payer who disputes, or has died, no more until somebody says so."""
+    stopping = debit.state is State.CHARGED_BACK or debit.reason in STOPPING_CAUSES
+    if stopping and mandate.enrolment is Enrolment.ACTIVE:
+        mandate = replace(mandate, enrolment=Enrolment.PAUSED, changed_at=at)
+        await desk.save_mandate(mandate)
+        await cancel_unsent(desk, mandate, reason="paused", at=at)
+
+
+# From here on the bank has told us what it made; a payment never becomes another afterwards.
+_SEEN: Final = ALIVE - BEFORE_BANK - {State.SENDING, State.UNKNOWN, State.REVIEW}
 
 
 async def _merge(  # noqa: PLR0913, PLR0917 - the inside of take_news
@@ -212,6 +223,9 @@ async def _merge(  # noqa: PLR0913, PLR0917 - the inside of take_news
     at: datetime,
 ) -> Debit | None:
     """Take the steps the bank's word asks for; None if it asks for a person instead."""
+    if debit.state in _SEEN and not is_ours(debit, payment, mandate.bank_mandate_id or ""):
+        await question(desk, debit, payment, at=at, reason="payment_changed")
+        return None
     for step in planned:
         if step is Event.QUESTION or (step is Event.RESUBMIT and not await _alone(desk, debit, at)):
             await question(desk, debit, payment, at=at)
@@ -273,7 +287,14 @@ def _after(  # noqa: PLR0913, PLR0917 - the inside of take_news
     return moved(debit, step, at=at, reason=reason)
 
 
-async def question(desk: QuestionDesk, debit: Debit, payment: Payment, *, at: datetime) -> None:
+async def question(
+    desk: QuestionDesk,
+    debit: Debit,
+    payment: Payment,
+    *,
+    at: datetime,
+    reason: str = "contradiction",
+) -> None:
     """Stop a debit for a person: the bank contradicts an end we believed in.
 
     If another attempt for the bill is alive, it is taken back where that is still possible; where
@@ -287,13 +308,13 @@ async def question(desk: QuestionDesk, debit: Debit, payment: Payment, *, at: da
                 if payment.status in TAKEN_BY_BANK and debit.bank_payment_id is not None:
                     await desk.ask_stray(debit, asked_by=ASKED_BY, at=at)
                 return
-            reason = "contradiction"
-            await desk.save_debit(other, moved(other, Event.CANCEL, at=at, reason=reason))
+            gone = moved(other, Event.CANCEL, at=at, reason="contradiction")
+            await desk.save_debit(other, gone)
     after = moved(
         debit,
         Event.QUESTION,
         at=at,
-        reason="contradiction",
+        reason=reason,
         bank_payment_id=debit.bank_payment_id or payment.payment_id,
     )
     await desk.save_debit(debit, after)

@@ -182,7 +182,7 @@ async def _work(store: SendStore, bank: SendBank, batch: _Batch, *, at: datetime
         if order.debit.state is State.CANCELLED:
             batch.done["cancelled"] += 1
             continue
-        outcome = await (_ask(bank, order) if order.post else _look(bank, order, at=at))
+        outcome = await (_ask(bank, order, at=at) if order.post else _look(bank, order, at=at))
         if outcome.stop:
             batch.stop()
         batch.done[await _keep(store, order, outcome, at=at)] += 1
@@ -229,7 +229,7 @@ def _waits(claim: Claim, *, in_time: bool) -> str | None:
     return "run_stopped" if claim.stopped and claim.wanted and in_time else None
 
 
-async def _ask(bank: SendBank, order: _Order) -> _Outcome:
+async def _ask(bank: SendBank, order: _Order, *, at: datetime) -> _Outcome:
     """Ask the bank, and say what its answer means for the debit."""
     debit = order.debit
     assert debit.body is not None, "what is sent was frozen before"
@@ -244,9 +244,9 @@ async def _ask(bank: SendBank, order: _Order) -> _Outcome:
             return await _rejected(bank, order, answer)
         case NotExecuted(reason=reason, retry_after_s=seconds):
             wait = BACK_OFF if seconds is None else timedelta(seconds=seconds)
-            earlier = debit.sends > 1
+            unmade = debit.sends == 1 or await _never_made(bank, order, at=at)
             return _Outcome(
-                event=Event.LOSE if earlier else Event.BACK_OFF,
+                event=Event.BACK_OFF if unmade else Event.LOSE,
                 reason=reason,
                 wait=min(wait, BACK_OFF_MAX),
                 sent=False,
@@ -258,6 +258,17 @@ async def _ask(bank: SendBank, order: _Order) -> _Outcome:
             return _Outcome(event=Event.QUESTION, reason="credentials", stop=True)
         case _ as impossible:
             assert_never(impossible)
+
+
+async def _never_made(bank: SendBank, order: _Order, *, at: datetime) -> bool:
+    """Tell whether the bank's list shows by now that no earlier send got through."""
+    first = order.debit.first_sent_at
+    if first is None or at < first + LISTED_AFTER:
+        return False
+    try:
+        return await find_payment(bank, order.debit, order.bank_mandate_id) is None
+    except BankError:
+        return False
 
 
 def _lost(debit: Debit, reason: str) -> _Outcome:

@@ -293,6 +293,28 @@ class TestSend:
         assert counts == SendCounts(accepted=1)
         assert len(set(bank.orders)) == 1
 
+    async def test_goes_back_when_the_list_shows_that_nothing_was_made(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Not let in now, and after an hour not listed: recorded again, with the same key.
+
+        It is still not taken back without looking: ``sends`` remembers that it may have got in.
+        """
+        await town.home()
+        await told(store)
+        await recorded(store)
+        busy = NotExecuted(reason="rate_limited")
+        bank.script = deque([LOST, busy, busy])
+        await sent(store, bank)
+        early, late = TO_RECORD + timedelta(minutes=59), TO_RECORD + timedelta(hours=2)
+
+        assert await sent(store, bank, early) == SendCounts(unknown=1)
+        assert await sent(store, bank, late) == SendCounts(not_executed=1)
+        assert await town.states() == ["2026-01/1 recorded rate_limited"]
+        assert await town.owner.fetchval("SELECT sends FROM debit") == 1
+        assert await sent(store, bank, late + timedelta(hours=1)) == SendCounts(accepted=1)
+        assert len(set(bank.orders)) == 1
+
     async def test_only_looks_once_the_bank_may_have_forgotten_the_key(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
