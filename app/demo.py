@@ -41,8 +41,9 @@ FIRST_MONTH: Final = Period.month(2025, 12)
 NET_MINOR_PER_1000_M3: Final = 640_490
 # Our day and the bank's begin some hours after the meters' midnight.
 MORNING: Final = timedelta(hours=6)
-# After the last due date the bank needs two days to confirm and pay out.
-AFTERMATH: Final = timedelta(days=3)
+# After the last due date, which may be a Saturday, the bank needs two working days to confirm and
+# pay out; any longer, and the month that is running would be over and unbilled.
+AFTERMATH: Final = timedelta(days=5)
 # One home in ten pays by hand, and one resident has no money on the account.
 UNLINKED_EVERY: Final = 10
 PENNILESS: Final = 3

@@ -34,7 +34,8 @@ from billing.breaks import (
     orphan,
     torn,
 )
-from billing.debit import NEXT, DebitId, Event, moved
+from billing.debit import DebitId, Event, State, moved
+from billing.decide import paid_out_again, payout_bounced, unmatched
 from billing.iso.camt053 import Statement
 from billing.order import account_of
 from billing.payout import Payout, PayoutItem, PayoutStatus
@@ -60,6 +61,7 @@ class ReconCounts:
     frozen: int = 0
     matched: int = 0
     reconciled: int = 0
+    unmatched: int = 0
     breaks_opened: int = 0
     breaks_closed: int = 0
     breaks_open: int = 0
@@ -78,6 +80,7 @@ class _Run:
     found: dict[tuple[Kind, str], Break] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
     trouble: set[str] = field(default_factory=set)
+    listed: set[str] = field(default_factory=set)
 
     @property
     def since(self) -> datetime:
@@ -107,12 +110,14 @@ async def reconcile_bank(
     kept = await store.keep_breaks(
         list(run.found.values()), since=local_day(run.since, zone), last_day=day, at=at
     )
+    until = await store.reconciled_until()
+    await _unmatched(run, until)
     counts = ReconCounts(
         **run.done,
         breaks_opened=kept.opened,
         breaks_closed=kept.closed,
         breaks_open=kept.open,
-        until=await store.reconciled_until(),
+        until=until,
     )
     urgent = sum(1 for one in run.found.values() if ADVICE[one.kind].owner is Owner.ON_CALL)
     report = log.error if urgent else log.info
@@ -122,24 +127,24 @@ async def reconcile_bank(
 
 async def _payments(run: _Run) -> None:
     """Compare (A): what the bank has and we do not, and the other way round."""
-    listed: set[str] = set()
+    names: set[str] = set()
     unheard: dict[str, str] = {}
     page: list[Payment] = []
     async for payment in run.bank.list_payments(bank_mandate_id=None, created_from=run.since):
-        if payment.payment_id in listed:
+        if payment.payment_id in names:
             continue
-        listed.add(payment.payment_id)
+        names.add(payment.payment_id)
         page.append(payment)
         if len(page) == PAGE:
             await _page(run, page, unheard)
             page = []
     await _page(run, page, unheard)
-    run.done["payments"] = len(listed)
+    run.done["payments"] = len(names)
     after: DebitId | None = None
     while ours := await run.store.sent_debits(since=run.since, after=after, limit=PAGE):
         for debit in ours:
             assert debit.bank_payment_id is not None, "only such debits were asked for"
-            if debit.bank_payment_id in listed:
+            if debit.bank_payment_id in names:
                 continue
             # A list may lag behind; the payment itself does not.
             if await run.bank.get_payment(debit.bank_payment_id) is None:
@@ -156,6 +161,7 @@ async def _page(run: _Run, page: Sequence[Payment], unheard: dict[str, str]) -> 
     by_key = await run.store.debits_by_key(keys) if keys else {}
     by_name = await run.store.debits_by_payment([one.payment_id for one in page]) if page else {}
     for payment in page:
+        run.listed.update(filter(None, [payment.intent]))
         debit = by_key.get(payment.intent or "") or by_name.get(payment.payment_id)
         if debit is not None and debit.bank_payment_id is None:
             # Nobody has told us its name yet; but one order has one payment.
@@ -199,12 +205,19 @@ async def _payouts(run: _Run) -> None:
         if payout.status is PayoutStatus.BOUNCED and (
             before is None or before.status is not PayoutStatus.BOUNCED
         ):
-            await _move(run, await run.store.debits_paid_out_by(payout.payout_id), Event.BOUNCE)
+            await _came_back(run, payout)
         names = [one.payment_id for one in items if one.payment_id is not None]
         known = await run.store.debits_by_payment(names) if names else {}
         for one in check_payout(payout, items, known, day=run.day):
             run.add(one)
             run.trouble.add(payout.payout_id)
+    await _across_payouts(run)
+
+
+async def _across_payouts(run: _Run) -> None:
+    """Look at what several payouts together say of a payment: again, twice, or not at all."""
+    for debit_id in await run.store.debits_paid_out_again():
+        await paid_out_again(store=run.debits, debit_id=debit_id, at=run.at)
     for payout in await run.store.bounced_payouts(since=run.since):
         run.add(bounced(payout, day=run.day))
     for item in await run.store.doubled_items(since=run.since):
@@ -214,6 +227,11 @@ async def _payouts(run: _Run) -> None:
         since=run.since, unchanged_since=run.at - NEWS_AGE
     ):
         run.add(missing_item(debit, day=run.day))
+
+
+async def _came_back(run: _Run, payout: Payout) -> None:
+    for debit_id in await run.store.debits_paid_out_by(payout.payout_id):
+        await payout_bounced(store=run.debits, debit_id=debit_id, at=run.at)
 
 
 async def _items(run: _Run, payout: Payout) -> tuple[PayoutItem, ...] | None:
@@ -255,24 +273,26 @@ async def _statement(run: _Run) -> None:
 
 
 async def _match(run: _Run, payout: Payout) -> None:
-    debit_ids = await run.store.match_payout(payout, at=run.at)
-    run.done["reconciled"] += await _move(run, debit_ids, Event.RECONCILE)
-    run.done["matched"] += 1
-
-
-async def _move(run: _Run, debit_ids: Sequence[DebitId], event: Event) -> int:
-    """Take one step with each debit that can; return with how many."""
-    done = 0
-    for debit_id in debit_ids:
+    """Reconcile the debits of a payout about which all agree."""
+    for debit_id in await run.store.match_payout(payout, at=run.at):
         async with run.debits.begin() as desk:
             debit = await desk.lock_debit(debit_id)
             # Between the list and the lock the bank may have taken it back.
-            if debit is None or (debit.state, event) not in NEXT:
-                continue
-            reason = "payout_bounced" if event is Event.BOUNCE else None
-            await desk.save_debit(debit, moved(debit, event, at=run.at, reason=reason))
-            done += 1
-    return done
+            if debit is not None and debit.state is State.SETTLED:
+                await desk.save_debit(debit, moved(debit, Event.RECONCILE, at=run.at))
+                run.done["reconciled"] += 1
+    run.done["matched"] += 1
+
+
+async def _unmatched(run: _Run, until: date | None) -> None:
+    """Put before a person what is still unknown though all sides agree about its day."""
+    if until is None:
+        return
+    for debit in await run.store.unknown_debits(charge_until=until):
+        if debit.key not in run.listed:
+            run.done["unmatched"] += await unmatched(
+                store=run.debits, debit_id=debit.debit_id, at=run.at
+            )
 
 
 async def import_statement(

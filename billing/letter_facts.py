@@ -65,8 +65,8 @@ def facts(
     if "amount_minor" in about:
         said["amount"] = figures.money(about["amount_minor"])
     for name in ("charge_on", "retry_on"):
-        if about.get(name) is not None:
-            said[name] = figures.day(date.fromisoformat(about[name]))
+        day = about.get(name)
+        said[name] = None if day is None else figures.day(date.fromisoformat(day))
     if "usable_at" in about:
         said["usable_on"] = figures.minute(about["usable_at"])
     return said

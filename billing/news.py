@@ -180,8 +180,10 @@ async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
         if payment.status is None:
             log.warning("payment.status_unknown", key=debit.key)
         unheard = debit.bank_payment_id is None
-        if unheard and not is_ours(debit, payment, mandate.bank_mandate_id or ""):
+        if not is_ours(debit, payment, mandate.bank_mandate_id or ""):
             log.error("debit.mismatched", key=debit.key, payment=payment.payment_id)
+            if not unheard and debit.state is not State.REVIEW:
+                await question(desk, debit, payment, at=at)
             return "contradicted"
         before = debit.state
         merged = await _merge(desk, debit, planned, payment, mandate, word.cause, at)

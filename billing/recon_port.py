@@ -1,7 +1,6 @@
 """What reconciling with the bank needs from outside: the bank's books, and ours."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -9,6 +8,7 @@ from typing import Protocol
 from billing.bank import Payment
 from billing.breaks import BookedLine, Break
 from billing.debit import Debit, DebitId
+from billing.decide import DecideStore
 from billing.iso.camt053 import Statement
 from billing.mandate import Mandate
 from billing.payout import Payout, PayoutItem, PayoutStatus
@@ -67,21 +67,8 @@ class BreakCounts:
     open: int
 
 
-class ReconDesk(Protocol):
-    """What reconciling a debit needs inside one transaction."""
-
-    async def lock_debit(self, debit_id: DebitId) -> Debit | None:
-        """Lock one debit."""
-
-    async def save_debit(self, before: Debit, after: Debit) -> None:
-        """Write a locked debit back, one step on."""
-
-
-class DebitStore(Protocol):
+class DebitStore(DecideStore, Protocol):
     """Where debits and mandates are kept."""
-
-    def begin(self) -> AbstractAsyncContextManager[ReconDesk]:
-        """Open one transaction."""
 
     async def mandate_by_bank_id(self, bank_mandate_id: str) -> Mandate | None:
         """Return the mandate behind the bank's name for it."""
@@ -111,6 +98,12 @@ class ReconStore(Protocol):
         self, payout: Payout, items: Sequence[PayoutItem], *, at: datetime
     ) -> None:
         """Keep a payout and its items as the bank tells them now."""
+
+    async def debits_paid_out_again(self) -> Sequence[DebitId]:
+        """Return debits whose payout came back and that another one has brought since."""
+
+    async def unknown_debits(self, *, charge_until: date) -> Sequence[Debit]:
+        """Return debits of which nobody knows, to be charged on a day or before."""
 
     async def doubled_items(self, *, since: datetime) -> Sequence[DoubledItem]:
         """Return payments that were paid out more than once."""

@@ -4,8 +4,8 @@
     wait       the bank asks again by itself: ours would be the second debit
     give up    no day would help, or two retries did not: the resident pays by hand
 
-``close`` gives up what nothing came of: a bank that said it would ask again and did not, and a
-dispute that nobody took back.
+``close`` gives up what nothing came of: a bank that said it would ask again and did not, a dispute
+that nobody took back, and a day on which nobody wanted to be asked again.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 # The bank's own retries and what a payer may take back of a dispute are over long before.
 OPEN_FOR: Final = timedelta(days=60)
+_OPEN: Final = frozenset({State.FAILED, State.RETRY_DUE, State.CHARGED_BACK})
 
 
 class FallDesk(Protocol):
@@ -47,7 +48,7 @@ class CloseStore(Protocol):
         """Open one transaction."""
 
     async def debits_to_close(self, *, fallen_before: datetime, limit: int) -> list[DebitId]:
-        """Return debits that failed or were disputed so long ago, and wait for the bank."""
+        """Return debits that failed or were disputed so long ago, and still wait."""
 
 
 async def fall_through(desk: FallDesk, debit: Debit, *, at: datetime) -> Debit:
@@ -71,8 +72,12 @@ async def close(*, store: CloseStore, at: datetime, limit: int) -> int:
     for debit_id in await store.debits_to_close(fallen_before=at - OPEN_FOR, limit=limit):
         async with store.begin() as desk:
             debit = await desk.lock_debit(debit_id)
-            if debit is None or debit.state not in {State.FAILED, State.CHARGED_BACK}:
+            if debit is None or debit.state not in _OPEN:
                 continue
+            if debit.state is State.RETRY_DUE:
+                failed = moved(debit, Event.REPLACE, at=at, reason=debit.reason)
+                await desk.save_debit(debit, failed)
+                debit = failed
             after = moved(debit, Event.GIVE_UP, at=at, reason=debit.reason)
             await desk.save_debit(debit, after)
             closed += 1

@@ -1,9 +1,11 @@
 """What a resident is told when a debit or a refund takes a step.
 
     confirmed, settled, reconciled     a receipt, if the last word was not that the money was taken
-    failed, charged_back and the like  a correction, if it was; else why nothing was taken
+    failed, charged_back and the like  a correction, if it was
     held                               why, and what can be done
     retry_due                          from which day the bill is asked for again
+    failed, and the bank asks again    that the bank asks again by itself
+    exhausted                          that nothing more is asked, and why
     planned                            the notice (asked for by announcing, which waits for it)
 
 What was said last decides, not the step: the bank skips steps and goes back, news comes twice and
@@ -15,8 +17,8 @@ from typing import Final
 
 from billing.debit import FINAL, TAKEN, Debit, State
 from billing.message import Kind, Message
-from billing.notice import RETRYABLE_CAUSES
 from billing.refund import Refund, RefundState
+from billing.turn import BANK_RETRIES
 
 # What a resident hears of a refund; the steps between are ours and the bank's.
 _TOLD_REFUNDS: Final = frozenset(
@@ -37,7 +39,7 @@ def step_message(
 
     ``step_no`` is the number of the step in the debit's own list.
     """
-    kind = _kind(before, after, believed=receipts > corrections, corrected=corrections > 0)
+    kind = _kind(before, after, believed=receipts > corrections)
     match kind:
         case None:
             return None
@@ -51,16 +53,17 @@ def step_message(
             return _message(after, kind, step_no)
 
 
-def _kind(before: Debit, after: Debit, *, believed: bool, corrected: bool) -> Kind | None:
+def _kind(before: Debit, after: Debit, *, believed: bool) -> Kind | None:
     state, kind = after.state, None
     if state in TAKEN:
         kind = None if believed else Kind.RECEIPT
     elif state in FINAL and believed:
         kind = Kind.CORRECTION
-    elif state is State.EXHAUSTED or (
-        state is State.FAILED and after.reason not in RETRYABLE_CAUSES and not corrected
-    ):
+    elif state is State.EXHAUSTED:
         kind = Kind.FAILED
+    elif state is State.FAILED and after.reason == BANK_RETRIES:
+        # Every other failure is decided on in its own transaction: another day, or none.
+        kind = Kind.RETRY
     elif state is not before.state:
         kind = {State.HELD: Kind.HOLD, State.RETRY_DUE: Kind.RETRY}.get(state)
     return kind

@@ -245,10 +245,10 @@ WHERE account_id = :account_id AND mandate_id = :mandate_id AND state = 'accepte
 FOR UPDATE;
 
 -- name: debits_to_close(fallen_before, batch)
--- Debits that failed or were disputed so long ago, and for which nothing came of waiting for the bank.
+-- Debits that failed or were disputed so long ago, and for which nothing came of waiting.
 SELECT d.account_id, d.bill_no, d.attempt
 FROM debit d
-WHERE (d.state = 'charged_back' OR (d.state = 'failed' AND d.reason = 'bank_retries'))
+WHERE (d.state IN ('charged_back', 'retry_due') OR (d.state = 'failed' AND d.reason = 'bank_retries'))
     AND (
         SELECT max(s.taken_at) FROM debit_step s
         WHERE (s.account_id, s.bill_no, s.attempt) = (d.account_id, d.bill_no, d.attempt)

@@ -113,6 +113,22 @@ WHERE i.payout_id = :payout_id AND i.kind = :kind::text AND d.state IN ('settled
   )
 ORDER BY d.account_id, d.bill_no, d.attempt;
 
+-- name: debits_paid_out_again(reason, kind)
+-- List debits whose payout came back and whose payment stands in one that was paid since.
+SELECT DISTINCT d.account_id, d.bill_no, d.attempt
+FROM debit d
+JOIN bank_payout_item i ON i.payment_id = d.bank_payment_id AND i.kind = :kind::text
+JOIN bank_payout p ON p.payout_id = i.payout_id AND p.status = 'paid'
+WHERE d.state = 'confirmed' AND d.reason = :reason::text
+ORDER BY d.account_id, d.bill_no, d.attempt;
+
+-- name: unknown_debits(charge_until)
+-- List debits of which nobody knows whether the bank has them, to be charged on a day or before.
+SELECT *
+FROM debit
+WHERE state = 'unknown' AND charge_on <= :charge_until::date
+ORDER BY account_id, bill_no, attempt;
+
 -- name: doubled_items(since, kind)
 -- List payments that stand in payouts more than once, where a payout that counts was made since an instant.
 SELECT i.payment_id, count(*) AS times,

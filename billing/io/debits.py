@@ -210,7 +210,7 @@ class Debits(ChangeBook, RefundBook, EventBook, StopBook):
         return [debit_of(row) async for row in _Q.payments_to_withdraw(self._pool, batch=limit)]
 
     async def debits_to_close(self, *, fallen_before: datetime, limit: int) -> list[DebitId]:
-        """Return debits that failed or were disputed so long ago, and wait for the bank."""
+        """Return debits that failed or were disputed so long ago, and still wait."""
         rows = _Q.debits_to_close(self._pool, fallen_before=fallen_before, batch=limit)
         return [DebitId(**dict(row)) async for row in rows]
 

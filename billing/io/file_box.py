@@ -63,7 +63,7 @@ class FileBox:
     def __init__(self, root: Path) -> None:
         self.root = root
         for name in FOLDERS:
-            (root / name).mkdir(parents=True, exist_ok=True)
+            root.joinpath(name).mkdir(parents=True, exist_ok=True)
 
     # -- orders
 
@@ -77,7 +77,7 @@ class FileBox:
         if place.exists():
             self._publish(order_id)
             return False
-        ticket = self.root / "orders" / f"{order_id}.{secrets.token_hex(8)}.ticket"
+        ticket = self.root.joinpath("orders", f"{order_id}.{secrets.token_hex(8)}.ticket")
         _write(ticket, data)
         try:
             os.link(ticket, place)
@@ -97,8 +97,8 @@ class FileBox:
         for ticket in place.parent.glob(f"{order_id}.*.ticket"):
             with contextlib.suppress(FileNotFoundError):
                 if ticket.stat().st_ino == inode:
-                    ticket.replace(self.root / "outbox" / place.name)
-                    _sync(self.root / "outbox")
+                    ticket.replace(self.root.joinpath("outbox", place.name))
+                    _sync(self.root.joinpath("outbox"))
                     _sync(place.parent)
                 else:
                     # Of somebody who came too late, or died before he could try.
@@ -106,13 +106,13 @@ class FileBox:
 
     def withdraw(self, order_id: str) -> bool:
         """Take an order back that the bank has not fetched; False if it is too late."""
-        target = self.root / "withdrawn" / f"{order_id}.xml"
+        target = self.root.joinpath("withdrawn", f"{order_id}.xml")
         try:
-            (self.root / "outbox" / target.name).rename(target)
+            self.root.joinpath("outbox", target.name).rename(target)
         except FileNotFoundError:
             return target.exists()
         _sync(target.parent)
-        _sync(self.root / "outbox")
+        _sync(self.root.joinpath("outbox"))
         return True
 
     def order(self, order_id: str) -> bytes | None:
@@ -124,15 +124,17 @@ class FileBox:
 
     def orders(self) -> list[Path]:
         """Return the files of all orders that were ever given, oldest first."""
-        found = [(file.stat().st_mtime_ns, file) for file in (self.root / "orders").glob("*.xml")]
+        found = [
+            (file.stat().st_mtime_ns, file) for file in self.root.joinpath("orders").glob("*.xml")
+        ]
         return [file for _, file in sorted(found)]
 
     def withdrawn(self, order_id: str) -> bool:
         """Say whether an order was taken back."""
-        return (self.root / "withdrawn" / f"{order_id}.xml").exists()
+        return self.root.joinpath("withdrawn", f"{order_id}.xml").exists()
 
     def _order(self, order_id: str) -> Path:
-        return self.root / "orders" / f"{order_id}.xml"
+        return self.root.joinpath("orders", f"{order_id}.xml")
 
     # -- mandates
 
@@ -143,7 +145,7 @@ class FileBox:
             MandateFileError: its file does not say what it must.
         """
         try:
-            said = json.loads((self.root / "mandates" / f"{name}.json").read_bytes())
+            said = json.loads(self.root.joinpath("mandates", f"{name}.json").read_bytes())
             return PaperMandate(
                 payer=Payer(
                     bank_mandate_id=name,
@@ -160,7 +162,7 @@ class FileBox:
 
     def cancel_mandate(self, name: str) -> None:
         """Note that a mandate has ended; nothing is written under it any more."""
-        file = self.root / "mandates" / f"{name}.json"
+        file = self.root.joinpath("mandates", f"{name}.json")
         said = json.loads(file.read_bytes()) | {"cancelled": True}
         fresh = file.with_suffix(f".{secrets.token_hex(8)}.part")
         _write(fresh, json.dumps(said, ensure_ascii=False, indent=1).encode())
@@ -169,22 +171,22 @@ class FileBox:
 
     def papers(self) -> list[str]:
         """Return the names of all mandates on paper."""
-        return sorted(file.stem for file in (self.root / "mandates").glob("*.json"))
+        return sorted(file.stem for file in self.root.joinpath("mandates").glob("*.json"))
 
     def give_up(self, request_id: str) -> None:
         """Note that nobody waits for the paper of a request any more."""
-        (self.root / "mandates" / f"{request_id}.given-up").touch()
+        self.root.joinpath("mandates", f"{request_id}.given-up").touch()
 
     def given_up(self, request_id: str) -> bool:
         """Say whether nobody waits for the paper of a request any more."""
-        return (self.root / "mandates" / f"{request_id}.given-up").exists()
+        return self.root.joinpath("mandates", f"{request_id}.given-up").exists()
 
     # -- what comes back
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Be the only process that reads the inbox."""
-        with (self.root / "reading.lock").open("w") as lock:
+        with self.root.joinpath("reading.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -192,7 +194,7 @@ class FileBox:
         """Return the files that the bank has put there, by name."""
         return sorted(
             file
-            for file in (self.root / "inbox").glob("*.xml")
+            for file in self.root.joinpath("inbox").glob("*.xml")
             if file.is_file() and not file.is_symlink()
         )
 
@@ -203,14 +205,14 @@ class FileBox:
 
     def done(self, file: Path, *, statement: bool) -> None:
         """Put a file aside that was read; a statement goes to the reconciliation."""
-        target = self.root / ("statements" if statement else "read") / file.name
+        target = self.root.joinpath("statements" if statement else "read", file.name)
         while target.exists():
             target = target.with_name(f"{target.stem}-again{target.suffix}")
         file.replace(target)
 
     def refuse(self, file: Path, error: FileError) -> None:
         """Put a file aside that cannot be believed, with the reason beside it."""
-        target = self.root / "refused" / file.name
+        target = self.root.joinpath("refused", file.name)
         target.with_suffix(".txt").write_text(f"{error}\n", encoding="utf-8")
         file.replace(target)
         log.error("bank_file.refused", file=file.name, why=str(error))
@@ -218,7 +220,7 @@ class FileBox:
     def news(self) -> list[dict[str, Any]]:
         """Return everything that was read, oldest first; a line cut short by a crash is none."""
         try:
-            text = (self.root / "news.jsonl").read_text(encoding="utf-8")
+            text = self.root.joinpath("news.jsonl").read_text(encoding="utf-8")
         except FileNotFoundError:
             return []
         lines = text.split("\n")
@@ -228,7 +230,7 @@ class FileBox:
         """Add what was read just now; it is on the disk when this returns."""
         if not told:
             return
-        file = self.root / "news.jsonl"
+        file = self.root.joinpath("news.jsonl")
         lines = "".join(json.dumps(one, sort_keys=True) + "\n" for one in told)
         with file.open("ab+") as opened:
             end = opened.seek(0, os.SEEK_END)

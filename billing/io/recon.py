@@ -18,6 +18,7 @@ from billing.iso.camt053 import Statement, StatementLine
 from billing.payout import PAID_OUT, Payout, PayoutItem, PayoutStatus
 from billing.recon_port import BreakCounts, DoubledItem, KnownPayout, TornDay
 from billing.town import TownTransfer, identified, payout_fees, unidentified
+from billing.turn import BOUNCED
 
 _Q: Final = sql.queries("recon")
 _AUDIT: Final = sql.queries("audit")
@@ -122,6 +123,16 @@ class ReconBooks:
                 payment_ids=[one.payment_id for one in items],
                 refund_ids=[one.refund_id for one in items],
             )
+
+    async def debits_paid_out_again(self) -> Sequence[DebitId]:
+        """Return debits whose payout came back and that another one has brought since."""
+        rows = _Q.debits_paid_out_again(self.pool, reason=BOUNCED, kind=PAID_OUT)
+        return [DebitId(**dict(row)) async for row in rows]
+
+    async def unknown_debits(self, *, charge_until: date) -> Sequence[Debit]:
+        """Return debits of which nobody knows, to be charged on a day or before."""
+        rows = _Q.unknown_debits(self.pool, charge_until=charge_until)
+        return [debit_of(row) async for row in rows]
 
     async def doubled_items(self, *, since: datetime) -> Sequence[DoubledItem]:
         """Return payments that were paid out more than once."""

@@ -7,7 +7,7 @@ from typing import Final
 import asyncpg
 
 import sql
-from billing.debit import Debit
+from billing.debit import FINAL, TAKEN, Debit
 from billing.message import Channel, Kind, Message
 from billing.refund import Refund
 from billing.told import (
@@ -65,13 +65,16 @@ class TellDesk:
 
     async def tell_step(self, before: Debit, after: Debit, *, step_no: int) -> None:
         """Tell what a step of a debit means for its resident, if it means anything."""
-        row = await _Q.told_so_far(
-            self._db,
-            account_id=after.account_id,
-            receipts=receipts_of(after),
-            corrections=corrections_of(after),
-        )
-        message = step_message(before, after, step_no=step_no, **dict(row))
+        told = {"receipts": 0, "corrections": 0}
+        if after.state in TAKEN | FINAL:
+            row = await _Q.told_so_far(
+                self._db,
+                account_id=after.account_id,
+                receipts=receipts_of(after),
+                corrections=corrections_of(after),
+            )
+            told = dict(row)
+        message = step_message(before, after, step_no=step_no, **told)
         if message is not None:
             await self.tell(message, at=after.changed_at)
 

@@ -86,6 +86,8 @@ class Faults:
             raise BadFaultError(f"operation must be * or one that {kind.suits}")
         if len(self._faults) >= FAULTS_MAX:
             raise BadFaultError(f"at most {FAULTS_MAX} faults; DELETE /faults first")
+        if kind.suits == "listens" and set(wanted) - {"name", "operation", "seconds"}:
+            raise BadFaultError("a door is shut at once and for all: it has seconds only")
         percent, seed = _percent(wanted), wanted.get("seed", 0)
         if type(seed) is not int:
             raise BadFaultError("seed must be a whole number")

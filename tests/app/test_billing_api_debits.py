@@ -151,6 +151,22 @@ class TestMandates:
         assert status == 200
         assert (shown["payment_minor_max"], shown["month_minor_max"]) == (1, 1)
 
+    async def test_takes_the_same_wish_twice_while_the_bank_is_silent(self, api: Api) -> None:
+        """One call each, in force with its answer, and the second changes nothing."""
+        await bill(api)
+        api.bank.silent = True
+        caps = {"payment_minor_max": 7, "month_minor_max": 9}
+
+        async def set_caps() -> tuple[int, Any]:
+            return await api.call("PUT", f"{MANDATES}/M-1/caps", token=api.resident, json=caps)
+
+        first = await set_caps()
+        assert first[0] == 200
+        assert await set_caps() == first
+        for what in ("pause", "cancel"):
+            status, once = await act(api, what)
+            assert (status, (await act(api, what))[1]["mandate"]) == (200, once["mandate"])
+
     async def test_that_does_not_exist_is_not_there(self, api: Api) -> None:
         """For every verb alike."""
         for what in ("pause", "resume", "cancel"):

@@ -7,15 +7,14 @@ from datetime import date, timedelta
 import asyncpg
 import pytest
 
-from billing.bank import BankRefusedError, BankSilentError, Payment, PaymentStatus
+from billing.bank import BankRefusedError, BankSilentError, Payment, PaymentStatus, Unknown
 from billing.bank_recon import import_statement
-from billing.follow import reread
 from billing.io.breaks import BreakDesk
 from billing.io.debits import Debits
 from billing.io.recon import ReconBooks, StatementDiffersError
 from billing.iso.camt053 import read
 from billing.payout import PayoutItem, PayoutStatus
-from tests.billing.debit_town import DebitTown, followed
+from tests.billing.debit_town import TO_RECORD, DebitTown, followed, recorded, sent, told
 from tests.billing.recon_town import (
     MORNING,
     NEXT,
@@ -682,7 +681,6 @@ class TestAPayoutThatCameBack:
             reference="AQKOL-8QX2M9K4TA",
         )
         await told_by_bank(books, (PAYOUT, "AQKOL-8QX2M9K4TA"), closing=PAYOUT)
-        await reread(store=store, bank=bank, at=NEXT + timedelta(days=1), limit=10)
         counts = await reconciled(books, store, bank, NEXT + timedelta(days=2))
 
         assert await breaks(town) == []
@@ -730,6 +728,33 @@ class TestAnOldPayout:
         await reconciled(books, store, bank, PAID_AT + timedelta(minutes=30))
 
         assert await breaks(town) == []
+
+
+class TestADebitOfWhichNobodyKnows:
+    """An order whose answer was lost, and of which the bank's books say nothing."""
+
+    async def test_is_put_before_a_person_when_its_day_agrees(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """All sides agree about the day without it: it will not turn up by itself."""
+        await town.account("ACC-3")
+        await town.mandate("ACC-3", bank_mandate_id="MD-ACC-3")
+        await town.bill("ACC-3")
+        await told(store)
+        at = TO_RECORD + timedelta(days=4)
+        await recorded(store, at)
+        bank.script.append(Unknown(reason="timeout"))
+        await sent(store, bank, at)
+        assert await town.states("ACC-3") == ["2026-01/1 unknown timeout"]
+        await town.owner.execute(
+            "UPDATE debit SET charge_on = '2026-02-26' WHERE account_id = 'ACC-3'"
+        )
+        early = await reconciled(books, store, bank)
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        counts = await reconciled(books, store, bank)
+
+        assert (early.unmatched, counts.unmatched) == (0, 1)
+        assert await town.states("ACC-3") == ["2026-01/1 review unresolved"]
 
 
 class TestNewsAfterwards:

@@ -345,6 +345,18 @@ class TestFollow:
             "2026-01/2 cancelled contradiction",
         ]
 
+    async def test_asks_a_person_when_the_payment_is_another_one_than_was_ordered(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """A bank that gave us the name of somebody else's payment tells us what became of that."""
+        await accepted(town, store, bank)
+        bank.payments["PM1"] = replace(bank.payments["PM1"], intent="debit:v1:ACC-2:2026-01:1")
+        bank.tell("PM1", PaymentStatus.CONFIRMED)
+
+        assert await followed(store, bank) == FollowCounts(contradicted=1)
+        assert await town.states() == ["2026-01/1 review contradiction"]
+        assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
+
     async def test_asks_a_person_about_a_cancelled_debit_that_lives(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:

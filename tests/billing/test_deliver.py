@@ -262,13 +262,31 @@ class TestAStoppedRun:
     """While the debit run is stopped ..."""
 
     async def test_keeps_notices_back_and_nothing_else(
-        self, pool: asyncpg.Pool, owner: asyncpg.Connection, mailer: FakeMailer
+        self, town: DebitTown, pool: asyncpg.Pool, owner: asyncpg.Connection, mailer: FakeMailer
     ) -> None:
         """Amounts that may be wrong are not announced; a receipt is true in any case."""
+        await town.mandate()
+        await town.bill()
+        await owner.execute(
+            "INSERT INTO debit (account_id, bill_no, attempt, mandate_id, state, amount_minor,"
+            " currency, charge_on, changed_at) VALUES ('ACC-1', '2026-01', 1, 'M-1', 'planned',"
+            " 74297, 'KZT', '2026-02-25', $1)",
+            AT,
+        )
         stops = RunStops(pool)
         stop = await stops.stop_by_hand(stopped_by="Dana", because="a wrong price", at=AT)
         await queue(pool, "1")
-        notice = Message(account_id="ACC-1", message_id="notice/1", kind=Kind.NOTICE)
+        notice = Message(
+            account_id="ACC-1",
+            message_id="notice/1",
+            kind=Kind.NOTICE,
+            about={
+                "bill_no": "2026-01",
+                "attempt": 1,
+                "amount_minor": 74_297,
+                "charge_on": "2026-02-25",
+            },
+        )
         async with pool.acquire() as connection, connection.transaction():
             await tell(connection, notice, mails=True, at=AT)
 

@@ -550,6 +550,8 @@ class TestChargeback:
         await given(store, bank)
 
         assert await states(town) == ["1 refused chargeback_open"]
+        steps = await town.owner.fetch("SELECT to_state FROM refund_step ORDER BY step_no")
+        assert [row["to_state"] for row in steps] == ["requested", "refused"]
         assert bank.refund_orders == []
 
     async def test_nothing_that_was_ordered_is_sent(

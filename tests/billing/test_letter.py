@@ -227,6 +227,18 @@ class TestReasons:
         assert said in told.text
         assert "_" not in told.text
 
+    @pytest.mark.parametrize("language", list(Language))
+    def test_of_a_bank_that_asks_again_promises_no_day(self, language: Language) -> None:
+        """We do not know it, and nothing of ours is asked meanwhile."""
+        told = written(Kind.RETRY, language, reason="bank_retries", retry_on=None)
+
+        assert "None" not in told.subject + told.text
+        assert "2026-03-02" not in told.text
+        assert "02.03.2026" not in told.text
+        assert told.subject != written(Kind.RETRY, language).subject
+        # Whoever paid by hand now would be debited as well.
+        assert "KZ86125KZT5004100100" not in told.text
+
     def test_of_a_refund_is_its_cause(self) -> None:
         """And each of its three letters says another thing."""
         told = {

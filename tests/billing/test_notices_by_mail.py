@@ -275,6 +275,20 @@ class TestMoney:
 
         assert "failed/2026-01/1/1" in await told_so(town.owner)
 
+    async def test_another_day_is_told_when_the_account_was_empty(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """From which day, once, and no word that nothing more is asked."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+        await followed(store, bank)
+
+        found = [one for one in await told_so(town.owner) if "notice" not in one]
+        assert [one.split("/")[0] for one in found] == ["retry"]
+        retry_on = "SELECT about->>'retry_on' FROM message WHERE kind = 'retry'"
+        debit = "SELECT retry_on::text FROM debit"
+        assert await town.owner.fetchval(retry_on) == await town.owner.fetchval(debit)
+
     async def test_what_is_held_back_is_told_with_its_reason(
         self, town: DebitTown, store: Debits
     ) -> None:

@@ -173,6 +173,21 @@ class TestTheBanksRetry:
 class TestOurRetry:
     """A bill whose debit failed ..."""
 
+    async def test_that_nobody_wants_any_more_is_given_up(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Who has paused since is not asked for ever; after sixty days he pays by hand."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+        await followed(store, bank)
+        assert await town.states() == ["2026-01/1 retry_due insufficient_funds"]
+
+        early = TO_RECORD + timedelta(days=60) - timedelta(seconds=1)
+        assert await close(store=store, at=early, limit=9) == 0
+        assert await close(store=store, at=early + timedelta(seconds=1), limit=9) == 1
+        assert await town.states() == ["2026-01/1 exhausted insufficient_funds"]
+        assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
+
     async def test_is_asked_for_after_five_days_and_after_twelve(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:

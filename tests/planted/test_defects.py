@@ -825,6 +825,90 @@ DEFECTS |= {
         wrong="FROM town_transfer WHERE false AND posted_at < :end_at::timestamptz",
         tests=("tests/billing/test_books.py::TestTrialBalance",),
     ),
+    "a key is known to one process only": Defect(
+        file="billing/debit.py",
+        right='return f"{KEY}:{self.account_id}:{self.bill_no}:{self.attempt}"',
+        wrong='return f"{KEY}:{self.account_id}:{self.bill_no}:{id(self)}"',
+        tests=("tests/billing/test_debit.py::TestOrder",),
+    ),
+    "a bill is asked for while the bank asks for it again by itself": Defect(
+        file="billing/notice.py",
+        right='"bank_retries": False,',
+        wrong='"bank_retries": True,',
+        tests=("tests/billing/test_turns.py::TestTheBanksRetry",),
+    ),
+    "a retry does not wait for its day": Defect(
+        file="billing/notice.py",
+        right="and all(day is not None and day <= today for day in waiting)",
+        wrong="and True",
+        tests=("tests/billing/test_debit_notice.py::TestAnotherAttempt",),
+    ),
+    "news is taken to come in its order": Defect(
+        file="billing/debit.py",
+        right="ahead = _PROGRESS[step(State.ACCEPTED, event)] > _PROGRESS[state]",
+        wrong="ahead = True",
+        tests=("tests/billing/test_debit.py::TestMerge",),
+    ),
+    "an attempt begins while another is alive": Defect(
+        file="billing/notice.py",
+        right="all(one.state in {State.FAILED, State.RETRY_DUE, State.CANCELLED} for one in past)",
+        wrong="True",
+        tests=("tests/billing/test_debit_notice.py::TestAnotherAttempt",),
+    ),
+    "a sum over the cap is split": Defect(
+        file="billing/announce.py",
+        right="amount_minor=owed_minor,",
+        wrong="amount_minor=min(owed_minor, mandate.caps.payment_minor_max),",
+        tests=("tests/billing/test_collect.py::TestNotice",),
+    ),
+    "money taken against a resident's word stays where it is": Defect(
+        file="billing/news.py",
+        right="if too_late(after) and debit.state not in TAKEN:",
+        wrong="if False:",
+        tests=("tests/billing/test_collect_withdraw.py::TestWithdraw",),
+    ),
+    "a resident's no is forgotten when the bank's news comes first": Defect(
+        file="billing/news.py",
+        right="if debit.state is State.ACCEPTED and mandate.enrolment is not Enrolment.ACTIVE:",
+        wrong="if False:",
+        tests=("tests/billing/test_collect_withdraw.py::TestWithdraw",),
+    ),
+    "a notice counts before it is delivered": Defect(
+        file="billing/announce.py",
+        right="        noticed_at=told_at,",
+        wrong="        noticed_at=at,",
+        tests=("tests/billing/test_announce.py::TestALetter",),
+    ),
+    "a notice forgets that banks have holidays": Defect(
+        file="billing/workdays.py",
+        right="return day.weekday() < _SATURDAY and day not in _closed(days, day.year)",
+        wrong="return day.weekday() < _SATURDAY",
+        tests=("tests/billing/test_workdays.py",),
+    ),
+    "an old status takes a chargeback back": Defect(
+        file="billing/turn.py",
+        right="debit.state is State.CHARGED_BACK and word.turn == RESTORED:",
+        wrong="debit.state is State.CHARGED_BACK:",
+        tests=("tests/billing/test_turns.py::TestADispute",),
+    ),
+    "one person's word counts twice": Defect(
+        file="billing/decision.py",
+        right="people = {one.said_by for one in words if one.decision is words[-1].decision}",
+        wrong="people = [one.said_by for one in words if one.decision is words[-1].decision]",
+        tests=("tests/billing/test_decide.py::TestADecision",),
+    ),
+    "a person forgets what the bank has": Defect(
+        file="billing/decision.py",
+        right='return "bank_has_it" if alive else None',
+        wrong="return None",
+        tests=("tests/billing/test_decide.py::TestADecision",),
+    ),
+    "a payment that became another one is booked": Defect(
+        file="billing/news.py",
+        right="if debit.state in _SEEN and not is_ours(",
+        wrong="if False and not is_ours(",
+        tests=("tests/billing/test_bad_news.py::TestNews",),
+    ),
 }
 
 

@@ -174,6 +174,8 @@ class TestFault:
             {"name": "same_id", "operation": "payments.get"},
             {"name": "amount_wrong", "operation": "mandates.get"},
             {"name": "clock_skew", "seconds": 864_001},
+            {"name": "connection_refused", "percent": 5},
+            {"name": "connection_refused", "times": 2},
             ["delay"],
         ],
         ids=str,

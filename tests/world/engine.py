@@ -54,7 +54,8 @@ class Database:
         self.commits = 0
         self.now: Callable[[], datetime] = lambda: datetime.max.replace(tzinfo=UTC)
         self.note: Callable[..., None] = lambda *_: None
-        self.on_commit: Callable[[], None] | None = None
+        self.before_commit: Callable[[Transaction], None] | None = None
+        self.on_commit: Callable[[Process | None, list[tuple[str, Key, Row]]], None] | None = None
 
     def strikes(self, name: str) -> bool:
         """Draw whether a fault strikes now."""
@@ -162,6 +163,7 @@ class Transaction:
     async def statement(self) -> None:
         """Go to the server: others may be faster, and the connection may break."""
         await asyncio.sleep(0)
+        await self._halt()
         if self.open and self.db.rates:
             if self.db.strikes("session_lost"):
                 self.let_go()
@@ -173,6 +175,11 @@ class Transaction:
                 raise asyncpg.DiskFullError("could not extend file: no space left on device")
         if not self.open:
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle")
+
+    async def _halt(self) -> None:
+        """Go no further in a process that was killed in the middle of a step."""
+        if self.process is not None and not self.process.alive:
+            await asyncio.get_running_loop().create_future()
 
     def get(self, table: str, key: Key) -> Row | None:
         """Return a row as this transaction sees it."""
@@ -291,7 +298,11 @@ class Transaction:
         """Make everything of it last, at once."""
         await self.statement()
         db = self.db
+        undo: list[tuple[str, Key, Row]] = []
         if self.writes:
+            if db.before_commit is not None:
+                db.before_commit(self)
+                await self._halt()
             if db.strikes("commit_refused"):
                 self.let_go()
                 raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle")
@@ -304,9 +315,10 @@ class Transaction:
         self.writes = {}
         self.open = False
         self._free()
-        if db.on_commit is not None:
-            db.on_commit()
-        if db.strikes("commit_unheard"):
+        if undo and db.on_commit is not None:
+            db.on_commit(self.process, undo)
+            await self._halt()
+        if undo and db.strikes("commit_unheard"):
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle")
         await asyncio.sleep(0)
 

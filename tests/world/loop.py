@@ -10,7 +10,8 @@ import asyncio
 import contextvars
 import heapq
 import random
-from collections.abc import Coroutine
+import warnings
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
@@ -19,6 +20,8 @@ T = TypeVar("T")
 
 # A run that has not ended by then goes round in circles.
 STEPS_MAX: Final = 2_000_000
+# In how many places of its cleanup a task that is thrown away may wait.
+CLEANUPS_MAX: Final = 50
 
 
 class StuckError(Exception):
@@ -38,11 +41,15 @@ class Place(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """One simulated process; ``skew`` is how far its clock is off."""
+    """One simulated process.
+
+    ``skew`` is how far its clock is off; ``fuse`` counts down its steps, and the last one kills it.
+    """
 
     name: str
     alive: bool = True
     paused_until: float = 0.0
+    fuse: int = 0
     skew: timedelta = timedelta()
     holds: dict[int, Place] = field(default_factory=dict)
     parked: list[asyncio.Handle] = field(default_factory=list)
@@ -71,6 +78,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         self._ready: list[asyncio.Handle] = []
         self._kept: list[object] = []
         self.errors: list[str] = []
+        self.on_death: Callable[[Process], None] | None = None
         self.set_exception_handler(self._keep_error)
 
     def time(self) -> float:
@@ -101,6 +109,8 @@ class SeededLoop(asyncio.BaseEventLoop):
         for held in list(process.holds.values()):
             held.let_go()
         process.holds.clear()
+        if self.on_death is not None:
+            self.on_death(process)
 
     def pause(self, process: Process, seconds: float) -> None:
         """Let a process stand still, as when its machine is stopped."""
@@ -136,6 +146,12 @@ class SeededLoop(asyncio.BaseEventLoop):
             if process.paused_until > self._at:
                 process.parked.append(handle)
                 return
+            if process.fuse:
+                process.fuse -= 1
+                if not process.fuse:
+                    self._kept.append(handle)
+                    self.kill(process)
+                    return
         self.steps += 1
         if self.steps > STEPS_MAX:
             raise EndlessError(f"{self.steps} steps by {self.now().isoformat()}")
@@ -175,8 +191,23 @@ class SeededLoop(asyncio.BaseEventLoop):
         return self.network.attach(sock, factory)
 
     def finish(self) -> None:
-        """Forget the run; what is left half done is dropped without running."""
-        self._ready.clear()
-        self._scheduled.clear()
-        if not self.is_closed():
+        """Forget the run; what is left half done is ended here, where it can disturb nobody."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what its cleanup begins is not awaited either
+            for task in asyncio.all_tasks(self):
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                _throw_away(task.get_coro())
+            self._kept.clear()
+            self._ready.clear()
+            self._scheduled.clear()
             self.close()
+
+
+def _throw_away(coroutine: Any) -> None:
+    """End a coroutine, however often it waits in its cleanup."""
+    for _ in range(CLEANUPS_MAX):
+        try:
+            coroutine.close()
+        except Exception:  # noqa: BLE001, S112 - it waits, or it breaks: it is not heard any more
+            continue
+        return

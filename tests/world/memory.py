@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
 
+from billing.bank import BankEvent
 from billing.debit import Claim, Debit, DebitId, State
 from billing.debit_moves import GOALS, Goal, goes_on, postings, prefix_of, recovery
 from billing.habit import Habit
@@ -17,7 +18,10 @@ from billing.ledger import Account, Phase, Transfer
 from billing.mandate import ENDED, Enrolment, Mandate
 from billing.mandate import State as MandateState
 from billing.notice import Attempt, Notice
+from billing.webhook import ASIDE_FOR
 from tests.world.engine import Key, Table, Transaction
+from tests.world.memory_changes import MemoryChangeDesk, change_tables
+from tests.world.memory_refunds import MemoryRefundDesk, refund_tables
 
 _SENDABLE: Final = frozenset({State.RECORDED, State.UNKNOWN, State.SENDING})
 _UNFROZEN: Final = frozenset(
@@ -41,6 +45,19 @@ class Bill:
     corrects_bill_no: str | None = None
     period_start: date = date.min
     period_end: date = date.min
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HintRow:
+    """One row of bank_hint: an event that waits to be looked at."""
+
+    event: BankEvent
+    heard_at: datetime
+    look_at: datetime
+    state: str = "waiting"
+    looks: int = 0
+    trouble: str | None = None
+    settled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +134,12 @@ def tables() -> dict[str, Table]:
         "notice": Table(),
         "transfer": Table(parents=(by_bill,)),
         "bank_event": Table(),
+        "bank_hint": Table(),
+        "webhook_delivery": Table(),
         "bank_cursor": Table(),
         "mandate_freeze": Table(),
+        **refund_tables(),
+        **change_tables(),
     }
 
 
@@ -153,7 +174,7 @@ def debits_of(tx: Transaction, account_id: str, bill_no: str) -> list[Debit]:
     ]
 
 
-class MemoryDesk:
+class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk):
     """One open transaction; see billing/io/debits.py for what each method promises."""
 
     def __init__(self, transaction: Transaction) -> None:
@@ -367,11 +388,6 @@ class MemoryDesk:
         ]
         return max((one.taken_at for one in steps if one.to_state is State.HELD), default=None)
 
-    async def tell_notice(self, debit: Debit, *, at: datetime) -> datetime | None:
-        """Tell the resident of a planned debit: it stands in the API."""
-        assert debit.state is State.PLANNED
-        return at
-
     async def add_debit(self, debit: Debit) -> bool:
         """Keep a new attempt with its first step, unless another one for the bill is alive."""
         await self.tx.statement()
@@ -406,6 +422,7 @@ class MemoryDesk:
             taken_at=after.changed_at,
         )
         await self.tx.add("debit_step", (*key, number), step)
+        await self.tell_step(before, after, step_no=number)
         if goes_on(before, after):
             fresh = GOALS[before.state] is Goal.NOTHING
             for transfer in postings(after, () if fresh else self._written(after)):
@@ -452,3 +469,13 @@ class MemoryDesk:
         """Keep an event of the bank as dealt with, and say whether this is the first time."""
         await self.tx.statement()
         return await self.tx.insert("bank_event", (event_id,), (resource, action, at))
+
+    async def set_aside(self, event: BankEvent, *, trouble: str, at: datetime) -> None:
+        """Put one event where it is looked at again; one that waits there gets its trouble."""
+        await self.tx.statement()
+        key = (event.event_id,)
+        row = HintRow(event=event, heard_at=at, look_at=at + ASIDE_FOR, trouble=trouble)
+        if not await self.tx.insert("bank_hint", key, row):
+            now: HintRow = self.tx.get("bank_hint", key)
+            if now.state == "waiting":
+                await self.tx.update("bank_hint", key, replace(now, trouble=trouble))

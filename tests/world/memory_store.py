@@ -22,6 +22,8 @@ from billing.notice import (
 from billing.policy import NO_POLICY, BillPolicy
 from tests.world.engine import Database, Transaction
 from tests.world.memory import Bill, MemoryDesk, debits_of, disputed, last_step_at, owed_minor
+from tests.world.memory_changes import MemoryChangeBook
+from tests.world.memory_refunds import MemoryRefundBook
 
 # As many connections as a process has; the next one waits.
 POOL: Final = 5
@@ -45,7 +47,7 @@ def _candidate(row: Debit) -> Candidate:
     return Candidate(debit_id=row.debit_id, mandate_id=row.mandate_id)
 
 
-class MemoryDebits:
+class MemoryDebits(MemoryChangeBook, MemoryRefundBook):
     """One process's pool of connections to a database in memory."""
 
     def __init__(
@@ -161,13 +163,13 @@ class MemoryDebits:
         return found[:limit]
 
     async def debits_to_close(self, *, fallen_before: datetime, limit: int) -> list[DebitId]:
-        """Return debits that failed or were disputed so long ago, and wait for the bank."""
+        """Return debits that failed or were disputed so long ago, and still wait."""
         async with self._read() as tx:
             found = [
                 row.debit_id
                 for row in tx.scan("debit")
                 if (
-                    row.state is State.CHARGED_BACK
+                    row.state in {State.CHARGED_BACK, State.RETRY_DUE}
                     or (row.state is State.FAILED and row.reason == "bank_retries")
                 )
                 and last_step_at(tx, row) <= fallen_before
@@ -278,9 +280,14 @@ class MemoryDebits:
             await desk.tx.update("bank_cursor", (), event_id)
 
     async def seen_events(self, event_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of the given events that we have dealt with."""
+        """Return those of the given events that we have dealt with, or that wait."""
         async with self._read() as tx:
-            return frozenset(one for one in event_ids if tx.get("bank_event", (one,)) is not None)
+            return frozenset(
+                one
+                for one in event_ids
+                if tx.get("bank_event", (one,)) is not None
+                or getattr(tx.get("bank_hint", (one,)), "state", "done") != "done"
+            )
 
 
 def _mandate_for(tx: Transaction, bill: Bill) -> Mandate | None:

@@ -166,6 +166,10 @@ class End(asyncio.Transport):
 
     def hear(self, data: bytes | None) -> None:
         """Give what came in to the protocol."""
+        if self.client:
+            self.network.tell("after_answer", self.process)
+            if not self.process.alive:
+                return
         if not self._lost and not self._closing and self.protocol is not None:
             self.protocol.data_received(data)
 
@@ -200,6 +204,8 @@ class Network:
         self.struck: Counter[str] = Counter()
         self.bank: Process | None = None
         self.answering: Callable[[], asyncio.Protocol] | None = None
+        # Called with the client's process: before a request leaves, after, and after its answer.
+        self.moment: Callable[[str, Process], None] | None = None
         loop.network = self
 
     def latency_s(self) -> float:
@@ -255,10 +261,21 @@ class Network:
         near.protocol.connection_made(near)
         return near, near.protocol
 
+    def tell(self, moment: str, process: Process) -> None:
+        """Say that a moment has come at which a process may be killed."""
+        if self.moment is not None:
+            self.moment(moment, process)
+
     def carry(self, end: End, data: bytes) -> None:
         """Take what one end says to the other."""
         if end.client:
-            self._ask(end, data)
+            order = data.startswith(b"POST /payments ")
+            if order:
+                self.tell("before_send", end.process)
+            if end.process.alive:
+                self._ask(end, data)
+            if order:
+                self.tell("after_send", end.process)
         else:
             self._answer(end, data)
 
