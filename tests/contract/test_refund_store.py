@@ -20,6 +20,7 @@ from tests.contract.test_debit_store import (
     MINUTE,
     Facts,
     Store,
+    after,
     debit,
     facts,
     home,
@@ -93,6 +94,27 @@ class TestAskingForARefund:
         second = await asked(store, one, 2_000)
         assert isinstance(second, Refund)
         assert second.refund_no == 2
+
+    async def test_of_what_came_for_a_given_up_attempt_stands_on_no_bill(
+        self, facts: Facts, store: Store
+    ) -> None:
+        """It came to the bank and goes straight back, once; what was not given up is no stray."""
+        await home(facts)
+        one = await walk(store, debit(), *ACCEPTED)
+        async with store.begin() as desk:
+            early = await desk.ask_stray(one, asked_by="we", at=AT)
+        assert early == NotGiven(reason="not_collected")
+        failed = after(one, Event.FAIL, at=AT + MINUTE)
+        async with store.begin() as desk:
+            await desk.save_debit(one, failed)
+            first = await desk.ask_stray(failed, asked_by="we", at=AT)
+        async with store.begin() as desk:
+            assert await desk.ask_stray(failed, asked_by="we", at=AT) == first
+        assert isinstance(first, Refund)
+        assert (first.amount_minor, first.cause) == (one.amount_minor, Cause.DOUBLE_DEBIT)
+        assert await given(facts) == [
+            ("give_back/2026-01/1/1/asked", "posted", "bank", "refunds_payable", 74_297)
+        ]
 
     @pytest.mark.parametrize(
         ("events", "minor", "more", "reason"),

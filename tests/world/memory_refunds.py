@@ -12,7 +12,7 @@ from billing.ledger import Account, Phase, Transfer
 from billing.message import Message
 from billing.refund import ENDS, Cause, Refund, RefundClaim, RefundId, RefundState
 from billing.refund_moves import refund_transfers
-from billing.refund_order import Asked, GiveBack, NotGiven, Purse, already, why_not
+from billing.refund_order import Asked, GiveBack, NotGiven, Purse, Wanted, already, refusal
 from billing.told import (
     corrections_of,
     notice_message,
@@ -140,12 +140,35 @@ class MemoryRefundDesk(MemoryTelling):
         if again is not None and counted_minor is None:
             return again
         await self.tx.statement()
-        source = self._purse(debit).source(cause, amount_minor)
-        given_minor = sum(one.amount_minor for one in refunds if one.state not in ENDS)
-        reason = why_not(debit)
-        if reason is None and given_minor + amount_minor > debit.amount_minor:
-            reason = "more_than_taken"
-        if reason is not None or source is None:
+        wanted = Wanted(
+            amount_minor=amount_minor,
+            cause=cause,
+            source=self._purse(debit).source(cause, amount_minor),
+            asked_by=asked_by,
+            because=because,
+            counted_minor=counted_minor,
+        )
+        return await self._ask(debit, refunds, wanted, at=at)
+
+    async def ask_stray(self, debit: Debit, *, asked_by: str, at: datetime) -> Asked:
+        """Ask for all of a locked debit to go back that the bank took although we gave it up."""
+        refunds = await self.refunds_of(debit.debit_id)
+        again = already(refunds, Cause.DOUBLE_DEBIT, debit.amount_minor)
+        if again is not None:
+            return again
+        wanted = Wanted(
+            amount_minor=debit.amount_minor,
+            cause=Cause.DOUBLE_DEBIT,
+            source=Account.BANK,
+            asked_by=asked_by,
+        )
+        return await self._ask(debit, refunds, wanted, at=at)
+
+    async def _ask(
+        self, debit: Debit, refunds: list[Refund], wanted: Wanted, *, at: datetime
+    ) -> Asked:
+        reason = refusal(debit, refunds, wanted)
+        if reason is not None or wanted.source is None:
             return NotGiven(reason=reason or "nothing_to_give_back")
         refund = Refund(
             account_id=debit.account_id,
@@ -154,15 +177,15 @@ class MemoryRefundDesk(MemoryTelling):
             refund_no=len(refunds) + 1,
             state=RefundState.REQUESTED,
             reason=None,
-            amount_minor=amount_minor,
+            amount_minor=wanted.amount_minor,
             currency=debit.currency,
-            cause=cause,
-            source=source,
-            asked_by=asked_by,
-            because=because,
+            cause=wanted.cause,
+            source=wanted.source,
+            asked_by=wanted.asked_by,
+            because=wanted.because,
             asked_at=at,
             changed_at=at,
-            counted_minor=counted_minor,
+            counted_minor=wanted.counted_minor,
         )
         await self.tx.statement()
         await self.tx.add("refund", _number(refund), refund)
