@@ -905,8 +905,8 @@ DEFECTS |= {
     ),
     "a payment that became another one is booked": Defect(
         file="billing/news.py",
-        right="if debit.state in _SEEN and not is_ours(",
-        wrong="if False and not is_ours(",
+        right="        if not is_ours(debit, payment,",
+        wrong="        if unheard and not is_ours(debit, payment,",
         tests=("tests/billing/test_bad_news.py::TestNews",),
     ),
 }
