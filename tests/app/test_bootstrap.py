@@ -257,6 +257,17 @@ class TestDeveloper:
         words = ["-n", "2", "-m", "not slow and not planted", "tests/billing", "-k", "vat"]
         assert done.stdout == f"checked \n{words} {place}\n"
 
+    def test_plays_many_seeds_when_asked(self, place: Path) -> None:
+        """--sim is ours too: 200 seeds of each scenario, and nothing else."""
+        (place / "pytest.py").write_text(
+            "import sys, os\nprint(sys.argv[1:], os.environ['AQKOL_SIM_SEEDS'])"
+        )
+
+        done = start(place, "test", "--sim", "-k", "lost")
+
+        words = ["-n", "2", "tests/world", "-k", "lost"]
+        assert done.stdout == f"checked \n{words} 200\n"
+
 
 class TestRefusals:
     """A machine that lacks something ..."""
