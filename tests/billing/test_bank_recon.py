@@ -303,13 +303,25 @@ class TestABreak:
 
         assert (counts.breaks_open, counts.until) == (1, None)
 
+    @pytest.mark.parametrize("about", ["payments", "payouts", "items"])
     async def test_stays_open_while_the_bank_is_silent(
-        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+        self,
+        town: DebitTown,
+        store: Debits,
+        books: ReconBooks,
+        bank: PayingBank,
+        monkeypatch: pytest.MonkeyPatch,
+        about: str,
     ) -> None:
         """What could not be looked at has not been seen to agree."""
         bank.items["PO1"].pop()
         await reconciled(books, store, bank)
-        bank.silent = True
+
+        def listen(question: str) -> None:
+            if question.startswith(about):
+                raise BankSilentError("timeout")
+
+        monkeypatch.setattr(bank, "_listen", listen)
         with pytest.raises(BankSilentError):
             await reconciled(books, store, bank, NEXT)
 

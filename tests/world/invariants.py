@@ -234,7 +234,7 @@ class Checker:
     def _given_up(self, debits: Mapping[Any, Any], made: set[DebitKey | None]) -> None:
         """What was sent and made no payment was refused, or it was given up for nothing."""
         for key, row in debits.items():
-            fell = str(row.state) in {"failed", "retry_due"}
+            fell = str(row.state) in {"failed", "retry_due", "exhausted"} and row.body is not None
             if fell and key not in made and key not in self.truth.refused:
                 self.say("I3", f"{key} is {row.state} and nobody refused it")
 
