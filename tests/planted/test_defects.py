@@ -734,6 +734,12 @@ DEFECTS |= {
         wrong='if notification["action_taken"] is not None:',
         tests=("tests/simulators/test_bank_notifications.py::TestNotification",),
     ),
+    "what was given back is taken again": Defect(
+        file="sql/debits.sql",
+        right="    AND 'refunds_payable' NOT IN (debit_code, credit_code);",
+        wrong="    AND true;",
+        tests=("tests/billing/test_give_back.py::TestTheNextAttempt",),
+    ),
     "a refund goes out beside a chargeback": Defect(
         file="billing/pay_back.py",
         right="first, because = refund.first_sent_at, hindrance(refund, debit)",
