@@ -17,9 +17,9 @@ import structlog
 
 from billing.bank import TAKEN_BY_BANK, BankError, BankEvent, EventPage, Payment, PaymentStatus
 from billing.debit import (
-    ALIVE,
     BEFORE_BANK,
     FINAL,
+    NEXT,
     TAKEN,
     Debit,
     DebitId,
@@ -182,8 +182,9 @@ async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
         unheard = debit.bank_payment_id is None
         if not is_ours(debit, payment, mandate.bank_mandate_id or ""):
             log.error("debit.mismatched", key=debit.key, payment=payment.payment_id)
-            if not unheard and debit.state is not State.REVIEW:
-                await question(desk, debit, payment, at=at)
+            if not unheard and (debit.state, Event.QUESTION) in NEXT:
+                # A payment never becomes another one: whatever this is, it is not booked.
+                await question(desk, debit, payment, at=at, reason="payment_changed")
             return "contradicted"
         before = debit.state
         merged = await _merge(desk, debit, planned, payment, mandate, word.cause, at)
@@ -209,10 +210,6 @@ async def _rest(desk: NewsDesk, mandate: Mandate, debit: Debit, at: datetime) ->
         await cancel_unsent(desk, mandate, reason="paused", at=at)
 
 
-# From here on the bank has told us what it made; a payment never becomes another afterwards.
-_SEEN: Final = ALIVE - BEFORE_BANK - {State.SENDING, State.UNKNOWN, State.REVIEW}
-
-
 async def _merge(  # noqa: PLR0913, PLR0917 - the inside of take_news
     desk: NewsDesk,
     debit: Debit,
@@ -223,9 +220,6 @@ async def _merge(  # noqa: PLR0913, PLR0917 - the inside of take_news
     at: datetime,
 ) -> Debit | None:
     """Take the steps the bank's word asks for; None if it asks for a person instead."""
-    if debit.state in _SEEN and not is_ours(debit, payment, mandate.bank_mandate_id or ""):
-        await question(desk, debit, payment, at=at, reason="payment_changed")
-        return None
     for step in planned:
         if step is Event.QUESTION or (step is Event.RESUBMIT and not await _alone(desk, debit, at)):
             await question(desk, debit, payment, at=at)

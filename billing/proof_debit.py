@@ -74,15 +74,10 @@ def _check_amount(
         balance_minor(Account.RECEIVABLE, _of_debit(one, transfers).values()) for one in earlier
     )
     owed_minor = bill.total_minor - paid_minor
-    # Credit may have been used on the bill before the resident was told, or after; money may have
-    # been given back.
-    moved = (f"credit/{bill.bill_no}/", f"{REFUNDS}{bill.bill_no}/")
+    # Credit may have been used on the bill before the resident was told, or after. What was given
+    # back is not taken again.
     used = sorted(
-        (
-            one
-            for one in transfers
-            if one.transfer_id.startswith(moved) and balance_minor(Account.RECEIVABLE, [one])
-        ),
+        (one for one in transfers if one.transfer_id.startswith(f"credit/{bill.bill_no}/")),
         key=lambda one: one.posted_at,
     )
     possible = {

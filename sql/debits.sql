@@ -13,6 +13,7 @@ CROSS JOIN LATERAL (
     FROM transfer t
     WHERE t.account_id = b.account_id AND t.bill_no = b.bill_no AND t.phase = 'posted'
         AND 'receivable' IN (t.debit_code, t.credit_code)
+        AND 'refunds_payable' NOT IN (t.debit_code, t.credit_code)
 ) AS owed
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE d.state IN ('failed', 'retry_due', 'exhausted')) AS failures,
@@ -270,13 +271,14 @@ WHERE account_id = :account_id AND bill_no = :bill_no
 ORDER BY attempt;
 
 -- name: owed_minor(account_id, bill_no)$
--- What a bill still owes by posted transfers.
+-- What may still be debited for a bill by posted transfers; what was given back is not taken again by itself.
 SELECT coalesce(
     sum(CASE WHEN debit_code = 'receivable' THEN amount_minor ELSE -amount_minor END), 0
 )::bigint
 FROM transfer
 WHERE account_id = :account_id AND bill_no = :bill_no AND phase = 'posted'
-    AND 'receivable' IN (debit_code, credit_code);
+    AND 'receivable' IN (debit_code, credit_code)
+    AND 'refunds_payable' NOT IN (debit_code, credit_code);
 
 -- name: disputed(account_id, bill_no)$
 -- Say whether a bill is in dispute.

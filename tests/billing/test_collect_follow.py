@@ -354,7 +354,7 @@ class TestFollow:
         bank.tell("PM1", PaymentStatus.CONFIRMED)
 
         assert await followed(store, bank) == FollowCounts(contradicted=1)
-        assert await town.states() == ["2026-01/1 review contradiction"]
+        assert await town.states() == ["2026-01/1 review payment_changed"]
         assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
 
     async def test_asks_a_person_about_a_cancelled_debit_that_lives(

@@ -614,6 +614,28 @@ class TestChargeback:
         assert await states(town) == ["1 paid"]
 
 
+class TestTheNextAttempt:
+    """A debit that failed after its money was given back ..."""
+
+    @pytest.mark.parametrize("status", [RefundStatus.PAID, RefundStatus.BOUNCED])
+    async def test_asks_for_the_bill_and_for_no_more(
+        self, town: DebitTown, store: Debits, bank: FakeBank, status: RefundStatus
+    ) -> None:
+        """He owes the bill; what we gave back besides a person asks for, or has kept."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.CONFIRMED)
+        await followed(store, bank)
+        await asked(store)
+        await given(store, bank)
+        bank.tell_refund("RF1", status, action="paid")
+        bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+        await followed(store, bank, day("02-26"))
+
+        await next_attempt(store, bank)
+
+        assert bank.payments["PM2"].amount_minor == TOTAL_MINOR
+
+
 class TestDoubleDebit:
     """A payment that we had given up, and that the bank has taken after all ..."""
 
@@ -661,6 +683,11 @@ async def two_attempts(town: DebitTown, store: Debits, bank: FakeBank) -> None:
     await accepted(town, store, bank)
     bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
     await followed(store, bank, day("02-26"))
+    await next_attempt(store, bank)
+
+
+async def next_attempt(store: Debits, bank: FakeBank) -> None:
+    """Wait until the bill was asked for again."""
     for number in range(1, 15):
         at = day("02-26") + timedelta(days=number)
         await told(store, at)

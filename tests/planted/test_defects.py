@@ -734,6 +734,12 @@ DEFECTS |= {
         wrong='if notification["action_taken"] is not None:',
         tests=("tests/simulators/test_bank_notifications.py::TestNotification",),
     ),
+    "what was given back is taken again": Defect(
+        file="sql/debits.sql",
+        right="    AND 'refunds_payable' NOT IN (debit_code, credit_code);",
+        wrong="    AND true;",
+        tests=("tests/billing/test_give_back.py::TestTheNextAttempt",),
+    ),
     "a refund goes out beside a chargeback": Defect(
         file="billing/pay_back.py",
         right="first, because = refund.first_sent_at, hindrance(refund, debit)",
@@ -905,8 +911,8 @@ DEFECTS |= {
     ),
     "a payment that became another one is booked": Defect(
         file="billing/news.py",
-        right="if debit.state in _SEEN and not is_ours(",
-        wrong="if False and not is_ours(",
+        right="        if not is_ours(debit, payment,",
+        wrong="        if unheard and not is_ours(debit, payment,",
         tests=("tests/billing/test_bad_news.py::TestNews",),
     ),
 }

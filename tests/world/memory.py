@@ -144,12 +144,15 @@ def tables() -> dict[str, Table]:
 
 
 def owed_minor(tx: Transaction, account_id: str, bill_no: str) -> int:
-    """Return what a bill still owes by posted transfers."""
+    """Return what may still be debited for a bill; what was given back is not taken again."""
     return sum(
         row.amount_minor
         * ((row.debit_code is Account.RECEIVABLE) - (row.credit_code is Account.RECEIVABLE))
         for row in tx.scan("transfer")
-        if row.account_id == account_id and row.bill_no == bill_no and row.phase is Phase.POSTED
+        if row.account_id == account_id
+        and row.bill_no == bill_no
+        and row.phase is Phase.POSTED
+        and Account.REFUNDS_PAYABLE not in {row.debit_code, row.credit_code}
     )
 
 
