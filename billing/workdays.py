@@ -11,8 +11,6 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final
 
-import holidays
-
 # What direct-debit schemes ask for, and what our terms promise.
 NOTICE_DAYS: Final = 5
 NOTICE_WORKING_DAYS: Final = 3
@@ -44,6 +42,9 @@ def is_working_day(day: date, days: BankDays) -> bool:
 
 @cache
 def _closed(days: BankDays, year: int) -> frozenset[date]:
+    # All countries of the world come with it: half a second that most commands need not wait.
+    import holidays  # noqa: PLC0415
+
     if days is BankDays.KZ:
         return frozenset(holidays.country_holidays("KZ", years=year))
     return frozenset(holidays.financial_holidays("ECB", years=year))

@@ -1,27 +1,47 @@
 """Working days of a rail: when its files leave, and on which days it moves money.
 
-Holidays come from the `holidays` library, which knows them until 2100. Days are the bank's, in UTC.
+The days stand in `closed_days.json`, which `scripts/closed_days` writes out from the `holidays`
+library: loading all countries of the world takes longer than founding the bank. Days are in UTC.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from typing import Final
 
-from holidays import HolidayBase, country_holidays, financial_holidays
-
 _DAY: Final = timedelta(days=1)
+_SATURDAY: Final = 5
+_KNOWN: Final = json.loads(Path(__file__).with_name("closed_days.json").read_text(encoding="ascii"))
+FIRST: Final = date.fromisoformat(_KNOWN["first"])
+LAST: Final = date.fromisoformat(_KNOWN["last"])
+
+
+class DayUnknownError(ValueError):
+    """Nobody has written down whether banks work on this day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calendar:
-    """The days on which a rail works, and the hour after which today's file has left."""
+    """The days on which a rail works, and the hour after which today's file has left.
 
-    holidays: HolidayBase
+    `closed` are weekdays on which it rests, `opened` days of a weekend on which it works.
+    """
+
+    closed: frozenset[date]
+    opened: frozenset[date]
     cut_off: time
 
     def works_on(self, day: date) -> bool:
-        """Say whether the rail moves money on a day."""
-        return self.holidays.is_working_day(day)
+        """Say whether the rail moves money on a day.
+
+        :raises DayUnknownError: for a day beyond those that were written down.
+        """
+        if not FIRST <= day <= LAST:
+            raise DayUnknownError(f"days of banks are known from {FIRST} to {LAST}, not {day}")
+        if day.weekday() < _SATURDAY:
+            return day not in self.closed
+        return day in self.opened
 
     def roll(self, day: date) -> date:
         """Return the day itself, or the next working day when it is none."""
@@ -41,7 +61,12 @@ class Calendar:
         return self.roll(day if at.time() < self.cut_off else day + _DAY)
 
 
+def _calendar(name: str, cut_off: time) -> Calendar:
+    days = {kind: frozenset(map(date.fromisoformat, found)) for kind, found in _KNOWN[name].items()}
+    return Calendar(closed=days["closed"], opened=days["open"], cut_off=cut_off)
+
+
 # 16:00 in Almaty.
-KZ: Final = Calendar(holidays=country_holidays("KZ"), cut_off=time(11))
+KZ: Final = _calendar("kz", time(11))
 # The days of TARGET; 16:00 in Frankfurt in winter.
-TARGET: Final = Calendar(holidays=financial_holidays("ECB"), cut_off=time(15))
+TARGET: Final = _calendar("target", time(15))

@@ -1,10 +1,11 @@
 """Working days of the bank's two rails, against published calendars."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from holidays import HolidayBase, country_holidays, financial_holidays
 
-from simulators.bank.workdays import KZ, TARGET, Calendar
+from simulators.bank.workdays import FIRST, KZ, LAST, TARGET, Calendar, DayUnknownError
 from tests.simulators.teller import OpenBank, Teller, at
 
 
@@ -43,6 +44,20 @@ class TestCalendar:
     def test_knows_target(self, day: str, works: bool) -> None:  # noqa: FBT001 - a table
         """The six closing days the European Central Bank publishes."""
         assert TARGET.works_on(date.fromisoformat(day)) is works
+
+    @pytest.mark.parametrize(
+        ("calendar", "book"), [(KZ, country_holidays("KZ")), (TARGET, financial_holidays("ECB"))]
+    )
+    def test_is_the_librarys_on_every_day(self, calendar: Calendar, book: HolidayBase) -> None:
+        """What was written down is what the library says today; else run scripts/closed_days."""
+        days = (FIRST + timedelta(days=n) for n in range((LAST - FIRST).days + 1))
+
+        assert [day for day in days if calendar.works_on(day) != book.is_working_day(day)] == []
+
+    def test_does_not_guess_beyond_what_was_written_down(self) -> None:
+        """A day nobody knows is an error, never an ordinary Tuesday."""
+        with pytest.raises(DayUnknownError, match="2060-01-01"):
+            KZ.works_on(date(2060, 1, 1))
 
     def test_rolls_over_a_long_holiday(self) -> None:
         """Nauryz of 2026: five days closed in a row, from Saturday on."""
