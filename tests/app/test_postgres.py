@@ -454,6 +454,9 @@ class TestLeftovers:
         """A shell of ours that stands in the data folder is no server."""
         with socket.socket():
             stranger = subprocess.Popen(["/bin/sleep", "60"], cwd=tmp_path)
+        # A child may be seen an instant before it has the name of its program.
+        while Path(f"/proc/{stranger.pid}/comm").read_text(encoding="ascii") != "sleep\n":
+            os.sched_yield()
 
         found = child.living_in(tmp_path, "postgres")
         same = child.living_in(tmp_path, "sleep")

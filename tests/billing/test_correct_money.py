@@ -169,7 +169,7 @@ class TestADebit:
         await told(store, LOOK)
 
         assert await states(owner) == [
-            "2026-01/1 failed insufficient_funds",
+            "2026-01/1 retry_due insufficient_funds",
             "2026-01-3/1 noticed",
         ]
         assert await findings(pool, at=LOOK) == []
@@ -182,6 +182,7 @@ class TestADebit:
         await say(owner, FEB_1, 90_000, at=SAID)
         await look(pool, at=LOOK)
         bank.tell("PM1", PaymentStatus.FAILED, cause="refer_to_payer")
+        bank.hint("PM1", "late_failure_settled")
         await followed(store, bank, LOOK)
         assert (await owed(owner))["2026-01"] == BEFORE
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ ATTACKS = [f"D{number:02d}" for number in range(1, 27)]
 NUMBERED = re.compile(r"^Test((?:D\d\d)+)[A-Z]")
 
 
+@cache
 def attacked() -> dict[str, list[str]]:
     """Return the classes that carry a number, by number; only those with a test in them."""
     found: dict[str, list[str]] = {}

@@ -4,7 +4,7 @@ The service collects in a process of its own (``collector.py``); the bank and Po
 processes too, and each is ended with SIGKILL in the middle of its work. Five of a hundred requests
 meet each fault. The bank's own books and the rows say what became of the money.
 
-``KILLED_DEBITS=20000`` lets it run at the size of a town; a suite runs a few hundred.
+``KILLED_DEBITS=20000`` lets it run at the size of a town; a suite runs sixty.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from app.migrate import migrate
 from app.servers.postgres import DATABASE, Postgres
 from tests.serving import ROOT, environment
 
-DEBITS = int(os.environ.get("KILLED_DEBITS", "150"))
+DEBITS = int(os.environ.get("KILLED_DEBITS", "60"))
 # How often each of the three dies while debits go out, and how many homes share a mandate's bank.
 KILLS = 3 if DEBITS < 1_000 else 20
 ISSUED_AT = datetime(2026, 2, 1, tzinfo=UTC)

@@ -28,6 +28,9 @@ def read(message: Message, source: Source) -> Samples | None:
         register_dm3 = volume_dm3(volume, source.unit)
         if not isinstance(register_dm3, int):
             raise UnreadableError(RefusalReason.BAD_SHAPE, register_dm3.value)
-        read_at = message.received_at if at == "-" else datetime.fromisoformat(at)
+        try:
+            read_at = message.received_at if at == "-" else datetime.fromisoformat(at)
+        except ValueError:
+            raise UnreadableError(RefusalReason.BAD_SHAPE, "no instant") from None
         samples.append(Sample(read_at=read_at, register_dm3=register_dm3 + source.offset_dm3))
     return Samples(samples=samples, flags=["toy"]) if samples else None

@@ -14,7 +14,7 @@ from tests.world.play import play
 from tests.world.scenarios import SCENARIOS
 
 # So many in an ordinary run: together some seconds.
-SEEDS: Final = int(os.environ.get("AQKOL_SIM_SEEDS", "2"))
+SEEDS: Final = int(os.environ.get("AQKOL_SIM_SEEDS", "1"))
 # From so many seeds on a fault that never struck is a scenario that tests nothing.
 SURE: Final = 20
 TIMEOUT_S: Final = 3600
