@@ -141,16 +141,21 @@ async def record(*, store: BatchStore, at: datetime, zone: str, limit: int) -> R
         return RecordCounts()
     charge_until = local_day(at, zone) + timedelta(days=SEND_LEAD_DAYS)
     candidates = await store.debits_to_record(charge_until=charge_until, limit=limit)
+    # Those under one mandate follow each other: side by side the second would find it locked.
+    by_mandate: dict[tuple[str, str], list[Candidate]] = {}
+    for one in candidates:
+        by_mandate.setdefault((one.debit_id.account_id, one.mandate_id), []).append(one)
     outcomes: list[State | None] = []
-    waiting = iter(candidates)
+    waiting = iter(by_mandate.values())
 
     async def work() -> None:
-        # Two under one mandate do not wait for each other: the second is taken in the next round.
-        outcomes.extend([await _record_one(store, one, at=at, zone=zone) for one in waiting])
+        for group in waiting:
+            for one in group:
+                outcomes.append(await _record_one(store, one, at=at, zone=zone))  # noqa: PERF401
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(WORKERS, len(candidates))):
-            group.create_task(work())
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(min(WORKERS, len(by_mandate))):
+            workers.create_task(work())
     counts = RecordCounts(
         recorded=outcomes.count(State.RECORDED),
         cancelled=outcomes.count(State.CANCELLED),

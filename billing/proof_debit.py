@@ -100,10 +100,11 @@ def _check_notice(debit: Debit, facts: Facts, zone: str) -> Iterator[Finding]:
         return
     if debit.idempotency_key is None:
         return
-    told = (notice.amount_minor, notice.currency, notice.charge_on)
-    taken = (debit.amount_minor, debit.currency, debit.charge_on)
-    if told != taken:
-        yield _about(debit, Kind.NOTICE_WRONG, f"told {told[0]} {told[1]} on {told[2]}")
+    told = (notice.amount_minor, notice.currency)
+    # The day of a notice is the first on which money may go; a late run takes it later.
+    if told != (debit.amount_minor, debit.currency) or notice.charge_on > debit.charge_on:
+        detail = f"told {told[0]} {told[1]} from {notice.charge_on}"
+        yield _about(debit, Kind.NOTICE_WRONG, detail)
     told_on = local_day(notice.noticed_at, zone)
     if not in_time(told_on, debit.charge_on, bank_days(debit.currency)):
         yield _about(debit, Kind.NOTICE_LATE, f"told at {notice.noticed_at.isoformat()}")

@@ -368,6 +368,15 @@ class TestAudit:
         report = await look(pool)
         assert kind in kinds(report)
 
+    async def test_lets_a_late_run_take_after_the_day_it_told(
+        self, pool: asyncpg.Pool, owner: asyncpg.Connection
+    ) -> None:
+        """A notice says from which day on; a day later is within it, a day earlier is not."""
+        await town(pool, owner)
+        await owner.execute("UPDATE notice SET charge_on = charge_on - 1")
+
+        assert (await look(pool)).clean
+
     async def test_changes_nothing(self, pool: asyncpg.Pool, owner: asyncpg.Connection) -> None:
         """It reports and never repairs: the rows that contradict each other are the evidence."""
         await town(pool, owner)
