@@ -86,15 +86,15 @@ class ProblemPath(Wire):
 class PublicApi:
     """The routes that speak of the service itself.
 
-    ``document`` is filled in by the shell once all routes are known; ``look`` brings the figures up
-    to date that are read from the database.
+    ``document`` tells of all routes, and is asked for when somebody wants to read it; ``look``
+    brings the figures up to date that are read from the database.
     """
 
     checks: Mapping[str, Check]
     metrics: CollectorRegistry
     look: Look
     problems: Sequence[ProblemType]
-    document: dict[str, Any]
+    document: Callable[[], Mapping[str, Any]]
 
     @route("GET", "/livez", policy=Policy.PUBLIC, summary="Is the process alive?", tag="service")
     async def livez(self, _call: Call[Nothing, Nothing, Nothing]) -> Alive:
@@ -135,7 +135,7 @@ class PublicApi:
     @route("GET", "/openapi.json", policy=Policy.PUBLIC, summary="This document", tag="service")
     async def openapi(self, _call: Call[Nothing, Nothing, Nothing]) -> Page:
         """Return the OpenAPI 3.1 document of every route."""
-        return Page(content=json.dumps(self.document).encode(), media_type="application/json")
+        return Page(content=json.dumps(self.document()).encode(), media_type="application/json")
 
     @route(
         "GET",

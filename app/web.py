@@ -7,6 +7,7 @@ app/mount.py.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -262,7 +263,13 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
     conversions = Conversions(pool=deps.pool, calendar=calendar, wanted=deps.wanted)
     store = BillingStore(deps.pool, deps.policy, conversions=conversions)
     gaps = Gaps(pool=deps.pool, calendar=calendar)
-    document: dict[str, Any] = {}
+    bounds: list[Bound] = []
+
+    @cache
+    def document() -> dict[str, Any]:
+        # Half a second of work: for whoever reads it, not for every start.
+        return openapi.document(bounds, ERRORS, _version())
+
     apis = (
         *_debits(deps),
         *_billing(deps, accounts=accounts, store=store, calendar=calendar),
@@ -290,9 +297,8 @@ def routes(deps: WebDeps) -> tuple[Bound, ...]:
             document=document,
         ),
     )
-    bounds = tuple(bound for api in apis for bound in routes_of(api))
-    document.update(openapi.document(bounds, ERRORS, _version()))
-    return bounds
+    bounds += (bound for api in apis for bound in routes_of(api))
+    return tuple(bounds)
 
 
 def build_app(deps: WebDeps) -> web.Application:
