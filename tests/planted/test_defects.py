@@ -915,6 +915,30 @@ DEFECTS |= {
         wrong="        if unheard and not is_ours(debit, payment,",
         tests=("tests/billing/test_bad_news.py::TestNews",),
     ),
+    "the mandate of another customer is linked": Defect(
+        file="billing/link.py",
+        right="if holder is not None and holder.account_id != mandate.account_id:",
+        wrong="if holder is None:",
+        tests=("tests/billing/test_link.py::TestFinish",),
+    ),
+    "an answer about something else is believed": Defect(
+        file="billing/io/bank_wire.py",
+        right="    if asked is not None and found != asked:",
+        wrong="    if asked is not None and not found:",
+        tests=("tests/contract/test_bank_adapter.py::TestQuestion",),
+    ),
+    "a refund that became another one is booked": Defect(
+        file="billing/refund_news.py",
+        right="        if not unheard and not is_our_refund(",
+        wrong="        if unheard and not is_our_refund(",
+        tests=("tests/billing/test_give_back.py::TestExactlyOnce",),
+    ),
+    "an order is written on an account that does not exist": Defect(
+        file="billing/iso/pain008.py",
+        right="if not _IBAN.match(self.iban) or not iban_adds_up(self.iban):",
+        wrong="if not _IBAN.match(self.iban):",
+        tests=("tests/billing/test_pain_files.py::TestAPayer",),
+    ),
 }
 
 
