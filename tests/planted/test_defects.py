@@ -939,6 +939,12 @@ DEFECTS |= {
         wrong="if not _IBAN.match(self.iban):",
         tests=("tests/billing/test_pain_files.py::TestAPayer",),
     ),
+    "one letter that cannot be written hides the others": Defect(
+        file="billing/io/api_messages.py",
+        right="            letter = None\n",
+        wrong="            raise\n",
+        tests=("tests/app/test_messages_api.py::TestMessages",),
+    ),
 }
 
 
