@@ -945,6 +945,18 @@ DEFECTS |= {
         wrong="            raise\n",
         tests=("tests/app/test_messages_api.py::TestMessages",),
     ),
+    "the audit does not see a lost receipt": Defect(
+        file="billing/proof_told.py",
+        right="    for name in sorted(meant - facts.told):",
+        wrong="    for name in sorted(meant & facts.told - meant):",
+        tests=("tests/billing/test_audit_told.py::TestAPlantedDefect",),
+    ),
+    "a correction is not written for money that went back": Defect(
+        file="billing/told.py",
+        right="    elif state in FINAL and believed:\n        kind = Kind.CORRECTION",
+        wrong="    elif state in FINAL and believed:\n        kind = None",
+        tests=("tests/billing/test_audit_told.py::TestWhatTheServiceTells",),
+    ),
 }
 
 
