@@ -420,7 +420,7 @@ class World:
     def heard_everything(self) -> bool:
         """Tell whether the service has dealt with every event of the bank."""
         handled = self.db.rows["bank_event"]
-        return all((event["id"],) in handled for event in self.bank.documents("events"))
+        return all((event_id,) in handled for event_id in self.bank.event_ids())
 
     def forget(self) -> None:
         """End the run; nobody closes connections of a world that is over."""
