@@ -89,7 +89,7 @@ class ReconStore(Protocol):
         """Return the next debits with a payment at the bank that were sent since an instant."""
 
     async def freeze(self, account_id: str, mandate_id: str, *, because: str, at: datetime) -> bool:
-        """Freeze a mandate; False if it is frozen already."""
+        """Freeze a mandate; False if it is frozen already, or a person has lifted it for this."""
 
     async def known_payouts(self, payout_ids: Sequence[str]) -> Mapping[str, KnownPayout]:
         """Return how those of the payouts that we know stood when they were read last."""

@@ -15,9 +15,14 @@ ORDER BY account_id, bill_no, attempt
 LIMIT :chunk::bigint;
 
 -- name: freeze_mandate(account_id, mandate_id, because, at)$
--- Freeze a mandate; none if it is frozen already.
+-- Freeze a mandate; none if it is frozen already, or a person has lifted a freeze for the same reason.
 INSERT INTO mandate_freeze (account_id, mandate_id, because, frozen_at)
-VALUES (:account_id, :mandate_id, :because, :at)
+SELECT :account_id, :mandate_id, :because, :at
+WHERE NOT EXISTS (
+    SELECT FROM mandate_freeze
+    WHERE account_id = :account_id AND mandate_id = :mandate_id AND because = :because
+      AND lifted_at IS NOT NULL
+)
 ON CONFLICT DO NOTHING
 RETURNING true;
 
@@ -323,6 +328,15 @@ SELECT CASE
         THEN min(day) FILTER (WHERE agreed_at IS NULL) - 1
 END
 FROM recon_day;
+
+-- name: hold_breaks(kinds, subjects)!
+-- Lock the open breaks of what was found, so that a person's word about one is there before or comes after.
+SELECT b.break_id
+FROM recon_break b
+JOIN unnest(:kinds::text[], :subjects::text[]) AS f (kind, subject) USING (kind, subject)
+WHERE b.closed_at IS NULL
+ORDER BY b.break_id
+FOR UPDATE OF b;
 
 -- name: see_breaks(kinds, subjects, account_ids, amounts_minor, currencies, details, actions, owners, days, at)
 -- Keep what was found: an open break is seen again; one that a person closed stays closed as long as it is

@@ -65,7 +65,7 @@ class ReconBooks:
         return [debit_of(row) async for row in rows]
 
     async def freeze(self, account_id: str, mandate_id: str, *, because: str, at: datetime) -> bool:
-        """Freeze a mandate; False if it is frozen already."""
+        """Freeze a mandate; False if it is frozen already, or a person has lifted it for this."""
         async with self.pool.acquire() as db, db.transaction():
             # Whoever announces or records under the mandate holds it, and sees the freeze later.
             await _DEBITS.lock_mandate(db, account_id=account_id, mandate_id=mandate_id)
@@ -213,7 +213,9 @@ class ReconBooks:
         """Open, see again or close breaks, and judge all days up to ``last_day``."""
         async with self.pool.acquire() as db, db.transaction():
             await _Q.read_days(db, last=last_day, at=at)
-            opened = [row async for row in _Q.see_breaks(db, **_columns(found), at=at)]
+            columns = _columns(found)
+            await _Q.hold_breaks(db, kinds=columns["kinds"], subjects=columns["subjects"])
+            opened = [row async for row in _Q.see_breaks(db, **columns, at=at)]
             closed = [row async for row in _Q.close_agreed(db, since=since, at=at)]
             await _Q.judge_days(db, at=at)
             still = [row async for row in _Q.open_breaks_figures(db)]

@@ -8,6 +8,7 @@ old backup take commits back. Nothing here knows what the rows mean.
 """
 
 import asyncio
+import itertools
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -51,6 +52,8 @@ class Database:
         self.rates: dict[str, float] = {}
         self.struck: Counter[str] = Counter()
         self.sessions: set[Transaction] = set()
+        # Like a sequence's, numbers that are taken and not used are gone.
+        self.numbers = itertools.count(1)
         self.commits = 0
         self.now: Callable[[], datetime] = lambda: datetime.max.replace(tzinfo=UTC)
         self.note: Callable[..., None] = lambda *_: None

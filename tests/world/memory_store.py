@@ -23,6 +23,7 @@ from billing.policy import NO_POLICY, BillPolicy
 from tests.world.engine import Database, Transaction
 from tests.world.memory import Bill, MemoryDesk, debits_of, disputed, last_step_at, owed_minor
 from tests.world.memory_changes import MemoryChangeBook
+from tests.world.memory_recon import MemoryRecovery
 from tests.world.memory_refunds import MemoryRefundBook
 
 # As many connections as a process has; the next one waits.
@@ -47,7 +48,7 @@ def _candidate(row: Debit) -> Candidate:
     return Candidate(debit_id=row.debit_id, mandate_id=row.mandate_id)
 
 
-class MemoryDebits(MemoryChangeBook, MemoryRefundBook):
+class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery):
     """One process's pool of connections to a database in memory."""
 
     def __init__(
