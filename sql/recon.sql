@@ -26,13 +26,6 @@ WHERE NOT EXISTS (
 ON CONFLICT DO NOTHING
 RETURNING true;
 
--- name: frozen(account_id, mandate_id)$
--- Say whether a mandate is frozen.
-SELECT EXISTS (
-    SELECT FROM mandate_freeze
-    WHERE account_id = :account_id AND mandate_id = :mandate_id AND lifted_at IS NULL
-);
-
 -- name: lift_freeze(account_id, mandate_id, by, because, at)$
 -- Lift a freeze; none if there is none.
 UPDATE mandate_freeze

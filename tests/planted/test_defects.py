@@ -265,14 +265,14 @@ DEFECTS = {
         tests=("tests/metering/test_head_cache.py::TestATownsRules",),
     ),
     "a second try uses a fresh key": Defect(
-        file="billing/send.py",
+        file="billing/ask.py",
         right="bank.create_payment(debit.body, debit.idempotency_key)",
         wrong='bank.create_payment(debit.body, f"{debit.idempotency_key}/{debit.sends}")',
         tests=("tests/billing/test_collect_send.py::TestSend",),
     ),
     "the guards are not asked again when a debit is recorded": Defect(
         file="billing/collect.py",
-        right="obstacle = await _obstacle(desk, mandate, planned, zone)",
+        right="obstacle = _obstacle(mandate, due, known, zone)",
         wrong="obstacle = None",
         tests=("tests/billing/test_collect.py",),
     ),
@@ -467,7 +467,7 @@ DEFECTS = {
         tests=("tests/billing/test_watch.py::TestARelease",),
     ),
     "a stopped run makes a lost order fail": Defect(
-        file="billing/send.py",
+        file="billing/ask.py",
         right="return _lost(debit, order.waits)",
         wrong='return _Outcome(event=Event.FAIL, reason="run_stopped")',
         tests=("tests/billing/test_watch.py::TestAStoppedRun",),
