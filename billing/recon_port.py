@@ -136,6 +136,9 @@ class ReconStore(Protocol):
     async def match_payout(self, payout: Payout, *, at: datetime) -> Sequence[DebitId]:
         """Note that a payout agrees, book its fees once, and return its settled debits."""
 
+    async def debits_paid_out_late(self) -> Sequence[DebitId]:
+        """Return debits settled since their payout was matched, whose money was not kept again."""
+
     async def items_of(self, payout_id: str) -> tuple[PayoutItem, ...]:
         """Return the items of a payout as the bank told them last."""
 

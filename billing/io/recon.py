@@ -14,6 +14,7 @@ from billing.break_kinds import ADVICE
 from billing.breaks import BookedLine, Break
 from billing.debit import Debit, DebitId
 from billing.io.debit_rows import debit_of
+from billing.io.refunds import TAKEN_BACK
 from billing.iso.camt053 import Statement, StatementLine
 from billing.payout import PAID_OUT, Payout, PayoutItem, PayoutStatus
 from billing.recon_port import BreakCounts, DoubledItem, KnownPayout, TornDay
@@ -136,7 +137,7 @@ class ReconBooks:
 
     async def doubled_items(self, *, since: datetime) -> Sequence[DoubledItem]:
         """Return payments that were paid out more than once."""
-        rows = _Q.doubled_items(self.pool, since=since, kind=PAID_OUT)
+        rows = _Q.doubled_items(self.pool, since=since, kind=PAID_OUT, kinds=list(TAKEN_BACK))
         return [DoubledItem(**dict(row)) async for row in rows]
 
     async def paid_out_without_item(
@@ -197,6 +198,11 @@ class ReconBooks:
                 await _post(db, fees)
             rows = _Q.settled_debits_of(db, payout_id=payout.payout_id, kind=PAID_OUT)
             return [DebitId(**dict(row)) async for row in rows]
+
+    async def debits_paid_out_late(self) -> Sequence[DebitId]:
+        """Return debits settled since their payout was matched, whose money was not kept again."""
+        rows = _Q.debits_paid_out_late(self.pool, kind=PAID_OUT, kinds=list(TAKEN_BACK))
+        return [DebitId(**dict(row)) async for row in rows]
 
     async def covered_until(self) -> date | None:
         """Return the last day of which a statement has come."""

@@ -154,6 +154,21 @@ class MemoryBooks:
         )
         return [row.debit_id for row in found]
 
+    async def debits_paid_out_late(self) -> Sequence[DebitId]:
+        """Return debits settled since their payout was matched, whose money was not kept again."""
+
+        def wanted(tx: Transaction, row: Debit) -> bool:
+            if row.state is not State.SETTLED or row.bank_payment_id is None:
+                return False
+            came = sum(
+                _paid_by(tx, one.payout.payout_id).count(row.bank_payment_id)
+                for one in tx.scan("bank_payout")
+                if one.payout.status is PayoutStatus.PAID and one.matched_at is not None
+            )
+            return came > _times_kept(tx, row.bank_payment_id)
+
+        return [row.debit_id for row in await self._debits(wanted)]
+
     async def debits_paid_out_by(self, payout_id: str) -> Sequence[DebitId]:
         """Return debits that we believe paid out, by this payout and by no other that counts."""
 
@@ -255,13 +270,14 @@ class MemoryBooks:
                 if _counts(row.payout):
                     for payment_id in _paid_by(tx, row.payout.payout_id):
                         times[payment_id].append(row.payout)
-        found = []
-        for payment_id, payouts in sorted(times.items()):
-            last = max(payouts, key=_age)
-            if len(payouts) > 1 and last.created_at >= since:
-                found.append(
-                    DoubledItem(payment_id=payment_id, payout_id=last.payout_id, times=len(payouts))
-                )
+            found = []
+            for payment_id, payouts in sorted(times.items()):
+                last = max(payouts, key=_age)
+                count = len(payouts) - _times_kept(tx, payment_id)
+                if count > 1 and last.created_at >= since:
+                    found.append(
+                        DoubledItem(payment_id=payment_id, payout_id=last.payout_id, times=count)
+                    )
         return found
 
     async def payouts_to_match(self, *, since: datetime) -> Sequence[Payout]:

@@ -14,8 +14,11 @@ import aiohttp.connector
 import structlog
 
 from tests.world.chance import repeatable
+from tests.world.comparing import Comparing
 from tests.world.invariants import Checker
+from tests.world.invariants_recon import compared
 from tests.world.loop import EndlessError, StuckError
+from tests.world.office import Office
 from tests.world.scenarios import SCENARIOS, Switch
 from tests.world.town import CALM_DAYS_MAX, DAY_S, PATIENCE_DAYS, World, build
 
@@ -59,6 +62,7 @@ async def _live(world: World, switch: Switch, checker: Checker) -> None:
     for number in range(world.services_count):
         world.start(f"service-{number}")
     await world.ordinary_life()
+    world.during(world.office.work())
     for _ in range(int(world.chaos_days)):
         await asyncio.sleep(DAY_S)
         world.bank.catch_up()
@@ -68,10 +72,12 @@ async def _live(world: World, switch: Switch, checker: Checker) -> None:
         await asyncio.sleep(DAY_S)
         world.bank.catch_up()
         world.patient = day >= PATIENCE_DAYS
-        if not world.unfinished() and world.heard_everything():
+        if not world.unfinished() and world.heard_everything() and world.compared():
             break
     refunds = world.bank.documents("refunds")
     checker.end(world.bank.documents("payments"), refunds, world.unfinished())
+    payouts, items = world.bank.documents("payouts"), world.bank.documents("payout_items")
+    compared(checker, payouts, items, world.comparing.came_minor)
     if SCENARIOS[world.name].family == "none":
         checker.nobody_needed()
     if world.postbox is not None:
@@ -85,6 +91,7 @@ def play(name: str, seed: int) -> Outcome:
         world = build(f"{name} {seed}", start=scenario.start)
         checker = Checker(world.truth, world.db.rows)
         world.checks, world.name = checker, name
+        world.comparing, world.office = Comparing(world), Office(world)
         world.bank.keeper.on_order = lambda order: checker.order(order.at, order.key, order.body)
         world.bank.keeper.on_refusal = checker.refused
         with quiet(world):

@@ -7,13 +7,14 @@ defect that no seed notices is a promise that the simulation does not check.
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pytest
 
 import billing.announce
 import billing.ask
+import billing.bank_recon
 import billing.collect
 import billing.enrol
 import billing.follow
@@ -29,6 +30,7 @@ from billing.mandate import Allowed
 from billing.order import frozen_body
 from tests.world import memory, memory_store, postbox
 from tests.world.memory import MemoryDesk
+from tests.world.memory_breaks import MemoryBreakDesk
 from tests.world.memory_store import MemoryDebits
 from tests.world.play import play
 
@@ -330,6 +332,30 @@ def _denied(patch: pytest.MonkeyPatch) -> None:
         return None
 
     patch.setattr(billing.send, "ask", by_hand(quietly))
+
+
+@defect("reconciled without looking at the account", "partial_payout", seen_by=("I4",))
+def _unseen(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(billing.bank_recon, "arrived", lambda *_: True)
+
+
+@defect("what has not come whole is no break", "partial_payout", "payout_late", seen_by=("I10",))
+def _no_break(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(billing.bank_recon, "check_lines", lambda *_, **__: ())
+
+
+@defect("the second word about a break wins", "two_operators_one_break", seen_by=("I10",))
+def _last_word(patch: pytest.MonkeyPatch) -> None:
+    async def close(
+        self: MemoryBreakDesk, break_id: int, *, by: str, because: str, at: datetime
+    ) -> tuple[Any, bool]:
+        async with self._store.begin() as desk:
+            row = desk.tx.get("recon_break", (break_id,))
+            closed = replace(row, closed_at=at, closed_by=by, because=because)
+            await desk.tx.update("recon_break", (break_id,), closed)
+        return closed, True
+
+    patch.setattr(MemoryBreakDesk, "close", close)
 
 
 @contextlib.contextmanager
