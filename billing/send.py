@@ -4,12 +4,11 @@
     ask     the frozen bytes, under the debit's own key             (no transaction)
     keep    what the bank answered, or that we do not know          (our transaction)
 
-Each worker asks for one debit at a time; what is answered while another answer is being written
-down is written down together with the next. A process may die between any two of these: the lease
-runs out, and the next one asks again with the same key and the same bytes. Two that ask at once do
-no harm for the same reason. Once the resident has withdrawn, or the bank may have forgotten the
-key, nothing is sent any more: we only look. So it is while the whole run is stopped
-(``billing/breaker.py``).
+Each worker asks for one debit at a time; what is answered within a moment is written down together.
+A process may die between any two of these: the lease runs out, and the next one asks again with the
+same key and the same bytes. Two that ask at once do no harm for the same reason. Once the resident
+has withdrawn, or the bank may have forgotten the key, nothing is sent any more: we only look. So it
+is while the whole run is stopped (``billing/breaker.py``).
 """
 
 import asyncio
@@ -41,6 +40,9 @@ log = structlog.get_logger()
 
 # More at once only makes the bank say "too many requests".
 WORKERS: Final = 8
+# What the bank answers within so many seconds is written down in one transaction.
+TOGETHER_S: Final = 0.01
+UNWRITTEN_MAX: Final = 4 * WORKERS
 # Longer than the slowest question to the bank can take, its read-back included.
 LEASE: Final = timedelta(minutes=5)
 
@@ -96,13 +98,14 @@ class _Batch:
 
     def __init__(self, store: SendStore, *, at: datetime, limit: int) -> None:
         self.done: Counter[str] = Counter()
+        self.workers = min(WORKERS, limit)
         self._store = store
         self._at = at
         self._left = limit
         self._claimed: deque[Order] = deque()
         self._claiming = asyncio.Lock()
-        self._answers: list[_Answer] = []
-        self._keeping = asyncio.Lock()
+        # None says that there will be no more. Who is faster than the database waits for it.
+        self._answers: asyncio.Queue[_Answer | None] = asyncio.Queue(UNWRITTEN_MAX)
 
     async def take(self) -> Order | None:
         """Return the next order to ask for; None if there is none left."""
@@ -124,21 +127,9 @@ class _Batch:
         if stopped:
             await self.stop()
 
-    async def keep(self, order: Order, outcome: Outcome) -> None:
-        """Return once an outcome is written down, by us or by whoever wrote before us."""
-        mine = _Answer(order, outcome)
-        self._answers.append(mine)
-        while mine in self._answers:
-            async with self._keeping:
-                if mine in self._answers:
-                    await self._keep_waiting()
-
-    async def _keep_waiting(self) -> None:
-        """Write down what waits, one of each account: their debits are locked in any order."""
-        first = {one.order.debit.account_id: one for one in reversed(self._answers)}
-        together = list(first.values())
-        self.done.update(await _keep(self._store, together, at=self._at))
-        self._answers = [one for one in self._answers if one not in together]
+    async def answered(self, order: Order, outcome: Outcome) -> None:
+        """Hand an outcome over to be written down."""
+        await self._answers.put(_Answer(order, outcome))
 
     async def stop(self) -> None:
         """Take no more, and give back what was claimed and not asked for."""
@@ -146,7 +137,34 @@ class _Batch:
         orders = list(self._claimed)
         self._claimed.clear()
         for order in orders:
-            await self.keep(order, unasked(order))
+            await self.answered(order, unasked(order))
+
+    async def leave(self) -> None:
+        """Let a worker go; the last one says that everything has been answered."""
+        self.workers -= 1
+        if self.workers == 0:
+            await self._answers.put(None)
+
+    async def write_down(self) -> None:
+        """Write outcomes down, those of a moment together, until the last one."""
+        waiting: list[_Answer] = []
+        ended = False
+        while waiting or not ended:
+            if not waiting:
+                answer = await self._answers.get()
+                ended = answer is None
+                waiting += [] if answer is None else [answer]
+            if not ended:
+                await asyncio.sleep(TOGETHER_S)
+            while not self._answers.empty():
+                answer = self._answers.get_nowait()
+                ended = ended or answer is None
+                waiting += [] if answer is None else [answer]
+            # One of each account: the debits of one account are locked in any order.
+            first = {one.order.debit.account_id: one for one in reversed(waiting)}
+            if first:
+                self.done += await _keep(self._store, list(first.values()), at=self._at)
+            waiting = [one for one in waiting if one is not first[one.order.debit.account_id]]
 
 
 async def send(*, store: SendStore, bank: SendBank, at: datetime, limit: int) -> SendCounts:
@@ -156,7 +174,8 @@ async def send(*, store: SendStore, bank: SendBank, at: datetime, limit: int) ->
     """
     batch = _Batch(store, at=at, limit=limit)
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(WORKERS, limit)):
+        group.create_task(batch.write_down())
+        for _ in range(batch.workers):
             group.create_task(_work(bank, batch, at=at))
     counts = SendCounts(**batch.done)
     if batch.done:
@@ -169,7 +188,8 @@ async def _work(bank: SendBank, batch: _Batch, *, at: datetime) -> None:
         outcome = await (ask(bank, order, at=at) if order.post else look(bank, order, at=at))
         if outcome.stop:
             await batch.stop()
-        await batch.keep(order, outcome)
+        await batch.answered(order, outcome)
+    await batch.leave()
 
 
 async def _claim(store: SendStore, *, at: datetime, limit: int) -> list[Order]:

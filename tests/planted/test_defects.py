@@ -466,6 +466,30 @@ DEFECTS = {
         wrong="    if False:",
         tests=("tests/billing/test_watch.py::TestARelease",),
     ),
+    "what was not asked for counts as sent": Defect(
+        file="billing/ask.py",
+        right='return Outcome(event=event, reason="not_asked", sent=not order.post)',
+        wrong='return Outcome(event=event, reason="not_asked")',
+        tests=("tests/billing/test_collect_send.py::TestSend",),
+    ),
+    "a doubt is forgotten when it is not asked about": Defect(
+        file="billing/ask.py",
+        right="fresh = order.post and order.debit.sends == 1",
+        wrong="fresh = order.post",
+        tests=("tests/billing/test_collect_send.py::TestSend",),
+    ),
+    "two debits of an account hold each other back": Defect(
+        file="billing/collect.py",
+        right="by_account[one.debit_id.account_id].append(one)",
+        wrong="by_account[one.debit_id.account_id + one.debit_id.bill_no].append(one)",
+        tests=("tests/billing/test_collect.py",),
+    ),
+    "what others are at work on is recorded all the same": Defect(
+        file="sql/debits.sql",
+        right="JOIN debit d USING (account_id, bill_no, attempt)\nWHERE d.state = 'noticed'\n",
+        wrong="JOIN debit d USING (account_id, bill_no, attempt)\n",
+        tests=("tests/contract/test_debit_store.py::TestManyAtOnce",),
+    ),
     "a stopped run makes a lost order fail": Defect(
         file="billing/ask.py",
         right="return _lost(debit, order.waits)",
