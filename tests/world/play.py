@@ -82,6 +82,9 @@ async def _live(world: World, switch: Switch, checker: Checker) -> None:
         checker.nobody_needed()
     if world.postbox is not None:
         checker.wrong.extend(world.postbox.check())
+    if world.releases is not None:
+        checker.wrong.extend(world.releases.wrong)
+        world.network.struck += world.releases.struck
 
 
 def play(name: str, seed: int) -> Outcome:
@@ -101,6 +104,8 @@ def play(name: str, seed: int) -> Outcome:
             except (StuckError, EndlessError) as error:
                 checker.say("I10", f"{type(error).__name__}: {error}")
             finally:
+                if world.releases is not None:
+                    world.releases.forget()
                 world.forget()
         digest = hashlib.sha256("\n".join(world.loop.trace).encode()).hexdigest()
         return Outcome(

@@ -17,6 +17,7 @@ from typing import Any, Final
 from simulators.bank.statement import Line
 from tests.world.loop import Process
 from tests.world.postbox import OLD_SECRET, posting
+from tests.world.releases import Releases
 from tests.world.town import DAY_S, START, Home, World
 
 Switch = Callable[[World], None]
@@ -851,3 +852,52 @@ def two_operators_one_break(world: World) -> None:
     shown(part=0.3, late=0.3, never=0.3)(world)
     world.comparing.everywhere = True
     world.office.settles, world.office.at_once = 0.8, 3
+
+
+# -- two releases at once
+
+
+def rolling(world: World, releases: Releases) -> None:
+    """Begin with the older release everywhere, and bring services to this one and back again."""
+    releases.older = {f"service-{number}" for number in range(world.services_count)}
+
+    async def roll() -> None:
+        for _ in range(world.rng.randint(3, 8)):
+            await asyncio.sleep(world.rng.uniform(0.1, 1.5) * DAY_S)
+            process = world.rng.choice(list(world.services.values()))
+            # Now and then the newer one is taken back.
+            older = process.name not in releases.older or world.rng.random() < 0.2
+            world.kill(process)
+            (releases.older.add if older else releases.older.discard)(process.name)
+            world.network.struck["rolled"] += 1
+        releases.older.clear()
+        for process in list(world.services.values()):
+            world.kill(process)
+
+    world.releases = releases
+    world.chaos_days = 12
+    world.during(roll())
+
+
+@scenario("process and DB")
+def old_and_new_code(world: World) -> None:
+    """Two releases write orders in their own words, and either sends what the other wrote."""
+    releases = Releases(world.db)
+    releases.two_bodies()
+    rolling(world, releases)
+    world.bank.fault("answer_lost", 60.0, "payments.create")
+    killing(after_commit=0.05, before_send=0.1)(world)
+
+
+@scenario("process and DB")
+def migration_mid_cycle(world: World) -> None:
+    """A table gets a column while debits are in flight; one service after the other knows it."""
+    releases = Releases(world.db)
+    rolling(world, releases)
+
+    async def migrate() -> None:
+        await asyncio.sleep(world.rng.uniform(0.2, 4) * DAY_S)
+        await releases.migrate()
+
+    world.bank.fault("answer_lost", 30.0, "payments.create")
+    world.during(migrate())

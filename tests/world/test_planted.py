@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import asyncpg
 import pytest
 
+import app.run
 import billing.announce
 import billing.ask
 import billing.bank_recon
@@ -28,7 +30,7 @@ from billing.debit import Debit, Event
 from billing.debit_moves import postings
 from billing.mandate import Allowed
 from billing.order import frozen_body
-from tests.world import memory, memory_store, postbox
+from tests.world import memory, memory_store, postbox, releases
 from tests.world.memory import MemoryDesk
 from tests.world.memory_breaks import MemoryBreakDesk
 from tests.world.memory_store import MemoryDebits
@@ -356,6 +358,26 @@ def _last_word(patch: pytest.MonkeyPatch) -> None:
         return closed, True
 
     patch.setattr(MemoryBreakDesk, "close", close)
+
+
+@defect("each release sends its own words", "old_and_new_code", seen_by=("I11",))
+def _own_words(patch: pytest.MonkeyPatch) -> None:
+    async def ask(bank: Any, order: Any, **more: Any) -> Any:
+        body = billing.collect.frozen_body(order.debit, order.bank_mandate_id)
+        return await _REAL_ASK(bank, replace(order, debit=replace(order.debit, body=body)), **more)
+
+    patch.setattr(billing.send, "ask", ask)
+
+
+@defect("an older release writes whole rows", "migration_mid_cycle", seen_by=("I11",))
+def _whole_rows(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(releases.Releases, "written", lambda _, __, after: after)
+
+
+@defect("a new column ends the service", "migration_mid_cycle", seen_by=("service",))
+def _column_ends(patch: pytest.MonkeyPatch) -> None:
+    left = tuple(one for one in app.run.AWAY if one is not asyncpg.InvalidCachedStatementError)
+    patch.setattr(app.run, "AWAY", left)
 
 
 @contextlib.contextmanager

@@ -113,6 +113,7 @@ class World:
     postbox: Any = None
     comparing: Any = None
     office: Any = None
+    releases: Any = None
     connectors: list[aiohttp.TCPConnector] = field(default_factory=list)
 
     # -- time and processes
@@ -347,6 +348,8 @@ class World:
                     when.setdefault(key[:3], []).append(self.at)
                     if state == "recorded" and self.on_recorded is not None:
                         self.on_recorded(key[0], process)
+        if self.releases is not None:
+            self.releases.watch(process, undo)
         if self.checks is not None:
             self.checks.after_commit(undo)
         self.moment("after_commit", process)
