@@ -19,6 +19,7 @@ from aiohttp import web
 from app import demo_town
 from app.config import Settings
 from app.migrate import migrate
+from app.pool import service_pool
 from app.run import SteppedClock
 from app.serve import Runner
 from app.servers.child import ServerError
@@ -142,9 +143,7 @@ async def _database(url: str) -> AsyncIterator[asyncpg.Pool]:
         await migrate(connection)
     finally:
         await connection.close()
-    async with asyncpg.create_pool(
-        url, min_size=2, max_size=12, server_settings={"role": "aqkol_service"}
-    ) as pool:
+    async with service_pool(url, size_min=2) as pool:
         yield pool
 
 

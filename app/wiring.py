@@ -14,6 +14,7 @@ from aiohttp import web
 from app.broker_tls import broker_tls
 from app.config import Settings
 from app.migrate import MigrationError, migrate, status, verify
+from app.pool import service_pool
 from app.public import Check
 from app.run import BACKOFF_S_MAX, Clock, is_away, pause
 from app.serve import Runner
@@ -38,9 +39,6 @@ log = structlog.get_logger()
 # A bank with an API, or one with files; both are behind the same port.
 Bank = BankClient | FileBank
 
-# The service's own rights, not the owner's; the name is what an administrator sees.
-SESSION: Final = {"role": "aqkol_service", "application_name": "aqkol", "timezone": "UTC"}
-
 # A wrong password, no such database, an address that makes no sense.
 REFUSALS: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -48,9 +46,6 @@ REFUSALS: Final = (
     asyncpg.InsufficientPrivilegeError,
     ValueError,
 )
-
-# Two writers for each broker, the API and the loops, with room; far below the server's 100.
-POOL_MAX: Final = 12
 
 # Signatures are computed outside the interpreter's lock: as many at once as a small machine has
 # cores, and no more, since the loop needs one of them too.
@@ -107,11 +102,7 @@ async def opened(  # noqa: PLR0913 - what one kind of process needs and another 
     async with AsyncExitStack() as stack:
         own = await stack.enter_async_context(servers(settings, share=share, broker=broker))
         await _ready(own, stopping, migrating=migrating, patient=patient)
-        pool = await stack.enter_async_context(
-            asyncpg.create_pool(
-                own.database_url, min_size=0, max_size=POOL_MAX, server_settings=SESSION
-            )
-        )
+        pool = await stack.enter_async_context(service_pool(own.database_url))
         yield House(settings=settings, servers=own, pool=pool, clock=clock)
 
 

@@ -29,8 +29,10 @@ log = structlog.get_logger()
 
 # By then the bill of the next month is out, and this one is late whoever is to blame.
 HOLD_MAX: Final = timedelta(days=30)
-# Nothing is begun that would be held for these at once: they say nothing about the bill.
-NOT_BORN_FOR: Final = frozenset({"paused", "mandate_pending", "mandate_frozen", "currency_differs"})
+# Nothing is begun that would be held for these at once: it begins when they are over.
+NOT_BORN_FOR: Final = frozenset(
+    {"paused", "mandate_pending", "mandate_frozen", "disputed", "currency_differs"}
+)
 # A letter that was late once gets so many days more the next time.
 LETTER_DAYS: Final = 2
 
@@ -133,8 +135,7 @@ async def _announce(
         today = local_day(at, zone)
         past = await desk.attempts(bill.account_id, bill.bill_no)
         owed_minor = await desk.owed_minor(bill.account_id, bill.bill_no)
-        disputed = await desk.disputed(bill.account_id, bill.bill_no)
-        if owed_minor <= 0 or disputed or not may_try_again(past, today=today):
+        if owed_minor <= 0 or not may_try_again(past, today=today):
             return None
         debit = Debit(
             account_id=bill.account_id,
@@ -148,7 +149,8 @@ async def _announce(
             charge_on=first_charge_day(due_on=bill.due_on, today=today, currency=bill.currency),
             changed_at=at,
         )
-        allowed = await permission(desk, mandate, debit)
+        (facts,) = await desk.facts([debit])
+        allowed = permission(mandate, debit, facts)
         match allowed:
             case Refused():
                 return None
@@ -186,14 +188,15 @@ async def _look_again(
         debit = None if mandate is None else await desk.lock_debit(candidate.debit_id)
         if mandate is None or debit is None or debit.state not in {State.HELD, State.PLANNED}:
             return None
-        if await desk.owed_minor(debit.account_id, debit.bill_no) != debit.amount_minor:
-            return await _cancel(desk, debit, "amount_changed", at)
         today = local_day(at, zone)
         charge_on = debit.charge_on
         if debit.state is State.HELD:
             charge_on = first_charge_day(due_on=charge_on, today=today, currency=debit.currency)
         free = moved(debit, Event.FREE, at=at, charge_on=charge_on) if _held(debit) else debit
-        allowed = await permission(desk, mandate, free)
+        (facts,) = await desk.facts([free])
+        if facts.owed_minor != debit.amount_minor:
+            return await _cancel(desk, debit, "amount_changed", at)
+        allowed = permission(mandate, free, facts)
         match allowed:
             case Refused(reason=reason):
                 return await _cancel(desk, debit, reason, at)

@@ -14,25 +14,27 @@ Each step does one batch and may be run by any number of processes at once: rows
 they are moved, what was moved is seen to be, and no transaction is open while the bank is asked.
 """
 
-import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import NamedTuple, Protocol, assert_never
+from itertools import zip_longest
+from typing import Final, NamedTuple, Protocol, assert_never
 
 import structlog
 
 from billing.announce import AnnounceDesk, AnnounceStore, NoticeCounts, notice, tell
-from billing.debit import SEND_LEAD_DAYS, Debit, DebitId, Event, State, moved
+from billing.ask import SendBank
+from billing.debit import SEND_LEAD_DAYS, Debit, Event, State, moved
 from billing.enrol import EnrolDesk
 from billing.follow import FollowCounts, FollowDesk, follow, reread
 from billing.give_back import GiveBackCounts, GiveBackDesk, GiveBackStore, give_back
-from billing.guard import permission
+from billing.guard import Facts, permission
 from billing.mandate import Allowed, Held, Mandate, Refused
 from billing.notice import (
     GIVEN_UP_FOR,
     Candidate,
-    Notice,
     broken_promise,
     first_charge_day,
 )
@@ -41,17 +43,26 @@ from billing.pay_back import PayBackBank
 from billing.period import local_day
 from billing.retire import RetireStore, retire
 from billing.retry import CloseStore, close
-from billing.send import WORKERS, SendBank, SendCounts, SendDesk, SendStore, send
+from billing.send import SendCounts, SendDesk, SendStore, send
 from billing.withdraw import WithdrawBank, WithdrawStore, withdraw
 
 log = structlog.get_logger()
 
 
+# So many orders are frozen in one transaction; their mandates are locked for its few milliseconds.
+RECORD_BATCH: Final = 50
+
+
 class RecordDesk(AnnounceDesk, Protocol):
     """What recording needs inside one transaction."""
 
-    async def notice(self, debit_id: DebitId) -> Notice | None:
-        """Return what the resident was told last about a debit."""
+    async def try_lock_noticed(
+        self, candidates: Sequence[Candidate]
+    ) -> list[tuple[Mandate, Debit]]:
+        """Lock what is announced, mandates first; leave out what somebody else is at work on."""
+
+    async def save_debits(self, steps: Sequence[tuple[Debit, Debit]]) -> None:
+        """Write locked debits back, each one step on, from before to after."""
 
 
 class BatchStore(AnnounceStore, Protocol):
@@ -141,21 +152,9 @@ async def record(*, store: BatchStore, at: datetime, zone: str, limit: int) -> R
         return RecordCounts()
     charge_until = local_day(at, zone) + timedelta(days=SEND_LEAD_DAYS)
     candidates = await store.debits_to_record(charge_until=charge_until, limit=limit)
-    # Those under one mandate follow each other: side by side the second would find it locked.
-    by_mandate: dict[tuple[str, str], list[Candidate]] = {}
-    for one in candidates:
-        by_mandate.setdefault((one.debit_id.account_id, one.mandate_id), []).append(one)
-    outcomes: list[State | None] = []
-    waiting = iter(by_mandate.values())
-
-    async def work() -> None:
-        for group in waiting:
-            for one in group:
-                outcomes.append(await _record_one(store, one, at=at, zone=zone))  # noqa: PERF401
-
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(min(WORKERS, len(by_mandate))):
-            workers.create_task(work())
+    outcomes: list[State] = []
+    for batch in _batches(candidates):
+        outcomes += await _record_batch(store, batch, at=at, zone=zone)
     counts = RecordCounts(
         recorded=outcomes.count(State.RECORDED),
         cancelled=outcomes.count(State.CANCELLED),
@@ -167,67 +166,85 @@ async def record(*, store: BatchStore, at: datetime, zone: str, limit: int) -> R
     return counts
 
 
-async def _record_one(
-    store: BatchStore, candidate: Candidate, *, at: datetime, zone: str
-) -> State | None:
+def _batches(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+    """Cut candidates into batches in which an account has one debit.
+
+    The next one's guards must see what became of the one before.
+    """
+    by_account: dict[str, list[Candidate]] = defaultdict(list)
+    for one in candidates:
+        by_account[one.debit_id.account_id].append(one)
+    for turn in zip_longest(*by_account.values()):
+        present = [one for one in turn if one is not None]
+        for first in range(0, len(present), RECORD_BATCH):
+            yield present[first : first + RECORD_BATCH]
+
+
+async def _record_batch(
+    store: BatchStore, candidates: Sequence[Candidate], *, at: datetime, zone: str
+) -> list[State]:
+    """Record what may be, in one transaction, and turn back the rest; return where they stand."""
+    # A late run cannot charge on the promised day any more; later is what "from" promised.
+    earliest = local_day(at, zone) + timedelta(days=SEND_LEAD_DAYS)
     async with store.begin() as desk:
-        mandate = await desk.try_lock_mandate(candidate.debit_id.account_id, candidate.mandate_id)
-        debit = None if mandate is None else await desk.lock_debit(candidate.debit_id)
-        if mandate is None or debit is None or debit.state is not State.NOTICED:
-            return None
-        # A late run cannot charge on the promised day any more; later is what "from" promised.
-        charge_on = max(debit.charge_on, local_day(at, zone) + timedelta(days=SEND_LEAD_DAYS))
-        planned = replace(debit, charge_on=charge_on)
-        obstacle = await _obstacle(desk, mandate, planned, zone)
-        if obstacle is not None:
-            return await _turn_back(desk, debit, obstacle, at, zone)
-        assert mandate.bank_mandate_id is not None, "an active mandate has its name at the bank"
-        body = frozen_body(planned, mandate.bank_mandate_id)
-        recorded = moved(
-            debit,
-            Event.RECORD,
-            at=at,
-            charge_on=charge_on,
-            idempotency_key=debit.key,
-            body=body,
-            body_digest=body_digest(body),
-        )
-        await desk.save_debit(debit, recorded)
-        return State.RECORDED
+        locked = await desk.try_lock_noticed(candidates)
+        planned = [replace(one, charge_on=max(one.charge_on, earliest)) for _, one in locked]
+        facts = await desk.facts(planned)
+        steps: list[tuple[Debit, Debit]] = []
+        told_anew: list[Debit] = []
+        for (mandate, debit), due, known in zip(locked, planned, facts, strict=True):
+            obstacle = _obstacle(mandate, due, known, zone)
+            after = (
+                _recorded(debit, due, mandate, at)
+                if obstacle is None
+                else _turned_back(debit, obstacle, at, zone)
+            )
+            steps.append((debit, after))
+            if after.state is State.PLANNED:
+                told_anew.append(after)
+        await desk.save_debits(steps)
+        for one in told_anew:
+            await tell(desk, one, at, zone)
+    return [after.state for _, after in steps]
 
 
-async def _turn_back(
-    desk: RecordDesk, debit: Debit, obstacle: _Obstacle, at: datetime, zone: str
-) -> State:
-    """Give a debit up, hold it back, or tell its resident anew."""
-    reason = obstacle.reason
+def _recorded(debit: Debit, due: Debit, mandate: Mandate, at: datetime) -> Debit:
+    """Return a debit with its order frozen for the day on which it is due."""
+    assert mandate.bank_mandate_id is not None, "an active mandate has its name at the bank"
+    body = frozen_body(due, mandate.bank_mandate_id)
+    return moved(
+        debit,
+        Event.RECORD,
+        at=at,
+        charge_on=due.charge_on,
+        idempotency_key=debit.key,
+        body=body,
+        body_digest=body_digest(body),
+    )
+
+
+def _turned_back(debit: Debit, obstacle: _Obstacle, at: datetime, zone: str) -> Debit:
+    """Return a debit that is given up, held back, or to be told anew."""
     if obstacle.event is not Event.REBILL:
-        after = moved(debit, obstacle.event, at=at, reason=reason)
-        await desk.save_debit(debit, after)
-        return after.state
+        return moved(debit, obstacle.event, at=at, reason=obstacle.reason)
     day = first_charge_day(
         due_on=debit.charge_on, today=local_day(at, zone), currency=debit.currency
     )
-    planned = moved(debit, Event.REBILL, at=at, reason=reason, charge_on=day)
-    await desk.save_debit(debit, planned)
-    await tell(desk, planned, at, zone)
-    return State.PLANNED
+    return moved(debit, Event.REBILL, at=at, reason=obstacle.reason, charge_on=day)
 
 
-async def _obstacle(
-    desk: RecordDesk, mandate: Mandate, debit: Debit, zone: str
-) -> _Obstacle | None:
+def _obstacle(mandate: Mandate, debit: Debit, facts: Facts, zone: str) -> _Obstacle | None:
     """Ask every guard again; the world may have changed since the notice."""
-    told = await desk.notice(debit.debit_id)
+    told = facts.notice
     broken = broken_promise(
         debit,
         notice=told,
         noticed_on=None if told is None else local_day(told.noticed_at, zone),
-        owed_minor=await desk.owed_minor(debit.account_id, debit.bill_no),
+        owed_minor=facts.owed_minor,
     )
     if broken in GIVEN_UP_FOR:
         return _Obstacle(Event.CANCEL, broken)
-    allowed = await permission(desk, mandate, debit)
+    allowed = permission(mandate, debit, facts)
     match allowed:
         case Allowed():
             return None if broken is None else _Obstacle(Event.REBILL, broken)

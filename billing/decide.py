@@ -14,13 +14,13 @@ from typing import Protocol, assert_never
 
 import structlog
 
+from billing.ask import SendBank, find_payment
 from billing.bank import Payment
 from billing.debit import Debit, DebitId, Event, State, moved
 from billing.decision import EVENTS, REASONS, Decision, ReviewWord, enough, why_not
 from billing.mandate import Mandate
 from billing.news import NewsBank, NewsDesk, take_news, why
 from billing.retry import fall_through
-from billing.send import SendBank, find_payment
 from billing.turn import BOUNCED
 
 log = structlog.get_logger()

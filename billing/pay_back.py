@@ -18,6 +18,7 @@ from typing import Final, Protocol, assert_never
 
 import structlog
 
+from billing.ask import BACK_OFF, BACK_OFF_MAX, LISTED_AFTER, UNKNOWN_WAITS
 from billing.bank import (
     BankError,
     BankRefund,
@@ -44,7 +45,7 @@ from billing.refund import (
     refunded,
 )
 from billing.refund_order import Asked, hindrance, is_our_refund, said_minor
-from billing.send import BACK_OFF, BACK_OFF_MAX, LEASE, LISTED_AFTER, UNKNOWN_WAITS
+from billing.send import LEASE
 
 log = structlog.get_logger()
 

@@ -1,9 +1,10 @@
 """Sending: give each recorded order to the bank, and never a second one for the same debit.
 
-    claim   lock one debit, lease it, commit                        (our transaction)
+    claim   lock a few debits, lease them, commit                   (our transaction)
     ask     the frozen bytes, under the debit's own key             (no transaction)
     keep    what the bank answered, or that we do not know          (our transaction)
 
+Each worker asks for one debit at a time; what is answered within a moment is written down together.
 A process may die between any two of these: the lease runs out, and the next one asks again with the
 same key and the same bytes. Two that ask at once do no harm for the same reason. Once the resident
 has withdrawn, or the bank may have forgotten the key, nothing is sent any more: we only look. So it
@@ -11,27 +12,16 @@ is while the whole run is stopped (``billing/breaker.py``).
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections import Counter, deque
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol, assert_never
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
-from billing.bank import (
-    Accepted,
-    Answer,
-    BankError,
-    Conflict,
-    Denied,
-    NotExecuted,
-    Payment,
-    Rejected,
-    Unknown,
-    reason_word,
-)
+from billing.ask import Order, Outcome, SendBank, ask, look, unasked
 from billing.debit import (
     FINAL,
     KEY_WINDOW,
@@ -43,7 +33,6 @@ from billing.debit import (
     moved,
 )
 from billing.news import question
-from billing.order import is_ours
 from billing.refund_order import Asked
 from billing.retry import FallDesk, fall_through
 
@@ -51,33 +40,27 @@ log = structlog.get_logger()
 
 # More at once only makes the bank say "too many requests".
 WORKERS: Final = 8
+# What the bank answers within so many seconds is written down in one transaction.
+TOGETHER_S: Final = 0.01
+UNWRITTEN_MAX: Final = 4 * WORKERS
 # Longer than the slowest question to the bank can take, its read-back included.
 LEASE: Final = timedelta(minutes=5)
-# How long to leave the bank alone after the first, second, ... answer that we did not hear.
-UNKNOWN_WAITS: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360))
-# How long after "too busy" or "unreachable", unless the bank names a time itself.
-BACK_OFF: Final = timedelta(minutes=1)
-BACK_OFF_MAX: Final = timedelta(hours=1)
-# The bank's lists may lag behind its orders; an order not listed by then was never made.
-LISTED_AFTER: Final = timedelta(hours=1)
-# Clocks differ: a payment may carry a time a little before we think we sent it.
-CLOCK_SKEW: Final = timedelta(days=1)
 
 
 class SendDesk(FallDesk, Protocol):
     """What sending needs inside one transaction."""
 
-    async def claim_debit(self, *, at: datetime) -> Claim | None:
-        """Lock one debit that is ready to be sent."""
+    async def claim_debits(self, *, at: datetime, limit: int) -> list[Claim]:
+        """Lock debits that are ready to be sent."""
 
-    async def lock_debit(self, debit_id: DebitId) -> Debit | None:
-        """Lock one debit."""
+    async def lock_debits(self, debit_ids: Sequence[DebitId]) -> list[Debit]:
+        """Lock debits, each after the other in the order of their names."""
 
     async def other_alive(self, debit_id: DebitId) -> Debit | None:
         """Lock another attempt for the same bill that may still take money."""
 
-    async def save_debit(self, before: Debit, after: Debit) -> None:
-        """Write a locked debit back, one step on."""
+    async def save_debits(self, steps: Sequence[tuple[Debit, Debit]]) -> None:
+        """Write locked debits back, each one step on, from before to after."""
 
     async def ask_stray(self, debit: Debit, *, asked_by: str, at: datetime) -> Asked:
         """Ask for all of a debit to go back that the bank took although we had given it up."""
@@ -88,21 +71,6 @@ class SendStore(Protocol):
 
     def begin(self) -> AbstractAsyncContextManager[SendDesk]:
         """Open one transaction."""
-
-
-class SendBank(Protocol):
-    """What sending asks of the bank."""
-
-    async def create_payment(self, body: bytes, key: str) -> Answer:
-        """Give the bank an order; never raises for what the bank or the network does."""
-
-    async def get_payment(self, payment_id: str) -> Payment | None:
-        """Read a payment."""
-
-    def list_payments(
-        self, *, bank_mandate_id: str | None, created_from: datetime | None
-    ) -> AsyncIterator[Payment]:
-        """Read all payments under a mandate since an instant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,45 +86,85 @@ class SendCounts:
     overtaken: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """A leased debit; ``post`` says whether it may still be sent or only looked for.
+class _Answer(NamedTuple):
+    """What became of an order, to be written down."""
 
-    ``waits`` says for what one that may not be sent now waits, if it may be later.
-    """
-
-    debit: Debit
-    bank_mandate_id: str
-    post: bool
-    wanted: bool
-    waits: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outcome:
-    """What to keep: a payment that is ours, or the step to take instead."""
-
-    event: Event
-    reason: str | None = None
-    payment: Payment | None = None
-    wait: timedelta | None = None
-    sent: bool = True
-    stop: bool = False
+    order: Order
+    outcome: Outcome
 
 
 class _Batch:
-    """How much of the batch is left, and what it did so far; shared by its workers."""
+    """What is left of the batch, and what it did so far; shared by its workers."""
 
-    def __init__(self, limit: int) -> None:
-        self.left = limit
+    def __init__(self, store: SendStore, *, at: datetime, limit: int) -> None:
         self.done: Counter[str] = Counter()
+        self.workers = min(WORKERS, limit)
+        self._store = store
+        self._at = at
+        self._left = limit
+        self._claimed: deque[Order] = deque()
+        self._claiming = asyncio.Lock()
+        # None says that there will be no more. Who is faster than the database waits for it.
+        self._answers: asyncio.Queue[_Answer | None] = asyncio.Queue(UNWRITTEN_MAX)
 
-    def take(self) -> bool:
-        self.left -= 1
-        return self.left >= 0
+    async def take(self) -> Order | None:
+        """Return the next order to ask for; None if there is none left."""
+        async with self._claiming:
+            while not self._claimed and self._left > 0:
+                await self._claim()
+            return self._claimed.popleft() if self._claimed else None
 
-    def stop(self) -> None:
-        self.left = 0
+    async def _claim(self) -> None:
+        # As many as there are workers: none waits for longer than one answer of the bank.
+        orders = await _claim(self._store, at=self._at, limit=min(WORKERS, self._left))
+        stopped = self._left == 0
+        self._left = max(self._left - len(orders), 0) if orders else 0
+        for order in orders:
+            if order.debit.state is State.CANCELLED:
+                self.done["cancelled"] += 1
+            else:
+                self._claimed.append(order)
+        if stopped:
+            await self.stop()
+
+    async def answered(self, order: Order, outcome: Outcome) -> None:
+        """Hand an outcome over to be written down."""
+        await self._answers.put(_Answer(order, outcome))
+
+    async def stop(self) -> None:
+        """Take no more, and give back what was claimed and not asked for."""
+        self._left = 0
+        orders = list(self._claimed)
+        self._claimed.clear()
+        for order in orders:
+            await self.answered(order, unasked(order))
+
+    async def leave(self) -> None:
+        """Let a worker go; the last one says that everything has been answered."""
+        self.workers -= 1
+        if self.workers == 0:
+            await self._answers.put(None)
+
+    async def write_down(self) -> None:
+        """Write outcomes down, those of a moment together, until the last one."""
+        waiting: list[_Answer] = []
+        ended = False
+        while waiting or not ended:
+            if not waiting:
+                answer = await self._answers.get()
+                ended = answer is None
+                waiting += [] if answer is None else [answer]
+            if not ended:
+                await asyncio.sleep(TOGETHER_S)
+            while not self._answers.empty():
+                answer = self._answers.get_nowait()
+                ended = ended or answer is None
+                waiting += [] if answer is None else [answer]
+            # One of each account: the debits of one account are locked in any order.
+            first = {one.order.debit.account_id: one for one in reversed(waiting)}
+            if first:
+                self.done += await _keep(self._store, list(first.values()), at=self._at)
+            waiting = [one for one in waiting if one is not first[one.order.debit.account_id]]
 
 
 async def send(*, store: SendStore, bank: SendBank, at: datetime, limit: int) -> SendCounts:
@@ -164,62 +172,69 @@ async def send(*, store: SendStore, bank: SendBank, at: datetime, limit: int) ->
 
     Whatever the bank or the network does is an outcome, so nothing is raised for it.
     """
-    batch = _Batch(limit)
+    batch = _Batch(store, at=at, limit=limit)
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(WORKERS, limit)):
-            group.create_task(_work(store, bank, batch, at=at))
+        group.create_task(batch.write_down())
+        for _ in range(batch.workers):
+            group.create_task(_work(bank, batch, at=at))
     counts = SendCounts(**batch.done)
     if batch.done:
         log.info("send.done", **batch.done)
     return counts
 
 
-async def _work(store: SendStore, bank: SendBank, batch: _Batch, *, at: datetime) -> None:
-    while batch.take():
-        order = await _claim(store, at=at)
-        if order is None:
-            return
-        if order.debit.state is State.CANCELLED:
-            batch.done["cancelled"] += 1
-            continue
-        outcome = await (_ask(bank, order, at=at) if order.post else _look(bank, order, at=at))
+async def _work(bank: SendBank, batch: _Batch, *, at: datetime) -> None:
+    while (order := await batch.take()) is not None:
+        outcome = await (ask(bank, order, at=at) if order.post else look(bank, order, at=at))
         if outcome.stop:
-            batch.stop()
-        batch.done[await _keep(store, order, outcome, at=at)] += 1
+            await batch.stop()
+        await batch.answered(order, outcome)
+    await batch.leave()
 
 
-async def _claim(store: SendStore, *, at: datetime) -> _Order | None:
+async def _claim(store: SendStore, *, at: datetime, limit: int) -> list[Order]:
     async with store.begin() as desk:
-        claim = await desk.claim_debit(at=at)
-        if claim is None:
-            return None
-        debit = claim.debit
-        if debit.state is State.SENDING:
-            lost = moved(debit, Event.LOSE, at=at, reason="lease_lost")
-            await desk.save_debit(debit, lost)
-            debit = lost
-        first = debit.first_sent_at
-        in_time = first is None or at < first + KEY_WINDOW
-        post = claim.wanted and not claim.frozen and not claim.stopped and in_time
-        if not claim.wanted and debit.sends == 0:
-            after = moved(debit, Event.CANCEL, at=at, reason="withdrawn", lease_until=None)
-        else:
-            after = moved(
-                debit,
-                Event.SEND,
-                at=at,
-                lease_until=at + LEASE,
-                sends=debit.sends + post,
-                first_sent_at=first or at,
+        claims = await desk.claim_debits(at=at, limit=limit)
+        lost = [
+            (claim.debit, moved(claim.debit, Event.LOSE, at=at, reason="lease_lost"))
+            for claim in claims
+            if claim.debit.state is State.SENDING
+        ]
+        if lost:
+            await desk.save_debits(lost)
+        found = {after.debit_id: after for _, after in lost}
+        now = [found.get(claim.debit.debit_id, claim.debit) for claim in claims]
+        orders = [_ordered(claim, one, at) for claim, one in zip(claims, now, strict=True)]
+        if orders:
+            await desk.save_debits(
+                [(one, order.debit) for one, order in zip(now, orders, strict=True)]
             )
-        await desk.save_debit(debit, after)
-        return _Order(
-            debit=after,
-            bank_mandate_id=claim.bank_mandate_id,
-            post=post,
-            wanted=claim.wanted,
-            waits=_waits(claim, in_time=in_time),
+        return orders
+
+
+def _ordered(claim: Claim, debit: Debit, at: datetime) -> Order:
+    """Return a claimed debit as it is leased, or given up where nobody wants it any more."""
+    first = debit.first_sent_at
+    in_time = first is None or at < first + KEY_WINDOW
+    post = claim.wanted and not claim.frozen and not claim.stopped and in_time
+    if not claim.wanted and debit.sends == 0:
+        after = moved(debit, Event.CANCEL, at=at, reason="withdrawn", lease_until=None)
+    else:
+        after = moved(
+            debit,
+            Event.SEND,
+            at=at,
+            lease_until=at + LEASE,
+            sends=debit.sends + post,
+            first_sent_at=first or at,
         )
+    return Order(
+        debit=after,
+        bank_mandate_id=claim.bank_mandate_id,
+        post=post,
+        wanted=claim.wanted,
+        waits=_waits(claim, in_time=in_time),
+    )
 
 
 def _waits(claim: Claim, *, in_time: bool) -> str | None:
@@ -229,156 +244,66 @@ def _waits(claim: Claim, *, in_time: bool) -> str | None:
     return "run_stopped" if claim.stopped and claim.wanted and in_time else None
 
 
-async def _ask(bank: SendBank, order: _Order, *, at: datetime) -> _Outcome:
-    """Ask the bank, and say what its answer means for the debit."""
-    debit = order.debit
-    assert debit.body is not None, "what is sent was frozen before"
-    assert debit.idempotency_key is not None, "what is sent has its key"
-    answer = await bank.create_payment(debit.body, debit.idempotency_key)
-    match answer:
-        case Accepted(payment=payment):
-            return _compare(order, payment, mismatch="answer_mismatch")
-        case Conflict(payment_id=payment_id):
-            return await _read(bank, order, payment_id)
-        case Rejected():
-            return await _rejected(bank, order, answer)
-        case NotExecuted(reason=reason, retry_after_s=seconds):
-            wait = BACK_OFF if seconds is None else timedelta(seconds=seconds)
-            unmade = debit.sends == 1 or await _never_made(bank, order, at=at)
-            return _Outcome(
-                event=Event.BACK_OFF if unmade else Event.LOSE,
-                reason=reason,
-                wait=min(wait, BACK_OFF_MAX),
-                sent=False,
-                stop=True,
-            )
-        case Unknown(reason=reason):
-            return _lost(debit, reason)
-        case Denied():
-            return _Outcome(event=Event.QUESTION, reason="credentials", stop=True)
-        case _ as impossible:
-            assert_never(impossible)
-
-
-async def _never_made(bank: SendBank, order: _Order, *, at: datetime) -> bool:
-    """Tell whether the bank's list shows by now that no earlier send got through."""
-    first = order.debit.first_sent_at
-    if first is None or at < first + LISTED_AFTER:
-        return False
-    try:
-        return await find_payment(bank, order.debit, order.bank_mandate_id) is None
-    except BankError:
-        return False
-
-
-def _lost(debit: Debit, reason: str) -> _Outcome:
-    wait = UNKNOWN_WAITS[min(max(debit.sends, 1), len(UNKNOWN_WAITS)) - 1]
-    return _Outcome(event=Event.LOSE, reason=reason_word(reason), wait=wait)
-
-
-def _compare(order: _Order, payment: Payment, *, mismatch: str) -> _Outcome:
-    if is_ours(order.debit, payment, order.bank_mandate_id):
-        return _Outcome(event=Event.ACCEPT, payment=payment)
-    log.error("debit.mismatched", key=order.debit.key, payment=payment.payment_id)
-    return _Outcome(event=Event.QUESTION, reason=mismatch)
-
-
-async def _read(bank: SendBank, order: _Order, payment_id: str) -> _Outcome:
-    """Compare what the bank made under our key before with what we ordered."""
-    try:
-        payment = await bank.get_payment(payment_id)
-    except BankError as error:
-        return _lost(order.debit, error.reason)
-    if payment is None:
-        return _Outcome(event=Event.QUESTION, reason="idempotency_mismatch")
-    return _compare(order, payment, mismatch="idempotency_mismatch")
-
-
-async def _rejected(bank: SendBank, order: _Order, answer: Rejected) -> _Outcome:
-    """Believe a refusal, unless an earlier send may have got through: then look first."""
-    reason = "charge_date_refused" if "charge_date" in answer.causes else reason_word(answer.reason)
-    if order.debit.sends > 1:
-        try:
-            payment = await find_payment(bank, order.debit, order.bank_mandate_id)
-        except BankError as error:
-            return _lost(order.debit, error.reason)
-        if payment is not None:
-            return _compare(order, payment, mismatch="idempotency_mismatch")
-    return _Outcome(event=Event.FAIL, reason=reason)
-
-
-async def _look(bank: SendBank, order: _Order, *, at: datetime) -> _Outcome:
-    """Find out by reading alone whether an earlier send got through."""
-    debit = order.debit
-    try:
-        payment = await find_payment(bank, debit, order.bank_mandate_id)
-    except BankError as error:
-        return _lost(debit, error.reason)
-    if payment is not None:
-        return _compare(order, payment, mismatch="idempotency_mismatch")
-    if order.waits is not None:
-        return _lost(debit, order.waits)
-    if order.wanted:
-        return _Outcome(event=Event.QUESTION, reason="unresolved")
-    if debit.first_sent_at is None or at < debit.first_sent_at + LISTED_AFTER:
-        return _lost(debit, "not_listed_yet")
-    return _Outcome(event=Event.CANCEL, reason="withdrawn")
-
-
-async def find_payment(bank: SendBank, debit: Debit, bank_mandate_id: str) -> Payment | None:
-    """Return the payment that the bank made for this debit, found by our key in its metadata.
-
-    Raises:
-        BankError: the bank does not let us see the whole list.
-    """
-    since = None if debit.first_sent_at is None else debit.first_sent_at - CLOCK_SKEW
-    async for payment in bank.list_payments(bank_mandate_id=bank_mandate_id, created_from=since):
-        if payment.intent == debit.key:
-            return payment
-    return None
-
-
-async def _keep(store: SendStore, order: _Order, outcome: _Outcome, *, at: datetime) -> str:
-    """Write the outcome down, and return the name of its count.
+async def _keep(store: SendStore, answers: Sequence[_Answer], *, at: datetime) -> Counter[str]:
+    """Write outcomes down, and return the names of their counts.
 
     Good news is kept whenever it comes. Anything else counts only while the lease is ours: who
     was overtaken knows less than whoever overtook him.
     """
+    done: Counter[str] = Counter()
     async with store.begin() as desk:
-        debit = await desk.lock_debit(order.debit.debit_id)
-        assert debit is not None, "debits are never removed"
-        if outcome.payment is not None:
-            return await _keep_payment(desk, debit, outcome.payment, at=at)
-        if debit.state is not State.SENDING or debit.lease_until != order.debit.lease_until:
-            return "overtaken"
-        sends = debit.sends - (not outcome.sent)
-        after = moved(
-            debit,
-            outcome.event,
-            at=at,
-            reason=outcome.reason,
-            lease_until=None if outcome.wait is None else at + outcome.wait,
-            sends=sends,
-            first_sent_at=debit.first_sent_at if sends else None,
-        )
-        await desk.save_debit(debit, after)
-        if after.state is State.FAILED:
-            await fall_through(desk, after, at=at)
-    names = {State.RECORDED: "not_executed", State.UNKNOWN: "unknown", State.FAILED: "failed"}
-    return names.get(after.state, str(after.state))
+        locked = await desk.lock_debits([order.debit.debit_id for order, _ in answers])
+        debits = {one.debit_id: one for one in locked}
+        steps: list[tuple[Debit, Debit]] = []
+        for order, outcome in answers:
+            debit = debits[order.debit.debit_id]
+            payment = outcome.payment
+            if payment is not None and debit.state in FINAL and debit.bank_payment_id is None:
+                await question(desk, debit, payment, at=at)
+                done["review"] += 1
+                continue
+            after = _after(order, outcome, debit, at)
+            done[_count_name(outcome, after)] += 1
+            if after is not None:
+                steps.append((debit, after))
+        if steps:
+            await desk.save_debits(steps)
+        for _, after in steps:
+            if after.state is State.FAILED:
+                await fall_through(desk, after, at=at)
+    return done
 
 
-async def _keep_payment(desk: SendDesk, debit: Debit, payment: Payment, *, at: datetime) -> str:
-    if debit.state in FINAL and debit.bank_payment_id is None:
-        await question(desk, debit, payment, at=at)
-        return "review"
-    if debit.state in {State.RECORDED, State.SENDING, State.UNKNOWN}:
-        after = moved(
+def _after(order: Order, outcome: Outcome, debit: Debit, at: datetime) -> Debit | None:
+    """Return a locked debit after an outcome; None if it is further on already."""
+    if outcome.payment is not None:
+        if debit.state not in {State.RECORDED, State.SENDING, State.UNKNOWN}:
+            return None
+        return moved(
             debit,
             Event.ACCEPT,
             at=at,
-            bank_payment_id=payment.payment_id,
+            bank_payment_id=outcome.payment.payment_id,
             lease_until=None,
         )
-        await desk.save_debit(debit, after)
-    return "accepted"
+    if debit.state is not State.SENDING or debit.lease_until != order.debit.lease_until:
+        return None
+    sends = debit.sends - (not outcome.sent)
+    return moved(
+        debit,
+        outcome.event,
+        at=at,
+        reason=outcome.reason,
+        lease_until=None if outcome.wait is None else at + outcome.wait,
+        sends=sends,
+        first_sent_at=debit.first_sent_at if sends else None,
+    )
+
+
+def _count_name(outcome: Outcome, after: Debit | None) -> str:
+    if outcome.payment is not None:
+        return "accepted"
+    if after is None:
+        return "overtaken"
+    names = {State.RECORDED: "not_executed", State.UNKNOWN: "unknown"}
+    return names.get(after.state, str(after.state))

@@ -74,8 +74,8 @@ WHERE state = 'noticed' AND charge_on <= :charge_until
 ORDER BY charge_on, account_id, bill_no
 LIMIT :batch::int;
 
--- name: claim_debit(at)^
--- Lock one debit that is ready to be sent or asked about again, passing over those in other hands. One of a
+-- name: claim_debits(at, batch)
+-- Lock debits that are ready to be sent or asked about again, passing over those in other hands. One of a
 -- frozen mandate is only asked about. While the run is stopped, one that was never sent is left alone,
 -- unless nobody wants it any more.
 SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted, f.frozen,
@@ -95,7 +95,7 @@ WHERE d.state IN ('recorded', 'unknown', 'sending')
         d.state <> 'recorded' OR m.state <> 'active' OR m.enrolment <> 'active'
         OR NOT EXISTS (SELECT FROM open_run_stop)
     )
-LIMIT 1
+LIMIT :batch::int
 FOR UPDATE OF d SKIP LOCKED;
 
 -- name: payments_to_withdraw(batch)
@@ -231,6 +231,34 @@ SELECT * FROM debit WHERE bank_payment_id = :bank_payment_id;
 -- The debit that a key was made for.
 SELECT * FROM debit WHERE account_id = :account_id AND idempotency_key = :idempotency_key;
 
+-- name: try_lock_mandates(account_ids, mandate_ids)
+-- Lock the mandates that nobody else is at work on.
+SELECT m.*
+FROM unnest(:account_ids::text[], :mandate_ids::text[]) AS w (account_id, mandate_id)
+JOIN mandate m USING (account_id, mandate_id)
+FOR UPDATE OF m SKIP LOCKED;
+
+-- name: try_lock_noticed(account_ids, bill_nos, attempts)
+-- Lock the debits that are announced and that nobody else is at work on.
+SELECT d.*
+FROM unnest(:account_ids::text[], :bill_nos::text[], :attempts::integer[])
+    AS w (account_id, bill_no, attempt)
+JOIN debit d USING (account_id, bill_no, attempt)
+WHERE d.state = 'noticed'
+FOR UPDATE OF d SKIP LOCKED;
+
+-- name: lock_debits(account_ids, bill_nos, attempts)
+-- Lock debits in the order of their names, so that two who lock the same wait for each other in turn.
+SELECT d.*
+FROM debit d
+WHERE (d.account_id, d.bill_no, d.attempt) IN (
+    SELECT w.account_id, w.bill_no, w.attempt
+    FROM unnest(:account_ids::text[], :bill_nos::text[], :attempts::integer[])
+        AS w (account_id, bill_no, attempt)
+)
+ORDER BY d.account_id, d.bill_no, d.attempt
+FOR UPDATE;
+
 -- name: unsent_debits(account_id, mandate_id)
 -- Lock the debits of a mandate that the bank has certainly never seen.
 SELECT * FROM debit
@@ -280,38 +308,60 @@ WHERE account_id = :account_id AND bill_no = :bill_no AND phase = 'posted'
     AND 'receivable' IN (debit_code, credit_code)
     AND 'refunds_payable' NOT IN (debit_code, credit_code);
 
--- name: disputed(account_id, bill_no)$
--- Say whether a bill is in dispute.
-SELECT EXISTS (
-    SELECT FROM bill_dispute q
-    WHERE q.account_id = :account_id AND q.bill_no = :bill_no AND NOT EXISTS (
-        SELECT FROM bill_dispute_end e
-        WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
-    )
-);
-
--- name: month_minor(account_id, bill_no, states, month_start, month_end)$
--- What the debits for the account's other bills take, or have taken, with a charge day in a month.
-SELECT coalesce(sum(amount_minor), 0)::bigint
-FROM debit
-WHERE account_id = :account_id AND bill_no <> :bill_no AND state = ANY (:states::text[])
-    AND charge_on >= :month_start AND charge_on < :month_end;
-
--- name: habit(account_id, bill_no)^
--- The month of a bill, whether a register in it is an estimate, the most its resident agreed to, and what
--- the account's earlier bills that stand asked for, oldest first.
-SELECT b.period_start,
+-- name: guard_facts(account_ids, bill_nos, attempts, mandate_ids, month_starts, month_ends, states)
+-- What the guards look at for debits, kept or only thought of, in their order: what the bill owes, what the
+-- resident was told last, whether a person has to look first, whether the bill is in dispute, what the
+-- account's other bills take in the month, the bill's own month, whether a register in it is an estimate, the
+-- most its resident agreed to, and what the account's earlier bills that stand asked for, oldest first.
+SELECT owed.minor AS owed_minor, told.amount_minor AS told_minor, told.currency AS told_currency,
+    told.charge_on AS told_charge_on, told.noticed_at,
+    EXISTS (
+        SELECT FROM mandate_freeze z
+        WHERE z.account_id = a.account_id AND z.mandate_id = a.mandate_id AND z.lifted_at IS NULL
+    ) AS frozen,
+    EXISTS (
+        SELECT FROM bill_dispute q
+        WHERE q.account_id = a.account_id AND q.bill_no = a.bill_no AND NOT EXISTS (
+            SELECT FROM bill_dispute_end e
+            WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
+        )
+    ) AS disputed,
+    (
+        SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM debit d
+        WHERE d.account_id = a.account_id AND d.bill_no <> a.bill_no AND d.state = ANY (:states::text[])
+            AND d.charge_on >= a.month_start AND d.charge_on < a.month_end
+    ) AS month_minor,
+    b.period_start,
     EXISTS (
         SELECT FROM bill_line l
         WHERE l.account_id = b.account_id AND l.bill_no = b.bill_no
             AND 'estimated' IN (l.opening_quality, l.closing_quality)
     ) AS estimated,
     (
-        SELECT max(a.amount_minor) FROM debit_approval a
-        WHERE a.account_id = b.account_id AND a.bill_no = b.bill_no
+        SELECT max(p.amount_minor) FROM debit_approval p
+        WHERE p.account_id = b.account_id AND p.bill_no = b.bill_no
     ) AS approved_minor,
     past.months, past.totals
-FROM bill b
+FROM unnest(
+    :account_ids::text[], :bill_nos::text[], :attempts::integer[], :mandate_ids::text[],
+    :month_starts::date[], :month_ends::date[]
+) WITH ORDINALITY AS a (account_id, bill_no, attempt, mandate_id, month_start, month_end, place)
+JOIN bill b USING (account_id, bill_no)
+CROSS JOIN LATERAL (
+    SELECT coalesce(
+        sum(CASE WHEN t.debit_code = 'receivable' THEN t.amount_minor ELSE -t.amount_minor END), 0
+    )::bigint AS minor
+    FROM transfer t
+    WHERE t.account_id = a.account_id AND t.bill_no = a.bill_no AND t.phase = 'posted'
+        AND 'receivable' IN (t.debit_code, t.credit_code)
+        AND 'refunds_payable' NOT IN (t.debit_code, t.credit_code)
+) AS owed
+LEFT JOIN LATERAL (
+    SELECT n.amount_minor, n.currency, n.charge_on, n.noticed_at FROM notice n
+    WHERE n.account_id = a.account_id AND n.bill_no = a.bill_no AND n.attempt = a.attempt
+    ORDER BY n.notice_no DESC
+    LIMIT 1
+) AS told ON true
 CROSS JOIN LATERAL (
     SELECT array_agg(p.period_start ORDER BY p.period_start, p.revision) AS months,
         array_agg(p.total_minor ORDER BY p.period_start, p.revision) AS totals
@@ -324,7 +374,7 @@ CROSS JOIN LATERAL (
                 AND c.kind = 'cancellation'
         )
 ) AS past
-WHERE b.account_id = :account_id AND b.bill_no = :bill_no;
+ORDER BY a.place;
 
 -- name: approval(account_id, bill_no, amount_minor)^
 -- The word that a sum may be taken for a bill.
@@ -366,13 +416,6 @@ RETURNING true;
 SELECT max(taken_at) FROM debit_step
 WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt AND to_state = 'held';
 
--- name: notice(account_id, bill_no, attempt)^
--- What the resident was told last about a debit.
-SELECT amount_minor, currency, charge_on, noticed_at FROM notice
-WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt
-ORDER BY notice_no DESC
-LIMIT 1;
-
 -- name: add_debit(account_id, bill_no, attempt, mandate_id, state, reason, amount_minor, currency, charge_on, at)^
 -- Keep a new attempt with its first step, unless another one for the bill is alive.
 WITH born AS (
@@ -389,16 +432,29 @@ INSERT INTO debit_step (account_id, bill_no, attempt, step_no, from_state, to_st
 SELECT account_id, bill_no, attempt, 1, NULL, state, reason, changed_at FROM born
 RETURNING step_no;
 
--- name: move_debit(account_id, bill_no, attempt, from_state, state, reason, charge_on, idempotency_key, body, body_digest, bank_payment_id, lease_until, sends, first_sent_at, retry_on, before_chargeback, before_review, at)^
--- Take a debit one step on from the state we saw it in, and write the step down.
+-- name: move_debits(account_ids, bill_nos, attempts, from_states, states, reasons, charge_ons, idempotency_keys, bodies, body_digests, bank_payment_ids, leases_until, sends, first_sent_ats, retry_ons, before_chargebacks, before_reviews, ats)
+-- Take debits one step on, each from the state we saw it in, and write the steps down.
 WITH went AS (
-    UPDATE debit SET
-        state = :state, reason = :reason, charge_on = :charge_on, idempotency_key = :idempotency_key,
-        body = :body, body_digest = :body_digest, bank_payment_id = :bank_payment_id,
-        lease_until = :lease_until, sends = :sends, first_sent_at = :first_sent_at, changed_at = :at,
-        retry_on = :retry_on, before_chargeback = :before_chargeback, before_review = :before_review
-    WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt AND state = :from_state
-    RETURNING account_id, bill_no, attempt, state, reason, changed_at
+    UPDATE debit d SET
+        state = w.state, reason = w.reason, charge_on = w.charge_on,
+        idempotency_key = w.idempotency_key, body = w.body, body_digest = w.body_digest,
+        bank_payment_id = w.bank_payment_id, lease_until = w.lease_until, sends = w.sends,
+        first_sent_at = w.first_sent_at, changed_at = w.at, retry_on = w.retry_on,
+        before_chargeback = w.before_chargeback, before_review = w.before_review
+    FROM unnest(
+        :account_ids::text[], :bill_nos::text[], :attempts::integer[], :from_states::text[],
+        :states::text[], :reasons::text[], :charge_ons::date[], :idempotency_keys::text[],
+        :bodies::bytea[], :body_digests::bytea[], :bank_payment_ids::text[],
+        :leases_until::timestamptz[], :sends::integer[], :first_sent_ats::timestamptz[],
+        :retry_ons::date[], :before_chargebacks::text[], :before_reviews::text[], :ats::timestamptz[]
+    ) AS w (
+        account_id, bill_no, attempt, from_state, state, reason, charge_on, idempotency_key, body,
+        body_digest, bank_payment_id, lease_until, sends, first_sent_at, retry_on,
+        before_chargeback, before_review, at
+    )
+    WHERE d.account_id = w.account_id AND d.bill_no = w.bill_no AND d.attempt = w.attempt
+        AND d.state = w.from_state
+    RETURNING d.account_id, d.bill_no, d.attempt, w.from_state, d.state, d.reason, d.changed_at
 )
 INSERT INTO debit_step (account_id, bill_no, attempt, step_no, from_state, to_state, reason, taken_at)
 SELECT w.account_id, w.bill_no, w.attempt,
@@ -406,9 +462,9 @@ SELECT w.account_id, w.bill_no, w.attempt,
         SELECT count(*) FROM debit_step s
         WHERE s.account_id = w.account_id AND s.bill_no = w.bill_no AND s.attempt = w.attempt
     ),
-    :from_state, w.state, w.reason, w.changed_at
+    w.from_state, w.state, w.reason, w.changed_at
 FROM went w
-RETURNING step_no;
+RETURNING account_id, bill_no, attempt, step_no;
 
 -- name: touch_debit(account_id, bill_no, attempt, at)!
 -- Note that we looked at a debit and found nothing new, so that others have their turn first.

@@ -13,17 +13,17 @@ import time
 from datetime import datetime
 from typing import Final
 
-import asyncpg
-
 from app import logs
 from app.bench import children
-from app.wiring import POOL_MAX, SESSION
+from app.pool import POOL_MAX, service_pool
 from billing.collect import record
 from billing.io.bank import BankClient
 from billing.io.debits import Debits
 from billing.send import send
+from billing.workdays import bank_days, in_time
 
 ZONE: Final = "Asia/Almaty"
+CURRENCY: Final = "KZT"
 TOKEN: Final = "AQKOL_BANK_TOKEN"  # noqa: S105 - its name, not the token
 # As many as one round of the service takes at once.
 BATCH: Final = 200
@@ -34,12 +34,12 @@ async def collect_all(
 ) -> dict[str, float]:
     """Record and send until nothing is left to do; return counts, seconds, CPU and memory."""
     async with (
-        asyncpg.create_pool(
-            database_url, min_size=POOL_MAX, max_size=POOL_MAX, server_settings=SESSION
-        ) as pool,
+        service_pool(database_url, size_min=POOL_MAX) as pool,
         BankClient.open(url=bank_url, token=token) as bank,
     ):
         store = Debits(pool)
+        # A service that runs has its calendar of bank days; it is read once, in half a second.
+        in_time(at.date(), at.date(), bank_days(CURRENCY))
         begun, cpu_s = time.perf_counter(), time.process_time()
         recorded = accepted = 0
         while True:

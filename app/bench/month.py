@@ -13,11 +13,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import asyncpg
-
 from app import logs
 from app.bench import children
-from app.wiring import SESSION
+from app.pool import service_pool
 from billing.correct import correct
 from billing.correction import Policy
 from billing.io.corrections import Corrections
@@ -30,6 +28,7 @@ PERIOD: Final = Period.month(2026, 1)
 BOUNDS: Final = PERIOD.bounds(ZONE)
 # As many at once as a small machine has cores.
 SESSIONS: Final = 2
+POOL_MAX: Final = 4
 # A day after the month is over.
 AT: Final = datetime(2026, 2, 2, tzinfo=UTC)
 # Late words are said and taken up after everybody was billed.
@@ -39,9 +38,7 @@ LOOKED_AT: Final = AT + timedelta(days=2)
 
 async def run_month(database_url: str) -> dict[str, float]:
     """Run the month with the service's rights, and return counts, seconds and memory."""
-    async with asyncpg.create_pool(
-        database_url, min_size=0, max_size=4, server_settings=SESSION
-    ) as pool:
+    async with service_pool(database_url, size_max=POOL_MAX) as pool:
         begun = time.perf_counter()
         store = BillingStore(pool, sessions=SESSIONS)
         counts = await reconcile(store=store, period=PERIOD, at=AT, zone=ZONE)
@@ -57,9 +54,7 @@ async def run_month(database_url: str) -> dict[str, float]:
 
 async def correct_month(database_url: str) -> dict[str, float]:
     """Correct what was said later with the service's rights; return counts, seconds and memory."""
-    async with asyncpg.create_pool(
-        database_url, min_size=0, max_size=4, server_settings=SESSION
-    ) as pool:
+    async with service_pool(database_url, size_max=POOL_MAX) as pool:
         begun = time.perf_counter()
         store = Corrections(pool)
         counts = await correct(store=store, at=LOOKED_AT, zone=ZONE, policy=Policy())

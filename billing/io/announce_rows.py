@@ -1,21 +1,22 @@
 """What announcing and its guards read and write, inside the transaction of a Desk."""
 
-from collections.abc import Iterable
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import asyncpg
 
 import sql
 from billing.approve import Approval
-from billing.debit import Debit, DebitId, State
+from billing.debit import COUNTS_IN_MONTH, Debit, DebitId, State
 from billing.decision import Decision, ReviewWord
+from billing.guard import Facts
 from billing.habit import Habit, PastBill
-from billing.io.debit_rows import debit_of, name_of
+from billing.io.debit_rows import debit_of, name_of, names_of
 from billing.notice import Attempt, Notice
+from billing.period import Period
 
 _Q: Final = sql.queries("debits")
-_RECON: Final = sql.queries("recon")
 
 
 class AnnounceRows:
@@ -41,32 +42,18 @@ class AnnounceRows:
         """Return what a bill still owes by posted transfers, in minor units."""
         return int(await _Q.owed_minor(self._db, account_id=account_id, bill_no=bill_no))
 
-    async def disputed(self, account_id: str, bill_no: str) -> bool:
-        """Say whether a bill is in dispute."""
-        return bool(await _Q.disputed(self._db, account_id=account_id, bill_no=bill_no))
-
-    async def frozen(self, account_id: str, mandate_id: str) -> bool:
-        """Say whether nothing may be asked for under a mandate until a person has looked."""
-        return bool(await _RECON.frozen(self._db, account_id=account_id, mandate_id=mandate_id))
-
-    async def month_minor(
-        self, account_id: str, bill_no: str, *, states: Iterable[State], start: date, end: date
-    ) -> int:
-        """Return what the account's other bills take, in minor units, from one day to another."""
-        taken = await _Q.month_minor(
+    async def facts(self, debits: Sequence[Debit]) -> list[Facts]:
+        """Return what the guards look at for each debit, kept or only thought of, in this order."""
+        months = [Period.month(one.charge_on.year, one.charge_on.month) for one in debits]
+        rows = _Q.guard_facts(
             self._db,
-            account_id=account_id,
-            bill_no=bill_no,
-            states=sorted(states),
-            month_start=start,
-            month_end=end,
+            **names_of(debits),
+            mandate_ids=[one.mandate_id for one in debits],
+            month_starts=[month.start for month in months],
+            month_ends=[month.end for month in months],
+            states=sorted(COUNTS_IN_MONTH),
         )
-        return int(taken)
-
-    async def notice(self, debit_id: DebitId) -> Notice | None:
-        """Return what the resident was told about a debit."""
-        row = await _Q.notice(self._db, **name_of(debit_id))
-        return None if row is None else Notice(**dict(row))
+        return [_facts_of(row) async for row in rows]
 
     async def add_debit(self, debit: Debit) -> bool:
         """Keep a new attempt with its first step; False if another one for the bill is alive."""
@@ -92,17 +79,6 @@ class AnnounceRows:
             currency=notice.currency,
             charge_on=notice.charge_on,
             at=notice.noticed_at,
-        )
-
-    async def habit(self, account_id: str, bill_no: str) -> Habit:
-        """Return what the account usually pays, and what its resident said of this bill."""
-        row = await _Q.habit(self._db, account_id=account_id, bill_no=bill_no)
-        past = zip(row["months"] or (), row["totals"] or (), strict=True)
-        return Habit(
-            period_start=row["period_start"],
-            estimated=row["estimated"],
-            approved_minor=row["approved_minor"],
-            past=tuple(PastBill(period_start=month, total_minor=total) for month, total in past),
         )
 
     async def approval(self, account_id: str, bill_no: str, amount_minor: int) -> Approval | None:
@@ -162,3 +138,27 @@ class AnnounceRows:
         """Return since when a debit is held; None if it never was."""
         since: datetime | None = await _Q.held_since(self._db, **name_of(debit_id))
         return since
+
+
+def _facts_of(row: asyncpg.Record) -> Facts:
+    past = zip(row["months"] or (), row["totals"] or (), strict=True)
+    return Facts(
+        owed_minor=row["owed_minor"],
+        notice=None
+        if row["noticed_at"] is None
+        else Notice(
+            amount_minor=row["told_minor"],
+            currency=row["told_currency"],
+            charge_on=row["told_charge_on"],
+            noticed_at=row["noticed_at"],
+        ),
+        frozen=row["frozen"],
+        disputed=row["disputed"],
+        month_minor=row["month_minor"],
+        habit=Habit(
+            period_start=row["period_start"],
+            estimated=row["estimated"],
+            approved_minor=row["approved_minor"],
+            past=tuple(PastBill(period_start=month, total_minor=total) for month, total in past),
+        ),
+    )

@@ -1,5 +1,7 @@
 """Rows of debits and mandates, read into what the business works with."""
 
+from collections.abc import Sequence
+
 import asyncpg
 
 from billing.debit import Debit, DebitId, State
@@ -60,13 +62,14 @@ def mandate_of(row: asyncpg.Record) -> Mandate:
     )
 
 
-def _debit_id(row: asyncpg.Record) -> DebitId:
+def debit_id_of(row: asyncpg.Record) -> DebitId:
+    """Return the name of a debit from its row."""
     return DebitId(account_id=row["account_id"], bill_no=row["bill_no"], attempt=row["attempt"])
 
 
 def candidate_of(row: asyncpg.Record) -> Candidate:
     """Return a debit to be moved from its row."""
-    return Candidate(debit_id=_debit_id(row), mandate_id=row["mandate_id"])
+    return Candidate(debit_id=debit_id_of(row), mandate_id=row["mandate_id"])
 
 
 def name_of(debit_id: DebitId) -> dict[str, object]:
@@ -75,4 +78,36 @@ def name_of(debit_id: DebitId) -> dict[str, object]:
         "account_id": debit_id.account_id,
         "bill_no": debit_id.bill_no,
         "attempt": debit_id.attempt,
+    }
+
+
+def names_of(debits: Sequence[Debit | DebitId]) -> dict[str, list[object]]:
+    """Return what names debits in a query that takes many."""
+    return {
+        "account_ids": [one.account_id for one in debits],
+        "bill_nos": [one.bill_no for one in debits],
+        "attempts": [one.attempt for one in debits],
+    }
+
+
+def step_columns(steps: Sequence[tuple[Debit, Debit]]) -> dict[str, list[object]]:
+    """Return the columns of debits that take a step, from before to after."""
+    after = [one for _, one in steps]
+    return {
+        **names_of(after),
+        "from_states": [before.state for before, _ in steps],
+        "states": [one.state for one in after],
+        "reasons": [one.reason for one in after],
+        "charge_ons": [one.charge_on for one in after],
+        "idempotency_keys": [one.idempotency_key for one in after],
+        "bodies": [one.body for one in after],
+        "body_digests": [one.body_digest for one in after],
+        "bank_payment_ids": [one.bank_payment_id for one in after],
+        "leases_until": [one.lease_until for one in after],
+        "sends": [one.sends for one in after],
+        "first_sent_ats": [one.first_sent_at for one in after],
+        "retry_ons": [one.retry_on for one in after],
+        "before_chargebacks": [one.before_chargeback for one in after],
+        "before_reviews": [one.before_review for one in after],
+        "ats": [one.changed_at for one in after],
     }

@@ -4,7 +4,7 @@
 and hands out its ``Desk``; no desk may be held while the bank is asked.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Final
@@ -16,8 +16,16 @@ from billing.debit import Claim, Debit, DebitId
 from billing.io.account_changes import ChangeBook, ChangeDesk
 from billing.io.announce_rows import AnnounceRows
 from billing.io.bank_events import EventBook, EventDesk
-from billing.io.debit_rows import candidate_of, debit_of, mandate_of, name_of
-from billing.io.refunds import RefundBook, RefundDesk, post_step
+from billing.io.debit_rows import (
+    candidate_of,
+    debit_id_of,
+    debit_of,
+    mandate_of,
+    name_of,
+    names_of,
+    step_columns,
+)
+from billing.io.refunds import RefundBook, RefundDesk, post_steps
 from billing.io.run_stops import StopBook
 from billing.mandate import Mandate
 from billing.notice import (
@@ -99,23 +107,46 @@ class Desk(AnnounceRows, ChangeDesk, RefundDesk, EventDesk):
             at=mandate.changed_at,
         )
 
-    async def claim_debit(self, *, at: datetime) -> Claim | None:
-        """Lock one debit that is ready to be sent, passing over those in other hands."""
-        row = await _Q.claim_debit(self._db, at=at)
-        if row is None:
-            return None
-        return Claim(
-            debit=debit_of(row),
-            bank_mandate_id=row["bank_mandate_id"],
-            wanted=row["wanted"],
-            frozen=row["frozen"],
-            stopped=row["stopped"],
-        )
+    async def claim_debits(self, *, at: datetime, limit: int) -> list[Claim]:
+        """Lock debits that are ready to be sent, passing over those in other hands."""
+        return [
+            Claim(
+                debit=debit_of(row),
+                bank_mandate_id=row["bank_mandate_id"],
+                wanted=row["wanted"],
+                frozen=row["frozen"],
+                stopped=row["stopped"],
+            )
+            async for row in _Q.claim_debits(self._db, at=at, batch=limit)
+        ]
 
     async def lock_debit(self, debit_id: DebitId) -> Debit | None:
         """Lock one debit; None if there is no such debit."""
         row = await _Q.lock_debit(self._db, **name_of(debit_id))
         return None if row is None else debit_of(row)
+
+    async def lock_debits(self, debit_ids: Sequence[DebitId]) -> list[Debit]:
+        """Lock debits, each after the other in the order of their names."""
+        rows = _Q.lock_debits(self._db, **names_of(debit_ids))
+        return [debit_of(row) async for row in rows]
+
+    async def try_lock_noticed(
+        self, candidates: Sequence[Candidate]
+    ) -> list[tuple[Mandate, Debit]]:
+        """Lock what is announced, mandates first; leave out what somebody else is at work on."""
+        rows = _Q.try_lock_mandates(
+            self._db,
+            account_ids=[one.debit_id.account_id for one in candidates],
+            mandate_ids=[one.mandate_id for one in candidates],
+        )
+        mandates = {(row["account_id"], row["mandate_id"]): mandate_of(row) async for row in rows}
+        free = [
+            one.debit_id
+            for one in candidates
+            if (one.debit_id.account_id, one.mandate_id) in mandates
+        ]
+        debits = [debit_of(row) async for row in _Q.try_lock_noticed(self._db, **names_of(free))]
+        return [(mandates[one.account_id, one.mandate_id], one) for one in debits]
 
     async def unsent_debits(self, account_id: str, mandate_id: str) -> list[Debit]:
         """Lock the debits of a mandate that the bank has certainly never seen."""
@@ -138,29 +169,22 @@ class Desk(AnnounceRows, ChangeDesk, RefundDesk, EventDesk):
         Raises:
             StaleDebitError: the debit is not in the state it was read in.
         """
-        row = await _Q.move_debit(
-            self._db,
-            **name_of(after.debit_id),
-            from_state=before.state,
-            state=after.state,
-            reason=after.reason,
-            charge_on=after.charge_on,
-            idempotency_key=after.idempotency_key,
-            body=after.body,
-            body_digest=after.body_digest,
-            bank_payment_id=after.bank_payment_id,
-            lease_until=after.lease_until,
-            sends=after.sends,
-            first_sent_at=after.first_sent_at,
-            retry_on=after.retry_on,
-            before_chargeback=after.before_chargeback,
-            before_review=after.before_review,
-            at=after.changed_at,
-        )
-        if row is None:
-            raise StaleDebitError(f"{before.key} is not {before.state} any more")
-        await post_step(self._db, before, after)
-        await self.tell_step(before, after, step_no=row["step_no"])
+        await self.save_debits([(before, after)])
+
+    async def save_debits(self, steps: Sequence[tuple[Debit, Debit]]) -> None:
+        """Write locked debits back, each one step on, from before to after.
+
+        Raises:
+            StaleDebitError: one is not in the state it was read in.
+        """
+        rows = _Q.move_debits(self._db, **step_columns(steps))
+        numbers = {debit_id_of(row): row["step_no"] async for row in rows}
+        for before, after in steps:
+            if after.debit_id not in numbers:
+                raise StaleDebitError(f"{before.key} is not {before.state} any more")
+        await post_steps(self._db, steps)
+        for before, after in steps:
+            await self.tell_step(before, after, step_no=numbers[after.debit_id])
 
     async def touch_debit(self, debit_id: DebitId, *, at: datetime) -> None:
         """Note that we looked at a debit and found nothing new."""

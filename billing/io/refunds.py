@@ -3,7 +3,7 @@
 ``RefundDesk`` and ``RefundBook`` are the part of ``billing/io/debits.py`` that speaks of refunds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Final
@@ -30,14 +30,16 @@ class StaleRefundError(Exception):
     """A refund was no longer in the state we saw it in, although it was locked: our bug."""
 
 
-async def post_step(connection: asyncpg.Connection, before: Debit, after: Debit) -> None:
-    """Write what a step of a debit moves in the ledger, in the transaction of the step."""
-    if not goes_on(before, after):
-        return
-    # A debit that was never recorded has nothing in the ledger yet.
-    fresh = GOALS[before.state] is Goal.NOTHING
-    written = () if fresh else await _written(connection, after)
-    await insert_transfers(connection, postings(after, written))
+async def post_steps(connection: asyncpg.Connection, steps: Iterable[tuple[Debit, Debit]]) -> None:
+    """Write what steps of debits move in the ledger, in the transaction of the steps."""
+    moves: list[Transfer] = []
+    for before, after in steps:
+        if goes_on(before, after):
+            # A debit that was never recorded has nothing in the ledger yet.
+            fresh = GOALS[before.state] is Goal.NOTHING
+            moves += postings(after, () if fresh else await _written(connection, after))
+    if moves:
+        await insert_transfers(connection, moves)
 
 
 async def _written(connection: asyncpg.Connection, debit: Debit) -> list[Transfer]:

@@ -8,13 +8,14 @@ from aiohttp import web
 
 # Ten times the longest honest request (a flow with everything prefilled).
 REQUEST_BYTES_MAX = 64 * 1024
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def answer(status: int, body: object, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return a JSON answer."""
     return web.Response(
         status=status,
-        body=json.dumps(body, ensure_ascii=False).encode(),
+        body=_ENCODER.encode(body).encode(),
         content_type="application/json",
         headers=headers,
     )

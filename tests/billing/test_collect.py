@@ -264,6 +264,26 @@ class TestRecord:
 
         assert await town.states() == ["2026-01/1 held over_cap"]
 
+    async def test_asks_for_the_cap_of_a_month_one_bill_after_the_other(
+        self, town: DebitTown, store: Debits
+    ) -> None:
+        """Two bills of 60, and a month lowered to 100: one is held, and the other has room then."""
+        await town.account()
+        await town.mandate(payment_minor_max=60, month_minor_max=120)
+        await town.bill(total_minor=60)
+        await town.bill(bill_no="2025-12", total_minor=60)
+        await told(store)
+        await change_caps(
+            store=store,
+            account_id="ACC-1",
+            mandate_id="M-1",
+            caps=Caps(payment_minor_max=60, month_minor_max=100),
+            at=day("02-20"),
+        )
+
+        assert await recorded(store) == RecordCounts(recorded=1, held=1)
+        assert await town.states() == ["2025-12/1 held over_month_cap", "2026-01/1 recorded"]
+
     @pytest.mark.parametrize(
         ("state", "counts", "end"),
         [

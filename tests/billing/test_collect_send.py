@@ -176,6 +176,53 @@ class TestSend:
         assert counts.not_executed <= 8
         assert len(bank.orders) <= 8
 
+    async def test_gives_back_what_it_leased_and_did_not_ask_for(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Whoever never reached the bank can still be taken back, and is not kept waiting."""
+        for number in range(30):
+            await town.home(f"ACC-{number:02d}")
+        await told(store)
+        await recorded(store)
+        bank.script = deque(
+            ["made"] * 8 + [NotExecuted(reason="rate_limited", retry_after_s=60)] * 30
+        )
+
+        await sent(store, bank)
+
+        asked = len({key for _, key in bank.orders})
+        assert 8 < asked <= 16
+        rows = await town.owner.fetch(
+            "SELECT state, sends, lease_until IS NULL AS free, count(*)::int AS number"
+            " FROM debit GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        )
+        assert [tuple(row) for row in rows] == [
+            ("accepted", 1, True, 8),
+            ("recorded", 0, False, asked - 8),
+            ("recorded", 0, True, 30 - asked),
+        ]
+        bank.script.clear()
+        assert await sent(store, bank) == SendCounts(accepted=30 - asked)
+
+    async def test_gives_back_a_doubt_as_a_doubt(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Nothing was asked this time, but the time before may have got through."""
+        for number in range(20):
+            await town.home(f"ACC-{number:02d}")
+        await told(store)
+        await recorded(store)
+        bank.script = deque(["lost"] * 20)
+        await sent(store, bank)
+        bank.script = deque(["made"] * 8 + [NotExecuted(reason="rate_limited")] * 30)
+
+        await sent(store, bank, TO_RECORD + timedelta(minutes=2))
+
+        rows = await town.owner.fetch("SELECT state, sends FROM debit ORDER BY state DESC, sends")
+        found = [tuple(row) for row in rows]
+        assert set(found) == {("unknown", 1), ("accepted", 2)}
+        assert found.count(("accepted", 2)) == 8
+
     async def test_gives_up_when_the_bank_refuses(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:

@@ -17,7 +17,7 @@ from billing.debit import Debit, DebitId, Event, State, moved
 from billing.io.debits import Debits, StaleDebitError
 from billing.mandate import Caps, Enrolment, Mandate
 from billing.mandate import State as MandateState
-from billing.notice import Attempt, Notice
+from billing.notice import Attempt, Candidate, Notice
 from billing.order import body_digest, frozen_body
 from billing.policy import BillPolicy
 from tests.world.engine import Database
@@ -399,10 +399,9 @@ class TestClaiming:
         await home(facts)
         one = await walk(store, debit(), Event.RECORD)
         async with store.begin() as desk, store.begin() as other:
-            claim = await desk.claim_debit(at=AT)
-            assert claim is not None
+            (claim,) = await desk.claim_debits(at=AT, limit=9)
             assert (claim.debit, claim.bank_mandate_id, claim.wanted) == (one, "MD1", True)
-            assert await other.claim_debit(at=AT) is None
+            assert await other.claim_debits(at=AT, limit=9) == []
 
     async def test_respects_a_lease_until_it_runs_out(self, facts: Facts, store: Store) -> None:
         """Who died may have sent; who lives is not disturbed."""
@@ -410,8 +409,9 @@ class TestClaiming:
         lease = {"lease_until": AT + MINUTE, "sends": 1, "first_sent_at": AT}
         await walk(store, debit(), Event.RECORD, Event.SEND, **lease)
         async with store.begin() as desk:
-            assert await desk.claim_debit(at=AT + MINUTE - timedelta(microseconds=1)) is None
-            assert await desk.claim_debit(at=AT + MINUTE) is not None
+            early = AT + MINUTE - timedelta(microseconds=1)
+            assert await desk.claim_debits(at=early, limit=9) == []
+            assert len(await desk.claim_debits(at=AT + MINUTE, limit=9)) == 1
 
     async def test_says_whether_it_is_still_wanted(self, facts: Facts, store: Store) -> None:
         """A resident who paused wins against whoever is about to send."""
@@ -422,8 +422,7 @@ class TestClaiming:
             assert found is not None
             await desk.save_mandate(replace(found, enrolment=Enrolment.PAUSED))
         async with store.begin() as desk:
-            claim = await desk.claim_debit(at=AT)
-            assert claim is not None
+            (claim,) = await desk.claim_debits(at=AT, limit=9)
             assert not claim.wanted
 
     async def test_leaves_alone_what_is_not_to_be_sent(self, facts: Facts, store: Store) -> None:
@@ -433,7 +432,78 @@ class TestClaiming:
         await walk(store, debit())
         await walk(store, debit(bill_no="2026-02"), *ACCEPTED)
         async with store.begin() as desk:
-            assert await desk.claim_debit(at=AT) is None
+            assert await desk.claim_debits(at=AT, limit=9) == []
+
+    async def test_are_as_many_as_are_asked_for(self, facts: Facts, store: Store) -> None:
+        """A worker leases what it can ask for soon, and leaves the rest to others."""
+        await home(facts)
+        for number in range(2, 5):
+            await facts.bill(bill_no=f"2026-0{number}")
+            await walk(store, debit(bill_no=f"2026-0{number}"), Event.RECORD)
+        async with store.begin() as desk, store.begin() as other:
+            mine = [one.debit.bill_no for one in await desk.claim_debits(at=AT, limit=2)]
+            theirs = [one.debit.bill_no for one in await other.claim_debits(at=AT, limit=2)]
+            assert len(mine) == 2
+            assert sorted(mine + theirs) == ["2026-02", "2026-03", "2026-04"]
+
+
+class TestManyAtOnce:
+    """What is locked and written together is as if it were done one by one."""
+
+    async def test_lock_what_is_free_and_announced(self, facts: Facts, store: Store) -> None:
+        """Who waits for one locked mandate lets all others wait."""
+        for account_id in ("ACC-1", "ACC-2", "ACC-3"):
+            await home(facts, account_id)
+        one = await walk(store, debit())
+        two = await walk(store, debit(account_id="ACC-2"))
+        three = await walk(store, debit(account_id="ACC-3"), Event.RECORD)
+        wanted = [Candidate(debit_id=each.debit_id, mandate_id="M-1") for each in (one, two, three)]
+        async with store.begin() as desk, store.begin() as other:
+            assert await other.lock_mandate("ACC-2", "M-1") is not None
+            locked = await desk.try_lock_noticed(wanted)
+            assert [(found.account_id, each) for found, each in locked] == [("ACC-1", one)]
+            assert await other.try_lock_noticed(wanted[:1]) == []
+
+    async def test_lock_in_the_order_of_names(self, facts: Facts, store: Store) -> None:
+        """Two who lock the same in two orders would wait for each other for ever."""
+        for account_id in ("ACC-1", "ACC-2"):
+            await home(facts, account_id)
+        one = await walk(store, debit(), Event.RECORD)
+        two = await walk(store, debit(account_id="ACC-2"))
+        async with store.begin() as desk:
+            missing = DebitId(account_id="ACC-3", bill_no="2026-01", attempt=1)
+            found = await desk.lock_debits([two.debit_id, missing, one.debit_id])
+            assert found == [one, two]
+
+    async def test_take_a_step_each(self, facts: Facts, store: Store) -> None:
+        """Both are written, with their steps and their money."""
+        for account_id in ("ACC-1", "ACC-2"):
+            await home(facts, account_id)
+        one = await walk(store, debit())
+        two = await walk(store, debit(account_id="ACC-2"))
+        async with store.begin() as desk:
+            steps = [(each, after(each, Event.RECORD, at=AT)) for each in (one, two)]
+            await desk.save_debits(steps)
+        async with store.begin() as desk:
+            found = await desk.lock_debits([one.debit_id, two.debit_id])
+        assert found == [following for _, following in steps]
+        pending = [row[0] for row in await facts.transfer_rows() if row[2] == "pending"]
+        assert sorted(pending) == ["ACC-1", "ACC-2"]
+
+    async def test_take_none_if_one_is_stale(self, facts: Facts, store: Store) -> None:
+        """A step that somebody else took before us undoes the whole transaction."""
+        for account_id in ("ACC-1", "ACC-2"):
+            await home(facts, account_id)
+        one = await walk(store, debit())
+        two = await walk(store, debit(account_id="ACC-2"), Event.RECORD)
+        stale = replace(two, state=State.NOTICED)
+        with pytest.raises(StaleDebitError):
+            async with store.begin() as desk:
+                await desk.save_debits(
+                    [(each, after(each, Event.RECORD, at=AT)) for each in (one, stale)]
+                )
+        async with store.begin() as desk:
+            assert await desk.lock_debits([one.debit_id, two.debit_id]) == [one, two]
 
 
 class TestBillsToNotice:
@@ -512,11 +582,11 @@ class TestBillsToNotice:
         await facts.dispute("ACC-1", "2026-01")
         assert await store.bills_to_notice(today=CHARGE, limit=9) == []
         async with store.begin() as desk:
-            assert await desk.disputed("ACC-1", "2026-01")
+            assert (await desk.facts([debit()]))[0].disputed
         await facts.dispute("ACC-1", "2026-01", ended=True)
         assert len(await store.bills_to_notice(today=CHARGE, limit=9)) == 1
         async with store.begin() as desk:
-            assert not await desk.disputed("ACC-1", "2026-01")
+            assert not (await desk.facts([debit()]))[0].disputed
 
     async def test_are_not_cancelled(self, facts: Facts, store: Store) -> None:
         """A bill that was taken back is asked for no more, nor is what took it back."""
@@ -636,16 +706,29 @@ class TestWhatIsRead:
             await facts.bill(bill_no=f"2026-0{number}")
             await walk(store, debit(bill_no=f"2026-0{number}", charge_on=charge_on))
         await walk(store, debit())
-        month = {"start": date(2026, 2, 1), "end": date(2026, 3, 1)}
-        noticed, dead = frozenset({State.NOTICED}), frozenset({State.CANCELLED})
+        await home(facts, "ACC-2")
+        thought_of = [
+            debit(),
+            debit(bill_no="2026-03", charge_on=date(2026, 2, 28)),
+            debit(charge_on=date(2026, 3, 31)),
+            debit(charge_on=date(2026, 1, 31)),
+            debit(account_id="ACC-2"),
+        ]
         async with store.begin() as desk:
-            taken = [
-                await desk.month_minor("ACC-1", "2026-01", states=noticed, **month),
-                await desk.month_minor("ACC-1", "2026-03", states=noticed, **month),
-                await desk.month_minor("ACC-1", "2026-01", states=dead, **month),
-                await desk.month_minor("ACC-2", "2026-01", states=noticed, **month),
-            ]
-        assert taken == [74_297, 148_594, 0, 0]
+            found = await desk.facts(thought_of)
+        assert [one.month_minor for one in found] == [74_297, 148_594, 74_297, 0, 0]
+
+    async def test_of_a_month_leaves_out_what_takes_nothing(
+        self, facts: Facts, store: Store
+    ) -> None:
+        """A debit that is held or fell through uses up nothing."""
+        await home(facts)
+        for number, event in ((2, Event.HOLD), (3, Event.CANCEL)):
+            await facts.bill(bill_no=f"2026-0{number}")
+            one = debit(bill_no=f"2026-0{number}", state=State.PLANNED)
+            await walk(store, one, event, reason="over_cap")
+        async with store.begin() as desk:
+            assert (await desk.facts([debit()]))[0].month_minor == 0
 
     async def test_of_another_attempt_is_the_one_alive(self, facts: Facts, store: Store) -> None:
         """A contradiction must find whoever may take money for the same bill."""
@@ -662,12 +745,13 @@ class TestWhatIsRead:
         one = await walk(store, debit())
         told = Notice(amount_minor=74_297, currency="KZT", charge_on=CHARGE, noticed_at=AT)
         async with store.begin() as desk:
-            assert await desk.notice(one.debit_id) is None
+            assert (await desk.facts([one]))[0].notice is None
             await desk.add_notice(one.debit_id, told)
-            assert await desk.notice(one.debit_id) == told
+            assert (await desk.facts([one]))[0].notice == told
             later = replace(told, amount_minor=50, noticed_at=AT + MINUTE)
             await desk.add_notice(one.debit_id, later)
-            assert await desk.notice(one.debit_id) == later
+            assert (await desk.facts([one, replace(one, attempt=2)]))[0].notice == later
+            assert (await desk.facts([replace(one, attempt=2)]))[0].notice is None
 
     async def test_of_a_payment_is_its_debit(self, facts: Facts, store: Store) -> None:
         """News is for the debit whose payment it is about."""

@@ -23,6 +23,7 @@ VERBS = {
     "metering/validate.py",
     "billing/announce.py",
     "billing/approve.py",
+    "billing/ask.py",
     "billing/audit.py",
     "billing/bank_recon.py",
     "billing/collect.py",
@@ -301,6 +302,24 @@ class TestSql:
         ]
 
         assert orphans == []
+
+    def test_leaves_nothing_on_a_connection(self) -> None:
+        """app/pool.py hands connections on as they are, so all must end with its transaction."""
+        stays = (
+            r"\bpg_(try_)?advisory_lock(_shared)?\(",
+            r"\bLISTEN\b",
+            r"(?m)^SET (?!LOCAL)(?!\w+ = )",
+            r"\bTEMP(ORARY)?\b",
+            r"\bWITH HOLD\b",
+            r"\bset_config\([^)]*,\s*false\)",
+        )
+        wrong = [
+            f"{path.name}: {found.group()}"
+            for path in (ROOT / "sql").glob("*.sql")
+            for pattern in stays
+            for found in re.finditer(pattern, path.read_text(encoding="utf-8"))
+        ]
+        assert not wrong
 
 
 class TestSizes:

@@ -1,10 +1,12 @@
 """The mock bank inside the simulation: the real one with its own faults, and its clock ours."""
 
+import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,6 +62,7 @@ class Doorkeeper:
     loop: SeededLoop
     on_order: Callable[[Order], None] | None = None
     on_refusal: Callable[[str], None] | None = None
+    on_items: Callable[[list[dict[str, Any]]], None] | None = None
 
     def middleware(self) -> Any:
         """Return the aiohttp middleware."""
@@ -76,9 +79,21 @@ class Doorkeeper:
                 if answer.status == REFUSED and self.on_refusal is not None:
                     self.on_refusal(key)
                 return answer
-            return await handler(request)
+            answer = await handler(request)
+            if request.path == "/payout_items" and self.on_items is not None:
+                answer = self._told(answer)
+            return answer
 
         return stand
+
+    def _told(self, answer: web.StreamResponse) -> web.StreamResponse:
+        """Return the items of a payout as a bank that has them wrong tells them."""
+        if answer.status != HTTPStatus.OK or not isinstance(answer, web.Response):
+            return answer
+        told = json.loads(bytes(answer.body or b""))
+        assert self.on_items is not None, "somebody changes them"
+        self.on_items(told["payout_items"])
+        return web.json_response(told)
 
 
 @dataclass(slots=True)
@@ -91,6 +106,7 @@ class BankSide:
     keeper: Doorkeeper
     rng: random.Random
     struck: Counter[str] = field(default_factory=Counter)
+    told: list[str] = field(default_factory=list)
 
     def app(self) -> web.Application:
         """Return a fresh application of the bank, as after its restart."""
@@ -108,6 +124,7 @@ class BankSide:
         for one in self.door.faults.listed():
             self.struck[one["name"]] += one["fired"]
         self.door.faults.clear()
+        self.keeper.on_items = None
         self.door.tokens.full = TOKEN
         self.clock.skew = timedelta()
 
@@ -125,6 +142,12 @@ class BankSide:
     def documents(self, kind: str) -> list[dict[str, Any]]:
         """Return everything the bank keeps of a kind, oldest first."""
         return self.bank.store.everything(kind)
+
+    def event_ids(self) -> list[str]:
+        """Return the names of all events, which are never changed and never fewer."""
+        if len(self.told) < self.bank.store.count_of("events"):
+            self.told = [event["id"] for event in self.documents("events")]
+        return self.told
 
     def mandate(self, *, given_name: str = "Aigul", iban: str) -> str:
         """Return a fresh mandate of a fresh customer."""

@@ -4,24 +4,28 @@ tests/contract/test_debit_store.py runs one suite against both, so this one cann
 is one statement, under the docstring of the query it stands for in sql/debits.sql.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
 
 from billing.bank import BankEvent
-from billing.debit import Claim, Debit, DebitId, State
+from billing.debit import COUNTS_IN_MONTH, Claim, Debit, DebitId, State
 from billing.debit_moves import GOALS, Goal, goes_on, postings, prefix_of, recovery
+from billing.guard import Facts
 from billing.habit import Habit
 from billing.io.debits import StaleDebitError
 from billing.ledger import Account, Phase, Transfer
 from billing.mandate import ENDED, Enrolment, Mandate
 from billing.mandate import State as MandateState
-from billing.notice import Attempt, Notice
+from billing.notice import Attempt, Candidate, Notice
 from billing.webhook import ASIDE_FOR
 from tests.world.engine import Key, Table, Transaction
+from tests.world.memory_breaks import frozen
 from tests.world.memory_changes import MemoryChangeDesk, change_tables
+from tests.world.memory_recon import recon_tables
 from tests.world.memory_refunds import MemoryRefundDesk, refund_tables
+from tests.world.memory_review import MemoryReviewDesk, review_tables
 
 _SENDABLE: Final = frozenset({State.RECORDED, State.UNKNOWN, State.SENDING})
 _UNFROZEN: Final = frozenset(
@@ -137,9 +141,10 @@ def tables() -> dict[str, Table]:
         "bank_hint": Table(),
         "webhook_delivery": Table(),
         "bank_cursor": Table(),
-        "mandate_freeze": Table(),
         **refund_tables(),
         **change_tables(),
+        **recon_tables(),
+        **review_tables(),
     }
 
 
@@ -177,7 +182,7 @@ def debits_of(tx: Transaction, account_id: str, bill_no: str) -> list[Debit]:
     ]
 
 
-class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk):
+class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk, MemoryReviewDesk):
     """One open transaction; see billing/io/debits.py for what each method promises."""
 
     def __init__(self, transaction: Transaction) -> None:
@@ -243,23 +248,58 @@ class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk):
 
     # -- debits
 
-    async def claim_debit(self, *, at: datetime) -> Claim | None:
-        """Lock one debit that is ready to be sent, passing over those in other hands."""
+    async def claim_debits(self, *, at: datetime, limit: int) -> list[Claim]:
+        """Lock debits that are ready to be sent, passing over those in other hands."""
         await self.tx.statement()
+        found: list[Claim] = []
         for row in list(self.tx.scan("debit")):
+            if len(found) == limit:
+                break
             ready = row.lease_until is None or row.lease_until <= at
             mandate = self.tx.get("mandate", (row.account_id, row.mandate_id))
             wanted = mandate.state is MandateState.ACTIVE and mandate.enrolment is Enrolment.ACTIVE
             frozen = self._frozen(row.account_id, row.mandate_id)
             ready = ready and (not frozen or row.sends > 0 or not wanted)
             if row.state in _SENDABLE and ready and self.tx.try_lock("debit", _name(row)):
-                return Claim(
+                claim = Claim(
                     debit=row,
                     bank_mandate_id=mandate.bank_mandate_id,
                     wanted=wanted,
                     frozen=frozen,
                 )
-        return None
+                found.append(claim)
+        return found
+
+    async def lock_debits(self, debit_ids: Sequence[DebitId]) -> list[Debit]:
+        """Lock debits in the order of their names."""
+        await self.tx.statement()
+        found: list[Debit] = []
+        for key in sorted(_name(one) for one in debit_ids):
+            if self.tx.get("debit", key) is not None:
+                await self.tx.lock("debit", key)
+                found.append(self.tx.get("debit", key))
+        return found
+
+    async def try_lock_noticed(
+        self, candidates: Sequence[Candidate]
+    ) -> list[tuple[Mandate, Debit]]:
+        """Lock what is announced, mandates first; leave out what somebody else is at work on."""
+        await self.tx.statement()
+        free = [
+            (one, mandate)
+            for one in candidates
+            if (key := (one.debit_id.account_id, one.mandate_id))
+            and (mandate := self.tx.get("mandate", key)) is not None
+            and self.tx.try_lock("mandate", key)
+        ]
+        await self.tx.statement()
+        return [
+            (mandate, debit)
+            for one, mandate in free
+            if (debit := self.tx.get("debit", _name(one.debit_id))) is not None
+            and debit.state is State.NOTICED
+            and self.tx.try_lock("debit", _name(one.debit_id))
+        ]
 
     async def lock_debit(self, debit_id: DebitId) -> Debit | None:
         """Lock one debit."""
@@ -325,37 +365,36 @@ class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk):
         await self.tx.statement()
         return owed_minor(self.tx, account_id, bill_no)
 
-    async def disputed(self, account_id: str, bill_no: str) -> bool:
-        """Say whether a bill is in dispute."""
+    async def facts(self, debits: Sequence[Debit]) -> list[Facts]:
+        """What the guards look at; nothing is known here of what other months asked for."""
         await self.tx.statement()
-        return disputed(self.tx, account_id, bill_no)
-
-    async def frozen(self, account_id: str, mandate_id: str) -> bool:
-        """Say whether a person has to look before anything is asked for under a mandate."""
-        await self.tx.statement()
-        return self._frozen(account_id, mandate_id)
+        return [
+            Facts(
+                owed_minor=owed_minor(self.tx, one.account_id, one.bill_no),
+                notice=self._notice(one.debit_id),
+                frozen=self._frozen(one.account_id, one.mandate_id),
+                disputed=disputed(self.tx, one.account_id, one.bill_no),
+                month_minor=self._month_minor(one),
+                habit=self._habit(one.account_id, one.bill_no),
+            )
+            for one in debits
+        ]
 
     def _frozen(self, account_id: str, mandate_id: str) -> bool:
-        return self.tx.get("mandate_freeze", (account_id, mandate_id)) is not None
+        return frozen(self.tx, account_id, mandate_id)
 
-    async def month_minor(
-        self, account_id: str, bill_no: str, *, states: Iterable[State], start: date, end: date
-    ) -> int:
-        """What the debits for the account's other bills take with a charge day in a month."""
-        await self.tx.statement()
-        counted = frozenset(states)
+    def _month_minor(self, debit: Debit) -> int:
         return sum(
             row.amount_minor
             for row in self.tx.scan("debit")
-            if row.account_id == account_id
-            and row.bill_no != bill_no
-            and row.state in counted
-            and start <= row.charge_on < end
+            if row.account_id == debit.account_id
+            and row.bill_no != debit.bill_no
+            and row.state in COUNTS_IN_MONTH
+            and (row.charge_on.year, row.charge_on.month)
+            == (debit.charge_on.year, debit.charge_on.month)
         )
 
-    async def notice(self, debit_id: DebitId) -> Notice | None:
-        """What the resident was told last about a debit."""
-        await self.tx.statement()
+    def _notice(self, debit_id: DebitId) -> Notice | None:
         told = self._notices(debit_id)
         found: Notice | None = self.tx.get("notice", (*_name(debit_id), told)) if told else None
         return found
@@ -367,9 +406,7 @@ class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk):
             number += 1
         return number
 
-    async def habit(self, account_id: str, bill_no: str) -> Habit:
-        """What the account usually pays; nothing is known here of other months."""
-        await self.tx.statement()
+    def _habit(self, account_id: str, bill_no: str) -> Habit:
         bill = self.tx.get("bill", (account_id, bill_no))
         said = [
             row[2] for row in self.tx.scan("debit_approval") if row[:2] == (account_id, bill_no)
@@ -404,7 +441,15 @@ class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk):
 
     async def save_debit(self, before: Debit, after: Debit) -> None:
         """Take a debit one step on from the state we saw it in, with its step and transfers."""
+        await self.save_debits([(before, after)])
+
+    async def save_debits(self, steps: Sequence[tuple[Debit, Debit]]) -> None:
+        """Take debits one step on, each from the state we saw it in."""
         await self.tx.statement()
+        for before, after in steps:
+            await self._save_debit(before, after)
+
+    async def _save_debit(self, before: Debit, after: Debit) -> None:
         key = _name(after)
         now = self.tx.get("debit", key)
         if now is None or now.state is not before.state:

@@ -7,12 +7,16 @@ defect that no seed notices is a promise that the simulation does not check.
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
+import asyncpg
 import pytest
 
+import app.run
 import billing.announce
+import billing.ask
+import billing.bank_recon
 import billing.collect
 import billing.enrol
 import billing.follow
@@ -26,8 +30,9 @@ from billing.debit import Debit, Event
 from billing.debit_moves import postings
 from billing.mandate import Allowed
 from billing.order import frozen_body
-from tests.world import memory, memory_store, postbox
+from tests.world import memory, memory_store, postbox, releases
 from tests.world.memory import MemoryDesk
+from tests.world.memory_breaks import MemoryBreakDesk
 from tests.world.memory_store import MemoryDebits
 from tests.world.play import play
 
@@ -80,8 +85,7 @@ class _Told:
         return self._said
 
 
-_REAL_ASK: Final = billing.send._ask
-_REAL_CLAIM: Final = billing.send._claim
+_REAL_ASK: Final = billing.send.ask
 
 
 @defect("a fresh key for each send", "response_lost", seen_by=("I1", "I3", "I11"))
@@ -93,7 +97,7 @@ def _fresh_key(patch: pytest.MonkeyPatch) -> None:
             bank, replace(order, debit=replace(debit, idempotency_key=key)), **more
         )
 
-    patch.setattr(billing.send, "_ask", ask)
+    patch.setattr(billing.send, "ask", ask)
 
 
 @defect("a body made anew for each send", "response_lost", seen_by=("I11",))
@@ -104,17 +108,17 @@ def _fresh_body(patch: pytest.MonkeyPatch) -> None:
         body = frozen_body(later, order.bank_mandate_id)
         return await _REAL_ASK(bank, replace(order, debit=replace(debit, body=body)), **more)
 
-    patch.setattr(billing.send, "_ask", ask)
+    patch.setattr(billing.send, "ask", ask)
 
 
 @defect("a lost answer is taken for a failure", "partition_past_key_window", seen_by=("I1", "I3"))
 def _lost_is_failed(patch: pytest.MonkeyPatch) -> None:
     def failed(said: Any) -> Any:
         if isinstance(said, Unknown):
-            return billing.send._Outcome(event=Event.FAIL, reason="charge_date_refused")
+            return billing.ask.Outcome(event=Event.FAIL, reason="charge_date_refused")
         return None
 
-    patch.setattr(billing.send, "_ask", by_hand(failed))
+    patch.setattr(billing.send, "ask", by_hand(failed))
 
 
 @defect(
@@ -123,10 +127,10 @@ def _lost_is_failed(patch: pytest.MonkeyPatch) -> None:
 def _lost_is_cancelled(patch: pytest.MonkeyPatch) -> None:
     def withdrawn(said: Any) -> Any:
         if isinstance(said, Unknown):
-            return billing.send._Outcome(event=Event.CANCEL, reason="withdrawn")
+            return billing.ask.Outcome(event=Event.CANCEL, reason="withdrawn")
         return None
 
-    patch.setattr(billing.send, "_ask", by_hand(withdrawn))
+    patch.setattr(billing.send, "ask", by_hand(withdrawn))
 
 
 @defect(
@@ -136,7 +140,7 @@ def _lost_is_cancelled(patch: pytest.MonkeyPatch) -> None:
     seen_by=("I3", "I10"),
 )
 def _believed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(billing.send, "is_ours", lambda *_: True)
+    patch.setattr(billing.ask, "is_ours", lambda *_: True)
     patch.setattr(billing.news, "is_ours", lambda *_: True)
 
 
@@ -152,10 +156,7 @@ def _names(patch: pytest.MonkeyPatch) -> None:
     seen_by=("I1", "I5", "I6", "I8"),
 )
 def _guards(patch: pytest.MonkeyPatch) -> None:
-    async def nothing(*_: object, **__: object) -> None:
-        return None
-
-    patch.setattr(billing.collect, "_obstacle", nothing)
+    patch.setattr(billing.collect, "_obstacle", lambda *_: None)
 
 
 @defect("a pause takes nothing back", "pause_races_send", "plain", seen_by=("I6",))
@@ -163,24 +164,21 @@ def _pause(patch: pytest.MonkeyPatch) -> None:
     async def nothing(*_: object, **__: object) -> int:
         return 0
 
-    async def wanted(self: MemoryDesk, *, at: Any) -> Any:
-        found = await _CLAIM_DEBIT(self, at=at)
-        return None if found is None else replace(found, wanted=True)
+    async def wanted(self: MemoryDesk, *, at: Any, limit: int) -> Any:
+        found = await _CLAIM_DEBITS(self, at=at, limit=limit)
+        return [replace(one, wanted=True) for one in found]
 
     patch.setattr(billing.enrol, "cancel_unsent", nothing)
-    patch.setattr(MemoryDesk, "claim_debit", wanted)
+    patch.setattr(MemoryDesk, "claim_debits", wanted)
 
 
-_CLAIM_DEBIT: Final = MemoryDesk.claim_debit
+_CLAIM_DEBITS: Final = MemoryDesk.claim_debits
 
 
 @defect("the caps are not asked", "huge_spike", "meter_swap", seen_by=("I8",))
 def _caps(patch: pytest.MonkeyPatch) -> None:
-    async def allowed(*_: object, **__: object) -> Allowed:
-        return Allowed()
-
-    patch.setattr(billing.announce, "permission", allowed)
-    patch.setattr(billing.collect, "permission", allowed)
+    patch.setattr(billing.announce, "permission", lambda *_: Allowed())
+    patch.setattr(billing.collect, "permission", lambda *_: Allowed())
 
 
 @defect("a notice one day too late", "plain", "overlapping_runs", seen_by=("I5",))
@@ -212,27 +210,27 @@ def _memory_only(patch: pytest.MonkeyPatch) -> None:
             bank, replace(order, debit=replace(debit, idempotency_key=key)), **more
         )
 
-    patch.setattr(billing.send, "_ask", ask)
+    patch.setattr(billing.send, "ask", ask)
 
 
 @defect("too many requests is taken for a refusal", "rate_limit_with_reset", seen_by=("I3",))
 def _busy_is_refused(patch: pytest.MonkeyPatch) -> None:
     def refused(said: Any) -> Any:
         if isinstance(said, NotExecuted):
-            return billing.send._Outcome(event=Event.FAIL, reason="validation_failed")
+            return billing.ask.Outcome(event=Event.FAIL, reason="validation_failed")
         return None
 
-    patch.setattr(billing.send, "_ask", by_hand(refused))
+    patch.setattr(billing.send, "ask", by_hand(refused))
 
 
 @defect("a payment that was made is forgotten", "plain", seen_by=("I3", "I10"))
 def _accepted_is_lost(patch: pytest.MonkeyPatch) -> None:
     def lost(said: Any) -> Any:
         if isinstance(said, Accepted):
-            return billing.send._Outcome(event=Event.FAIL, reason="validation_failed")
+            return billing.ask.Outcome(event=Event.FAIL, reason="validation_failed")
         return None
 
-    patch.setattr(billing.send, "_ask", by_hand(lost))
+    patch.setattr(billing.send, "ask", by_hand(lost))
 
 
 @defect("the ledger is posted twice", "plain", seen_by=("I4", "I12", "service"))
@@ -325,17 +323,61 @@ def _crash(patch: pytest.MonkeyPatch) -> None:
     def broken(said: Any) -> Any:
         assert not isinstance(said, Rejected)
 
-    patch.setattr(billing.send, "_ask", by_hand(broken))
+    patch.setattr(billing.send, "ask", by_hand(broken))
 
 
 @defect("no credentials, no person", "token_rotated", "forbidden", seen_by=("I3", "I10", "I12"))
 def _denied(patch: pytest.MonkeyPatch) -> None:
     def quietly(said: Any) -> Any:
         if isinstance(said, Denied):
-            return billing.send._Outcome(event=Event.LOSE, reason="x", wait=timedelta(days=999))
+            return billing.ask.Outcome(event=Event.LOSE, reason="x", wait=timedelta(days=999))
         return None
 
-    patch.setattr(billing.send, "_ask", by_hand(quietly))
+    patch.setattr(billing.send, "ask", by_hand(quietly))
+
+
+@defect("reconciled without looking at the account", "partial_payout", seen_by=("I4",))
+def _unseen(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(billing.bank_recon, "arrived", lambda *_: True)
+
+
+@defect("what has not come whole is no break", "partial_payout", "payout_late", seen_by=("I10",))
+def _no_break(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(billing.bank_recon, "check_lines", lambda *_, **__: ())
+
+
+@defect("the second word about a break wins", "two_operators_one_break", seen_by=("I10",))
+def _last_word(patch: pytest.MonkeyPatch) -> None:
+    async def close(
+        self: MemoryBreakDesk, break_id: int, *, by: str, because: str, at: datetime
+    ) -> tuple[Any, bool]:
+        async with self._store.begin() as desk:
+            row = desk.tx.get("recon_break", (break_id,))
+            closed = replace(row, closed_at=at, closed_by=by, because=because)
+            await desk.tx.update("recon_break", (break_id,), closed)
+        return closed, True
+
+    patch.setattr(MemoryBreakDesk, "close", close)
+
+
+@defect("each release sends its own words", "old_and_new_code", seen_by=("I11",))
+def _own_words(patch: pytest.MonkeyPatch) -> None:
+    async def ask(bank: Any, order: Any, **more: Any) -> Any:
+        body = billing.collect.frozen_body(order.debit, order.bank_mandate_id)
+        return await _REAL_ASK(bank, replace(order, debit=replace(order.debit, body=body)), **more)
+
+    patch.setattr(billing.send, "ask", ask)
+
+
+@defect("an older release writes whole rows", "migration_mid_cycle", seen_by=("I11",))
+def _whole_rows(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(releases.Releases, "written", lambda _, __, after: after)
+
+
+@defect("a new column ends the service", "migration_mid_cycle", seen_by=("service",))
+def _column_ends(patch: pytest.MonkeyPatch) -> None:
+    left = tuple(one for one in app.run.AWAY if one is not asyncpg.InvalidCachedStatementError)
+    patch.setattr(app.run, "AWAY", left)
 
 
 @contextlib.contextmanager
