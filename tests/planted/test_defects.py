@@ -490,6 +490,12 @@ DEFECTS = {
         wrong="JOIN debit d USING (account_id, bill_no, attempt)\n",
         tests=("tests/contract/test_debit_store.py::TestManyAtOnce",),
     ),
+    "one broken debit keeps all others from being recorded": Defect(
+        file="billing/together.py",
+        right="        trouble = error\n",
+        wrong="        raise\n",
+        tests=("tests/billing/test_collect.py::TestRecord",),
+    ),
     "a stopped run makes a lost order fail": Defect(
         file="billing/ask.py",
         right="return _lost(debit, order.waits)",
