@@ -5,6 +5,7 @@ None, so the bank may add those too. What we rely on must be there and of its ty
 """
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Final, TypeVar
 
@@ -184,6 +185,11 @@ class _AccountBody(_Wire):
 
 
 class _EventsBody(_Wire):
+    events: list[_Event]
+    meta: _Meta = _Meta()
+
+
+class _AnyEventsBody(_Wire):
     events: list[Any]
     meta: _Meta = _Meta()
 
@@ -271,12 +277,20 @@ def events(body: bytes) -> EventPage:
     Raises:
         BankGarbledError: it is not a page, or an event has no name to remember it by.
     """
-    page = _read(_EventsBody, body)
-    found = tuple(event(one) for one in page.events)
+    try:
+        page = _EventsBody.model_validate_json(body)
+        return _page_of([one.ours() for one in page.events], page.meta)
+    except ValidationError:
+        # Some of it cannot be read: then one after the other, so that the rest can.
+        every = _read(_AnyEventsBody, body)
+        return _page_of([event(one) for one in every.events], every.meta)
+
+
+def _page_of(found: Sequence[BankEvent], meta: _Meta) -> EventPage:
     return EventPage(
-        events=found,
+        events=tuple(found),
         before=found[0].event_id if found else None,
-        after=page.meta.cursors.after,
+        after=meta.cursors.after,
     )
 
 
