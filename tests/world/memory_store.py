@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Final
 
-from billing.breaker import Stop
 from billing.debit import FELL_THROUGH, Debit, DebitId, State
 from billing.ledger import Account, Phase
 from billing.mandate import ENDED, Enrolment, Mandate
@@ -25,6 +24,7 @@ from tests.world.memory import Bill, MemoryDesk, debits_of, disputed, last_step_
 from tests.world.memory_changes import MemoryChangeBook
 from tests.world.memory_recon import MemoryRecovery
 from tests.world.memory_refunds import MemoryRefundBook
+from tests.world.memory_stops import MemoryStopBook
 
 # As many connections as a process has; the next one waits.
 POOL: Final = 5
@@ -48,7 +48,7 @@ def _candidate(row: Debit) -> Candidate:
     return Candidate(debit_id=row.debit_id, mandate_id=row.mandate_id)
 
 
-class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery):
+class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemoryStopBook):
     """One process's pool of connections to a database in memory."""
 
     def __init__(
@@ -57,7 +57,6 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery):
         self.db = database
         self._policy = policy
         self._gate = asyncio.Semaphore(pool)
-        self.stop: Stop | None = None
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[MemoryDesk]:
@@ -263,10 +262,6 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery):
                 ),
                 None,
             )
-
-    async def stopped(self) -> Stop | None:
-        """Return why the whole run is stopped; None while it goes on."""
-        return self.stop
 
     async def bank_cursor(self) -> str | None:
         """Return the event up to which we have read; None before the first."""
