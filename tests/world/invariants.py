@@ -19,6 +19,9 @@ MAY_COME: Final = frozenset({"pending_customer_approval", "pending_submission", 
 HAS_COME: Final = frozenset({"confirmed", "paid_out"})
 DEAD: Final = frozenset({"failed", "retry_due", "cancelled", "charged_back", "exhausted"})
 OVER: Final = DEAD | {"held", "settled", "reconciled", "review"}
+# What a payment that is over is called there, and the reasons of a person who ended a debit.
+ENDED: Final = frozenset({"failed", "cancelled", "charged_back"})
+BY_PERSON: Final = frozenset({"given_up_by_person", "begin_anew"})
 TOWN: Final = ZoneInfo("Asia/Almaty")
 KEY: Final = "debit:v1:"
 
@@ -232,10 +235,14 @@ class Checker:
         self._unwanted(payments)
 
     def _given_up(self, debits: Mapping[Any, Any], made: set[DebitKey | None]) -> None:
-        """What was sent and made no payment was refused, or it was given up for nothing."""
+        """What was sent and made no payment was refused, or it was given up for nothing.
+
+        A person may give it up too; his word is looked at elsewhere.
+        """
         for key, row in debits.items():
             fell = str(row.state) in {"failed", "retry_due", "exhausted"} and row.body is not None
-            if fell and key not in made and key not in self.truth.refused:
+            refused = key in self.truth.refused or row.reason in BY_PERSON
+            if fell and key not in made and not refused:
                 self.say("I3", f"{key} is {row.state} and nobody refused it")
 
     def _agree(self, debit: Any, row: Any, payment: Mapping[str, Any]) -> None:
@@ -250,6 +257,9 @@ class Checker:
             "charged_back": {"charged_back", "exhausted"},
         }
         if state == "review":
+            return
+        # A person may end what the bank has ended, in whatever way it did.
+        if row.reason in BY_PERSON and payment["status"] in ENDED:
             return
         if state not in told.get(payment["status"], set()):
             self.say("I3", f"{debit} is {state} here and {payment['status']} at the bank")

@@ -14,8 +14,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from billing.breaker import Limits
 from simulators.bank.statement import Line
 from tests.world.loop import Process
+from tests.world.memory_stops import MemoryRunStops
+from tests.world.memory_store import MemoryDebits
 from tests.world.postbox import OLD_SECRET, posting
 from tests.world.releases import Releases
 from tests.world.town import DAY_S, START, Home, World
@@ -901,3 +904,37 @@ def migration_mid_cycle(world: World) -> None:
 
     world.bank.fault("answer_lost", 30.0, "payments.create")
     world.during(migrate())
+
+
+# -- a run that is stopped, and debits that people decide
+
+
+@scenario("people")
+def breaker_trips(world: World) -> None:
+    """Debits come back, answers are lost or bills are huge; people let the run go on, in twos."""
+    few = {"counted_min": 2, "failed_percent": 20, "unknown_percent": 20}
+    world.limits = Limits(**few, unreconciled_days=3)
+    payer("submitted", failing("insufficient_funds"))(world)
+    world.bank.fault("answer_lost", 40.0, "payments.create")
+    world.office.settles = 0.6
+
+    async def by_hand() -> None:
+        await asyncio.sleep(world.rng.uniform(0, 4) * DAY_S)
+        stops = MemoryRunStops(MemoryDebits(world.db))
+        await stops.stop_by_hand(stopped_by="Dana S.", because="it looks odd", at=world.at)
+        world.network.struck["by_hand"] += 1
+
+    world.chaos_days = 14
+    if world.rng.random() < 0.5:
+        world.during(by_hand())
+
+
+@scenario("people")
+def review_by_two(world: World) -> None:
+    """The bank does not know our token or shows other payments; people decide, one or two."""
+    world.bank.fault("forbidden", 25.0, "payments.create")
+    world.bank.fault("conflict_elsewhere", 40.0, "payments.create")
+    world.bank.fault("answer_lost", 40.0, "payments.create")
+    world.bank.fault("amount_wrong", 20.0)
+    world.office.decides = 0.6
+    world.chaos_days = 14

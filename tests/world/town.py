@@ -21,6 +21,7 @@ from aiohttp.resolver import ThreadedResolver
 
 from app.run import is_away
 from billing import enrol
+from billing.breaker import Limits
 from billing.collect import collect
 from billing.debit import DebitId
 from billing.give_back import RefundRefusedError, ask_back
@@ -28,11 +29,14 @@ from billing.io.bank import BankClient
 from billing.ledger import Account, Phase, Transfer
 from billing.mandate import Caps
 from billing.refund import Cause
+from billing.watch import watch
 from tests.world.bank_side import TOKEN, URL, BankSide, open_bank_side
 from tests.world.engine import Database, Key, Transaction
-from tests.world.facts import MemoryFacts
+from tests.world.facts import MemoryFacts, month_of
+from tests.world.invariants_people import see_stops
 from tests.world.loop import Process, SeededLoop
 from tests.world.memory import Bill, tables
+from tests.world.memory_stops import MemoryRunStops
 from tests.world.memory_store import MemoryDebits
 from tests.world.network import Network, Plug
 from tests.world.short_way import LONG_WAY, ShortWay
@@ -113,6 +117,7 @@ class World:
     patient: bool = False
     checks: Any = None
     postbox: Any = None
+    limits: Limits | None = None
     comparing: Any = None
     office: Any = None
     releases: Any = None
@@ -157,7 +162,14 @@ class World:
     def during(self, coroutine: Coroutine[Any, Any, object]) -> None:
         """Let something go on beside everything else, belonging to no process."""
         task = self.loop.create_task(coroutine, context=contextvars.Context())
+        task.add_done_callback(self._ended)
         self.loop._kept.append(task)
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        """Write down what went wrong beside everything else: it would end unheard."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not is_away(error):
+            self.broken.append(f"the world ended by its own mistake: {error!r}")
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[BankClient]:
@@ -187,6 +199,10 @@ class World:
                         await asyncio.sleep(self._pause_s())
                 told = self._told()
                 at = self.at + process.skew
+                if self.limits is not None:
+                    stops = MemoryRunStops(store)
+                    rules = watch(store=stops, at=at, zone=ZONE, limits=self.limits)
+                    await self.guarded(process, rules)
                 work = collect(store=store, bank=bank, at=at, zone=ZONE, limit=LIMIT)
                 await self.guarded(process, work)
                 idle = idle + 1 if self.calm and told == self._told() else 0
@@ -246,6 +262,10 @@ class World:
             due_on=self.day(due_in),
             currency="KZT",
             kind="bill",
+            total_minor=max(total_minor, 0),
+            issued_at=self.at,
+            period_start=month_of(bill_no)[0],
+            period_end=month_of(bill_no)[1],
         )
         self.db.apply("bill", key, row)
         self.truth.bills[key] = [(self.at, total_minor)]
@@ -369,6 +389,8 @@ class World:
             self.releases.watch(process, undo)
         if self.checks is not None:
             self.checks.after_commit(undo)
+            if self.limits is not None:
+                see_stops(self.checks, undo, self.at)
         self.moment("after_commit", process)
 
     def before_commit(self, transaction: Transaction) -> None:
