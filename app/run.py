@@ -38,6 +38,7 @@ AWAY: Final = (
     asyncpg.InsufficientResourcesError,  # 53: too many connections, disk full
     asyncpg.OperatorInterventionError,  # 57: restart, shutdown, crash
     asyncpg.TransactionRollbackError,  # 40: deadlock, serialisation
+    asyncpg.InvalidCachedStatementError,  # 0A: a table got a column; the next try knows it
     asyncpg.InternalClientError,  # what asyncpg 0.32 says when a session is cut between two steps
     BankSilentError,
     BankError,  # silent, garbled, or not content with our token: a person's work, not our end

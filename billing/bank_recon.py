@@ -260,6 +260,9 @@ async def _statement(run: _Run) -> None:
             await run.store.know_lines(own, f"payout {payout.payout_id}", at=run.at)
         if not found and arrived(payout, own) and payout.payout_id not in run.trouble:
             await _match(run, payout)
+    # Of some of a payout's debits we hear only later that they are paid, or paid after all.
+    for debit_id in await run.store.debits_paid_out_late():
+        await _reconcile(run, debit_id)
     taken_back = await run.store.lines_taken_back()
     for booked in await run.store.unknown_lines():
         known_as = taken_back.get(booked.line_id)
@@ -275,13 +278,17 @@ async def _statement(run: _Run) -> None:
 async def _match(run: _Run, payout: Payout) -> None:
     """Reconcile the debits of a payout about which all agree."""
     for debit_id in await run.store.match_payout(payout, at=run.at):
-        async with run.debits.begin() as desk:
-            debit = await desk.lock_debit(debit_id)
-            # Between the list and the lock the bank may have taken it back.
-            if debit is not None and debit.state is State.SETTLED:
-                await desk.save_debit(debit, moved(debit, Event.RECONCILE, at=run.at))
-                run.done["reconciled"] += 1
+        await _reconcile(run, debit_id)
     run.done["matched"] += 1
+
+
+async def _reconcile(run: _Run, debit_id: DebitId) -> None:
+    async with run.debits.begin() as desk:
+        debit = await desk.lock_debit(debit_id)
+        # Between the list and the lock the bank may have taken it back.
+        if debit is not None and debit.state is State.SETTLED:
+            await desk.save_debit(debit, moved(debit, Event.RECONCILE, at=run.at))
+            run.done["reconciled"] += 1
 
 
 async def _unmatched(run: _Run, until: date | None) -> None:

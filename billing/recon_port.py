@@ -89,7 +89,7 @@ class ReconStore(Protocol):
         """Return the next debits with a payment at the bank that were sent since an instant."""
 
     async def freeze(self, account_id: str, mandate_id: str, *, because: str, at: datetime) -> bool:
-        """Freeze a mandate; False if it is frozen already."""
+        """Freeze a mandate; False if it is frozen already, or a person has lifted it for this."""
 
     async def known_payouts(self, payout_ids: Sequence[str]) -> Mapping[str, KnownPayout]:
         """Return how those of the payouts that we know stood when they were read last."""
@@ -135,6 +135,9 @@ class ReconStore(Protocol):
 
     async def match_payout(self, payout: Payout, *, at: datetime) -> Sequence[DebitId]:
         """Note that a payout agrees, book its fees once, and return its settled debits."""
+
+    async def debits_paid_out_late(self) -> Sequence[DebitId]:
+        """Return debits settled since their payout was matched, whose money was not kept again."""
 
     async def items_of(self, payout_id: str) -> tuple[PayoutItem, ...]:
         """Return the items of a payout as the bank told them last."""

@@ -15,9 +15,14 @@ ORDER BY account_id, bill_no, attempt
 LIMIT :chunk::bigint;
 
 -- name: freeze_mandate(account_id, mandate_id, because, at)$
--- Freeze a mandate; none if it is frozen already.
+-- Freeze a mandate; none if it is frozen already, or a person has lifted a freeze for the same reason.
 INSERT INTO mandate_freeze (account_id, mandate_id, because, frozen_at)
-VALUES (:account_id, :mandate_id, :because, :at)
+SELECT :account_id, :mandate_id, :because, :at
+WHERE NOT EXISTS (
+    SELECT FROM mandate_freeze
+    WHERE account_id = :account_id AND mandate_id = :mandate_id AND because = :because
+      AND lifted_at IS NOT NULL
+)
 ON CONFLICT DO NOTHING
 RETURNING true;
 
@@ -122,15 +127,27 @@ FROM debit
 WHERE state = 'unknown' AND charge_on <= :charge_until::date
 ORDER BY account_id, bill_no, attempt;
 
--- name: doubled_items(since, kind)
--- List payments that stand in payouts more than once, where a payout that counts was made since an instant.
-SELECT i.payment_id, count(*) AS times,
+-- name: doubled_items(since, kind, kinds)
+-- List payments that stand in payouts more than once, where a payout that counts was made since an instant;
+-- one that the bank has kept in between, by a payout or the statement, it may pay out again.
+SELECT i.payment_id, count(*) - max(k.times) AS times,
        (array_agg(p.payout_id ORDER BY p.created_at DESC, p.payout_id DESC))[1] AS payout_id
 FROM bank_payout_item i
 JOIN bank_payout p USING (payout_id)
+CROSS JOIN LATERAL (
+    SELECT (
+        SELECT count(*)
+        FROM bank_payout_item t
+        JOIN bank_payout q USING (payout_id)
+        WHERE t.payment_id = i.payment_id AND t.kind = ANY (:kinds::text[]) AND q.status <> 'bounced'
+    ) + (
+        SELECT count(*) FROM statement_line l
+        WHERE l.end_to_end_id = i.payment_id AND l.known_as = 'payment ' || i.payment_id
+    ) AS times
+) AS k
 WHERE i.kind = :kind::text AND i.payment_id IS NOT NULL AND p.status <> 'bounced'
 GROUP BY i.payment_id
-HAVING count(*) > 1 AND max(p.created_at) >= :since::timestamptz
+HAVING count(*) - max(k.times) > 1 AND max(p.created_at) >= :since::timestamptz
 ORDER BY i.payment_id;
 
 -- name: paid_out_without_item(since, kind, read_before)
@@ -214,6 +231,27 @@ SELECT d.account_id, d.bill_no, d.attempt
 FROM bank_payout_item i
 JOIN debit d ON d.bank_payment_id = i.payment_id
 WHERE i.payout_id = :payout_id AND i.kind = :kind::text AND d.state = 'settled'
+ORDER BY d.account_id, d.bill_no, d.attempt;
+
+-- name: debits_paid_out_late(kind, kinds)
+-- List settled debits in payouts that were matched before, more often than the bank has kept their money.
+SELECT d.account_id, d.bill_no, d.attempt
+FROM debit d
+WHERE d.state = 'settled' AND (
+    SELECT count(*)
+    FROM bank_payout_item i
+    JOIN bank_payout p USING (payout_id)
+    WHERE i.payment_id = d.bank_payment_id AND i.kind = :kind::text
+      AND p.status = 'paid' AND p.matched_at IS NOT NULL
+) > (
+    SELECT count(*)
+    FROM bank_payout_item i
+    JOIN bank_payout p USING (payout_id)
+    WHERE i.payment_id = d.bank_payment_id AND i.kind = ANY (:kinds::text[]) AND p.status <> 'bounced'
+) + (
+    SELECT count(*) FROM statement_line l
+    WHERE l.end_to_end_id = d.bank_payment_id AND l.known_as = 'payment ' || d.bank_payment_id
+)
 ORDER BY d.account_id, d.bill_no, d.attempt;
 
 -- name: lines_by_id(line_ids)
@@ -316,6 +354,15 @@ SELECT CASE
         THEN min(day) FILTER (WHERE agreed_at IS NULL) - 1
 END
 FROM recon_day;
+
+-- name: hold_breaks(kinds, subjects)!
+-- Lock the open breaks of what was found, so that a person's word about one is there before or comes after.
+SELECT b.break_id
+FROM recon_break b
+JOIN unnest(:kinds::text[], :subjects::text[]) AS f (kind, subject) USING (kind, subject)
+WHERE b.closed_at IS NULL
+ORDER BY b.break_id
+FOR UPDATE OF b;
 
 -- name: see_breaks(kinds, subjects, account_ids, amounts_minor, currencies, details, actions, owners, days, at)
 -- Keep what was found: an open break is seen again; one that a person closed stays closed as long as it is

@@ -14,6 +14,7 @@ from billing.break_kinds import ADVICE
 from billing.breaks import BookedLine, Break
 from billing.debit import Debit, DebitId
 from billing.io.debit_rows import debit_of
+from billing.io.refunds import TAKEN_BACK
 from billing.iso.camt053 import Statement, StatementLine
 from billing.payout import PAID_OUT, Payout, PayoutItem, PayoutStatus
 from billing.recon_port import BreakCounts, DoubledItem, KnownPayout, TornDay
@@ -65,7 +66,7 @@ class ReconBooks:
         return [debit_of(row) async for row in rows]
 
     async def freeze(self, account_id: str, mandate_id: str, *, because: str, at: datetime) -> bool:
-        """Freeze a mandate; False if it is frozen already."""
+        """Freeze a mandate; False if it is frozen already, or a person has lifted it for this."""
         async with self.pool.acquire() as db, db.transaction():
             # Whoever announces or records under the mandate holds it, and sees the freeze later.
             await _DEBITS.lock_mandate(db, account_id=account_id, mandate_id=mandate_id)
@@ -136,7 +137,7 @@ class ReconBooks:
 
     async def doubled_items(self, *, since: datetime) -> Sequence[DoubledItem]:
         """Return payments that were paid out more than once."""
-        rows = _Q.doubled_items(self.pool, since=since, kind=PAID_OUT)
+        rows = _Q.doubled_items(self.pool, since=since, kind=PAID_OUT, kinds=list(TAKEN_BACK))
         return [DoubledItem(**dict(row)) async for row in rows]
 
     async def paid_out_without_item(
@@ -198,6 +199,11 @@ class ReconBooks:
             rows = _Q.settled_debits_of(db, payout_id=payout.payout_id, kind=PAID_OUT)
             return [DebitId(**dict(row)) async for row in rows]
 
+    async def debits_paid_out_late(self) -> Sequence[DebitId]:
+        """Return debits settled since their payout was matched, whose money was not kept again."""
+        rows = _Q.debits_paid_out_late(self.pool, kind=PAID_OUT, kinds=list(TAKEN_BACK))
+        return [DebitId(**dict(row)) async for row in rows]
+
     async def covered_until(self) -> date | None:
         """Return the last day of which a statement has come."""
         day: date | None = await _Q.covered_until(self.pool)
@@ -213,7 +219,9 @@ class ReconBooks:
         """Open, see again or close breaks, and judge all days up to ``last_day``."""
         async with self.pool.acquire() as db, db.transaction():
             await _Q.read_days(db, last=last_day, at=at)
-            opened = [row async for row in _Q.see_breaks(db, **_columns(found), at=at)]
+            columns = _columns(found)
+            await _Q.hold_breaks(db, kinds=columns["kinds"], subjects=columns["subjects"])
+            opened = [row async for row in _Q.see_breaks(db, **columns, at=at)]
             closed = [row async for row in _Q.close_agreed(db, since=since, at=at)]
             await _Q.judge_days(db, at=at)
             still = [row async for row in _Q.open_breaks_figures(db)]

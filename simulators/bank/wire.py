@@ -38,9 +38,16 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
 def parse_json(text: bytes) -> Any:  # noqa: ANN401 - JSON can be anything until it is looked at
     """Read JSON strictly.
 
-    :raises ValueError: when it is none; NaN and Infinity are none.
+    :raises ValueError: when it is none; NaN and Infinity are none, nor is what is nested too deep
+        or holds half a sign, which could be neither kept nor given back.
     """
-    return json.loads(text, parse_constant=_refuse)
+    try:
+        document = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if b"\\u" in text:
+        json.dumps(document, ensure_ascii=False).encode()
+    return document
 
 
 def _refuse(name: str) -> NoReturn:

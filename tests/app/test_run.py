@@ -90,6 +90,7 @@ class TestLoop:
             asyncpg.CannotConnectNowError(),
             asyncpg.AdminShutdownError(),
             asyncpg.DeadlockDetectedError(),
+            asyncpg.InvalidCachedStatementError(),
             asyncpg.TooManyConnectionsError(),
             asyncpg.InterfaceError("connection is closed"),
             asyncpg.InternalClientError("cannot switch to state 12"),

@@ -87,6 +87,45 @@ class TestAgreement:
         assert (counts.matched, counts.reconciled, counts.breaks_open) == (1, 2, 0)
         assert counts.until == PAID_ON
 
+    async def test_reconciles_a_debit_that_is_settled_only_later(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Its money was disputed while the payout was matched; once it is not, it is ours."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        bank.tell("PM1", PaymentStatus.CHARGED_BACK, action="charged_back")
+        await followed(store, bank, MORNING)
+        await reconciled(books, store, bank)
+        assert await town.states() == ["2026-01/1 charged_back other"]
+
+        bank.tell("PM1", PaymentStatus.PAID_OUT, action="chargeback_cancelled")
+        await followed(store, bank, NEXT)
+        await reconciled(books, store, bank, NEXT)
+
+        assert await town.states() == ["2026-01/1 reconciled"]
+
+    async def test_waits_for_money_that_the_bank_kept_in_between(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """The bank kept the disputed money from a payout; it is not ours until it is paid again."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), closing=PAYOUT)
+        bank.tell("PM1", PaymentStatus.CHARGED_BACK, action="charged_back")
+        await followed(store, bank, MORNING)
+        kept = PayoutItem(kind="payment_charged_back", amount_tenths=-742_970, payment_id="PM1")
+        bank.pay_out(amount_minor=-74_347, payout_id="PO2", reference="AQKOL-8QX2M9K4TA")
+        bank.items["PO2"].append(kept)
+        await reconciled(books, store, bank)
+        bank.tell("PM1", PaymentStatus.PAID_OUT, action="chargeback_cancelled")
+        await followed(store, bank, NEXT)
+        await reconciled(books, store, bank, NEXT)
+        assert await town.states() == ["2026-01/1 settled chargeback_cancelled"]
+
+        bank.pay_out(
+            ("PM1", "74297.0"), amount_minor=74_247, payout_id="PO3", reference="AQKOL-9QX2M9K4TA"
+        )
+        await reconciled(books, store, bank, NEXT)
+
+        assert "item_doubled payment PM1 in PO3" not in await breaks(town)
+
     async def test_moves_no_money(
         self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
     ) -> None:

@@ -1,10 +1,12 @@
 """The mock bank inside the simulation: the real one with its own faults, and its clock ours."""
 
+import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,6 +67,7 @@ class Doorkeeper:
     loop: SeededLoop
     on_order: Callable[[Order], None] | None = None
     on_refusal: Callable[[str], None] | None = None
+    on_items: Callable[[list[dict[str, Any]]], None] | None = None
 
     def middleware(self) -> Any:
         """Return the aiohttp middleware."""
@@ -77,17 +80,29 @@ class Doorkeeper:
 
     async def stand(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let a request in, and see what becomes of an order."""
-        if request.method != "POST" or request.path != "/payments":
-            return await handler(request)
-        body = await request.read()
-        key = request.headers.get("Idempotency-Key", "")
-        self.loop.note("order", key)
-        if self.on_order is not None:
-            self.on_order(Order(at=self.loop.now(), key=key, body=body))
+        if request.method == "POST" and request.path == "/payments":
+            body = await request.read()
+            key = request.headers.get("Idempotency-Key", "")
+            self.loop.note("order", key)
+            if self.on_order is not None:
+                self.on_order(Order(at=self.loop.now(), key=key, body=body))
+            answer = await handler(request)
+            if answer.status == REFUSED and self.on_refusal is not None:
+                self.on_refusal(key)
+            return answer
         answer = await handler(request)
-        if answer.status == REFUSED and self.on_refusal is not None:
-            self.on_refusal(key)
+        if request.path == "/payout_items" and self.on_items is not None:
+            answer = self._told(answer)
         return answer
+
+    def _told(self, answer: web.StreamResponse) -> web.StreamResponse:
+        """Return the items of a payout as a bank that has them wrong tells them."""
+        if answer.status != HTTPStatus.OK or not isinstance(answer, web.Response):
+            return answer
+        told = json.loads(bytes(answer.body or b""))
+        assert self.on_items is not None, "somebody changes them"
+        self.on_items(told["payout_items"])
+        return web.json_response(told)
 
 
 @dataclass(slots=True)
@@ -118,6 +133,7 @@ class BankSide:
         for one in self.door.faults.listed():
             self.struck[one["name"]] += one["fired"]
         self.door.faults.clear()
+        self.keeper.on_items = None
         self.door.tokens.full = TOKEN
         self.clock.skew = timedelta()
 

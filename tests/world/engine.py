@@ -8,6 +8,7 @@ old backup take commits back. Nothing here knows what the rows mean.
 """
 
 import asyncio
+import itertools
 import random
 import types
 from collections import Counter, deque
@@ -52,6 +53,14 @@ class Database:
         self.rates: dict[str, float] = {}
         self.struck: Counter[str] = Counter()
         self.sessions: set[Transaction] = set()
+        # Like a sequence's, numbers that are taken and not used are gone.
+        self.numbers = itertools.count(1)
+        # Tables whose columns have changed, and the processes that have noticed.
+        self.altered: set[str] = set()
+        self.noticed: set[Process] = set()
+        # How a release reads and writes a row of such a table: the columns that it knows.
+        self.read: Callable[[Row], Row] = lambda row: row
+        self.written: Callable[[Row | None, Row], Row] = lambda _, row: row
         self.commits = 0
         self.now: Callable[[], datetime] = lambda: datetime.max.replace(tzinfo=UTC)
         self.note: Callable[..., None] = lambda *_: None
@@ -66,6 +75,12 @@ class Database:
         self.struck[name] += 1
         self.note("fault", name)
         return True
+
+    def alter(self, table: str) -> None:
+        """Change the columns of a table; prepared statements of each process fail once."""
+        self.altered.add(table)
+        self.noticed.clear()
+        self.note("altered", table)
 
     def apply(self, table: str, key: Key, row: Row) -> Row:
         """Put a committed row in its place, or take it away (``_NONE``); return the one before."""
@@ -184,6 +199,11 @@ class Transaction:
                 raise asyncpg.DiskFullError("could not extend file: no space left on device")
         if not self.open:
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle")
+        if self.db.altered and self.process is not None and self.process not in self.db.noticed:
+            self.db.noticed.add(self.process)
+            self.db.struck["cached_plan"] += 1
+            self.let_go()
+            raise asyncpg.InvalidCachedStatementError("cached statement plan is invalid")
 
     async def _halt(self) -> None:
         """Go no further in a process that was killed in the middle of a step."""
@@ -193,13 +213,15 @@ class Transaction:
     def get(self, table: str, key: Key) -> Row | None:
         """Return a row as this transaction sees it."""
         row = self.writes.get((table, key), _NONE) if self.writes else _NONE
-        return self.db.rows[table].get(key) if row is _NONE else row
+        found = self.db.rows[table].get(key) if row is _NONE else row
+        return found if found is None or table not in self.db.altered else self.db.read(found)
 
     def scan(self, table: str) -> Iterator[Row]:
         """Return the rows of a table as this transaction sees them."""
         # In the order of writing, for a set would have one of its own in each process.
         written = {key: row for (name, key), row in self.writes.items() if name == table}
-        return self._scan(table, written) if written else iter(self.db.rows[table].values())
+        rows = self._scan(table, written) if written else iter(self.db.rows[table].values())
+        return map(self.db.read, rows) if table in self.db.altered else rows
 
     def _scan(self, table: str, written: dict[Key, Row]) -> Iterator[Row]:
         committed = self.db.rows[table]
@@ -283,6 +305,8 @@ class Transaction:
             if self.get(parent, key_of(row)) is None:
                 self.let_go()
                 raise asyncpg.ForeignKeyViolationError(f"{table} {key} has no {parent}")
+        if table in self.db.altered:
+            row = self.db.written(self.writes.get((table, key), self.db.rows[table].get(key)), row)
         self.writes[table, key] = row
 
     async def _free_for(self, table: str, key: Key, row: Row) -> bool:

@@ -21,8 +21,11 @@ from billing.mandate import State as MandateState
 from billing.notice import Attempt, Candidate, Notice
 from billing.webhook import ASIDE_FOR
 from tests.world.engine import Key, Table, Transaction
+from tests.world.memory_breaks import frozen
 from tests.world.memory_changes import MemoryChangeDesk, change_tables
+from tests.world.memory_recon import recon_tables
 from tests.world.memory_refunds import MemoryRefundDesk, refund_tables
+from tests.world.memory_review import MemoryReviewDesk, review_tables
 
 _SENDABLE: Final = frozenset({State.RECORDED, State.UNKNOWN, State.SENDING})
 _UNFROZEN: Final = frozenset(
@@ -138,9 +141,10 @@ def tables() -> dict[str, Table]:
         "bank_hint": Table(),
         "webhook_delivery": Table(),
         "bank_cursor": Table(),
-        "mandate_freeze": Table(),
         **refund_tables(),
         **change_tables(),
+        **recon_tables(),
+        **review_tables(),
     }
 
 
@@ -178,7 +182,7 @@ def debits_of(tx: Transaction, account_id: str, bill_no: str) -> list[Debit]:
     ]
 
 
-class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk):
+class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk, MemoryReviewDesk):
     """One open transaction; see billing/io/debits.py for what each method promises."""
 
     def __init__(self, transaction: Transaction) -> None:
@@ -377,7 +381,7 @@ class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk):
         ]
 
     def _frozen(self, account_id: str, mandate_id: str) -> bool:
-        return self.tx.get("mandate_freeze", (account_id, mandate_id)) is not None
+        return frozen(self.tx, account_id, mandate_id)
 
     def _month_minor(self, debit: Debit) -> int:
         return sum(

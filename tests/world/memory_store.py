@@ -23,6 +23,7 @@ from billing.policy import NO_POLICY, BillPolicy
 from tests.world.engine import Database, Transaction
 from tests.world.memory import Bill, MemoryDesk, debits_of, disputed, last_step_at, owed_minor
 from tests.world.memory_changes import MemoryChangeBook
+from tests.world.memory_recon import MemoryRecovery
 from tests.world.memory_refunds import MemoryRefundBook
 
 # As many connections as a process has; the next one waits.
@@ -91,7 +92,7 @@ class _Reading(_Session, AbstractAsyncContextManager[Transaction]):
         self._gate.release()
 
 
-class MemoryDebits(MemoryChangeBook, MemoryRefundBook):
+class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery):
     """One process's pool of connections to a database in memory."""
 
     def __init__(

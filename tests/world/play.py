@@ -15,8 +15,11 @@ import aiohttp.connector
 import structlog
 
 from tests.world.chance import repeatable
+from tests.world.comparing import Comparing
 from tests.world.invariants import Checker
+from tests.world.invariants_recon import compared
 from tests.world.loop import EndlessError, StuckError
+from tests.world.office import Office
 from tests.world.scenarios import SCENARIOS, Switch
 from tests.world.town import CALM_DAYS_MAX, DAY_S, PATIENCE_DAYS, World, build
 
@@ -68,6 +71,7 @@ async def _live(world: World, switch: Switch, checker: Checker) -> None:
     for number in range(world.services_count):
         world.start(f"service-{number}")
     await world.ordinary_life()
+    world.during(world.office.work())
     for _ in range(int(world.chaos_days)):
         await asyncio.sleep(DAY_S)
         world.bank.catch_up()
@@ -77,14 +81,19 @@ async def _live(world: World, switch: Switch, checker: Checker) -> None:
         await asyncio.sleep(DAY_S)
         world.bank.catch_up()
         world.patient = day >= PATIENCE_DAYS
-        if not world.unfinished() and world.heard_everything():
+        if not world.unfinished() and world.heard_everything() and world.compared():
             break
     refunds = world.bank.documents("refunds")
     checker.end(world.bank.documents("payments"), refunds, world.unfinished())
+    payouts, items = world.bank.documents("payouts"), world.bank.documents("payout_items")
+    compared(checker, payouts, items, world.comparing.came_minor)
     if SCENARIOS[world.name].family == "none":
         checker.nobody_needed()
     if world.postbox is not None:
         checker.wrong.extend(world.postbox.check())
+    if world.releases is not None:
+        checker.wrong.extend(world.releases.wrong)
+        world.network.struck += world.releases.struck
 
 
 def play(name: str, seed: int) -> Outcome:
@@ -94,6 +103,7 @@ def play(name: str, seed: int) -> Outcome:
         world = build(f"{name} {seed}", start=scenario.start)
         checker = Checker(world.truth, world.db.rows)
         world.checks, world.name = checker, name
+        world.comparing, world.office = Comparing(world), Office(world)
         world.bank.keeper.on_order = lambda order: checker.order(order.at, order.key, order.body)
         world.bank.keeper.on_refusal = checker.refused
         with quiet(world):
@@ -103,6 +113,8 @@ def play(name: str, seed: int) -> Outcome:
             except (StuckError, EndlessError) as error:
                 checker.say("I10", f"{type(error).__name__}: {error}")
             finally:
+                if world.releases is not None:
+                    world.releases.forget()
                 world.forget()
         digest = hashlib.sha256("\n".join(world.loop.trace).encode()).hexdigest()
         return Outcome(

@@ -7,13 +7,17 @@ list of faults.
 """
 
 import asyncio
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
+from simulators.bank.statement import Line
 from tests.world.loop import Process
 from tests.world.postbox import OLD_SECRET, posting
+from tests.world.releases import Releases
 from tests.world.town import DAY_S, START, Home, World
 
 Switch = Callable[[World], None]
@@ -767,3 +771,133 @@ def payout_bounced(world: World) -> None:
 
     world.chaos_days = 12
     world.during(watch())
+
+
+# -- payouts, the account, and the people who look at what does not agree
+
+
+def shown(*, part: float = 0.0, late: float = 0.0, never: float = 0.0) -> Switch:
+    """Return how the account's bank shows payouts: in two parts, days late, or not at all."""
+
+    def on(world: World) -> None:
+        def show(line: Line) -> list[Line]:
+            chance = world.rng.random()
+            if line.amount_minor < 2 or chance >= part + late + never:
+                return [line]
+            world.network.struck["shown_otherwise"] += 1
+            later = line.booked_on + timedelta(days=world.rng.randint(1, 9))
+            if chance < part:
+                first = world.rng.randrange(1, line.amount_minor)
+                rest = replace(
+                    line,
+                    entry_ref=f"{line.entry_ref}-2",
+                    amount_minor=line.amount_minor - first,
+                    booked_on=later,
+                )
+                return [replace(line, amount_minor=first), rest][: world.rng.choice((1, 2, 2))]
+            return [replace(line, booked_on=later)] if chance < part + late else []
+
+        world.comparing.show = show
+        world.chaos_days = 12
+
+    return on
+
+
+add("partial_payout", "bank domain", shown(part=0.7))
+add("payout_late", "bank domain", shown(late=0.6, never=0.15))
+
+
+def items_that(change: Callable[[World, list[dict[str, Any]]], None]) -> Switch:
+    """Return what lets the bank tell the items of half of its payouts wrongly, time and again."""
+
+    def on(world: World) -> None:
+        wrong: dict[str, bool] = {}
+
+        def told(items: list[dict[str, Any]]) -> None:
+            name = json.dumps(items)
+            if items and wrong.setdefault(name, world.rng.random() < 0.5):
+                world.network.struck["item"] += 1
+                change(world, items)
+
+        world.bank.keeper.on_items = told
+        world.chaos_days = 12
+
+    return on
+
+
+def of_another(world: World, items: list[dict[str, Any]]) -> None:
+    """Let an item name a payment of somebody else, ours or a stranger's."""
+    names = [payment["id"] for payment in world.bank.documents("payments")]
+    items[0]["links"]["payment"] = world.rng.choice([*names, "PM9999999999"])
+
+
+def off_by_one(world: World, items: list[dict[str, Any]]) -> None:
+    """Let an item be a unit, or a tenth of one, more or less."""
+    more = world.rng.choice((Decimal(1), Decimal(-1), Decimal("0.1")))
+    items[0]["amount"] = str(Decimal(items[0]["amount"]) + more)
+
+
+for _name, _change in {
+    "payout_item_missing": lambda _, items: items.pop(0),
+    "payout_item_twice": lambda _, items: items.append(items[0]),
+    "payout_item_off_by_one": off_by_one,
+    "payout_item_of_another": of_another,
+}.items():
+    add(_name, "bank domain", items_that(_change))
+
+
+@scenario("people")
+def two_operators_one_break(world: World) -> None:
+    """Several people settle the same breaks in the same moment, while every service compares."""
+    shown(part=0.3, late=0.3, never=0.3)(world)
+    world.comparing.everywhere = True
+    world.office.settles, world.office.at_once = 0.8, 3
+
+
+# -- two releases at once
+
+
+def rolling(world: World, releases: Releases) -> None:
+    """Begin with the older release everywhere, and bring services to this one and back again."""
+    releases.older = {f"service-{number}" for number in range(world.services_count)}
+
+    async def roll() -> None:
+        for _ in range(world.rng.randint(3, 8)):
+            await asyncio.sleep(world.rng.uniform(0.1, 1.5) * DAY_S)
+            process = world.rng.choice(list(world.services.values()))
+            # Now and then the newer one is taken back.
+            older = process.name not in releases.older or world.rng.random() < 0.2
+            world.kill(process)
+            (releases.older.add if older else releases.older.discard)(process.name)
+            world.network.struck["rolled"] += 1
+        releases.older.clear()
+        for process in list(world.services.values()):
+            world.kill(process)
+
+    world.releases = releases
+    world.chaos_days = 12
+    world.during(roll())
+
+
+@scenario("process and DB")
+def old_and_new_code(world: World) -> None:
+    """Two releases write orders in their own words, and either sends what the other wrote."""
+    releases = Releases(world.db)
+    releases.two_bodies()
+    rolling(world, releases)
+    world.bank.fault("answer_lost", 60.0, "payments.create")
+    killing(after_commit=0.05, before_send=0.1)(world)
+
+
+@scenario("process and DB")
+def migration_mid_cycle(world: World) -> None:
+    """A table gets a column while debits are in flight; one service after the other knows it."""
+    releases = Releases(world.db)
+    rolling(world, releases)
+
+    async def migrate() -> None:
+        await asyncio.sleep(world.rng.uniform(0.2, 4) * DAY_S)
+        await releases.migrate()
+
+    world.bank.fault("answer_lost", 30.0, "payments.create")
+    world.during(migrate())

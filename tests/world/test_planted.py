@@ -7,13 +7,16 @@ defect that no seed notices is a promise that the simulation does not check.
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
+import asyncpg
 import pytest
 
+import app.run
 import billing.announce
 import billing.ask
+import billing.bank_recon
 import billing.collect
 import billing.enrol
 import billing.follow
@@ -27,8 +30,9 @@ from billing.debit import Debit, Event
 from billing.debit_moves import postings
 from billing.mandate import Allowed
 from billing.order import frozen_body
-from tests.world import memory, memory_store, postbox
+from tests.world import memory, memory_store, postbox, releases
 from tests.world.memory import MemoryDesk
+from tests.world.memory_breaks import MemoryBreakDesk
 from tests.world.memory_store import MemoryDebits
 from tests.world.play import play
 
@@ -330,6 +334,50 @@ def _denied(patch: pytest.MonkeyPatch) -> None:
         return None
 
     patch.setattr(billing.send, "ask", by_hand(quietly))
+
+
+@defect("reconciled without looking at the account", "partial_payout", seen_by=("I4",))
+def _unseen(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(billing.bank_recon, "arrived", lambda *_: True)
+
+
+@defect("what has not come whole is no break", "partial_payout", "payout_late", seen_by=("I10",))
+def _no_break(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(billing.bank_recon, "check_lines", lambda *_, **__: ())
+
+
+@defect("the second word about a break wins", "two_operators_one_break", seen_by=("I10",))
+def _last_word(patch: pytest.MonkeyPatch) -> None:
+    async def close(
+        self: MemoryBreakDesk, break_id: int, *, by: str, because: str, at: datetime
+    ) -> tuple[Any, bool]:
+        async with self._store.begin() as desk:
+            row = desk.tx.get("recon_break", (break_id,))
+            closed = replace(row, closed_at=at, closed_by=by, because=because)
+            await desk.tx.update("recon_break", (break_id,), closed)
+        return closed, True
+
+    patch.setattr(MemoryBreakDesk, "close", close)
+
+
+@defect("each release sends its own words", "old_and_new_code", seen_by=("I11",))
+def _own_words(patch: pytest.MonkeyPatch) -> None:
+    async def ask(bank: Any, order: Any, **more: Any) -> Any:
+        body = billing.collect.frozen_body(order.debit, order.bank_mandate_id)
+        return await _REAL_ASK(bank, replace(order, debit=replace(order.debit, body=body)), **more)
+
+    patch.setattr(billing.send, "ask", ask)
+
+
+@defect("an older release writes whole rows", "migration_mid_cycle", seen_by=("I11",))
+def _whole_rows(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(releases.Releases, "written", lambda _, __, after: after)
+
+
+@defect("a new column ends the service", "migration_mid_cycle", seen_by=("service",))
+def _column_ends(patch: pytest.MonkeyPatch) -> None:
+    left = tuple(one for one in app.run.AWAY if one is not asyncpg.InvalidCachedStatementError)
+    patch.setattr(app.run, "AWAY", left)
 
 
 @contextlib.contextmanager

@@ -113,6 +113,9 @@ class World:
     patient: bool = False
     checks: Any = None
     postbox: Any = None
+    comparing: Any = None
+    office: Any = None
+    releases: Any = None
     connectors: list[aiohttp.TCPConnector] = field(default_factory=list)
 
     # -- time and processes
@@ -131,6 +134,8 @@ class World:
         process = Process(name)
         self.services[name] = process
         self.loop.spawn(process, self._serve(process))
+        if self.comparing is not None and self.comparing.wants(name):
+            self.loop.spawn(process, self.comparing.go(process))
 
     def kill(self, process: Process) -> None:
         """Kill a process and start it again a little later."""
@@ -360,6 +365,8 @@ class World:
                     when.setdefault(key[:3], []).append(self.at)
                     if state == "recorded" and self.on_recorded is not None:
                         self.on_recorded(key[0], process)
+        if self.releases is not None:
+            self.releases.watch(process, undo)
         if self.checks is not None:
             self.checks.after_commit(undo)
         self.moment("after_commit", process)
@@ -438,6 +445,10 @@ class World:
         """Tell whether the service has dealt with every event of the bank."""
         handled = self.db.rows["bank_event"]
         return all((event_id,) in handled for event_id in self.bank.event_ids())
+
+    def compared(self) -> bool:
+        """Tell whether every payout has been compared with the statement since."""
+        return self.comparing is None or self.comparing.done()
 
     def forget(self) -> None:
         """End the run; nobody closes connections of a world that is over."""

@@ -31,6 +31,8 @@ class Truth:
     refused: set[DebitKey] = field(default_factory=set)
     # Days between notice and debit; one less where the service's own clock was wrong.
     notice_days: int = 5
+    # What people said about breaks: who, why, and what the desk answered.
+    settled: dict[int, list[tuple[str, str, str]]] = field(default_factory=dict)
     excused: set[str] = field(default_factory=set)
 
     def wish(self, account_id: str, at: datetime) -> str:
