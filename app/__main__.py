@@ -24,6 +24,7 @@ from app import (
     export_cli,
     intake,
     logs,
+    message_cli,
     meter_cli,
     month_cli,
     penalty_cli,
@@ -89,6 +90,7 @@ GROUPS: Final = {
     "debit-run": run_cli.debit_run,
     "books": books_cli.books,
     "refund": books_cli.refund,
+    "message": message_cli.message,
 }
 for name, group in GROUPS.items():
     cli.add_typer(group, name=name)

@@ -2,6 +2,7 @@
 
     readings, prices --> bills, ledger      account by account, in Python, apart from the run's SQL
     bills, notices   --> debits, ledger     likewise
+    steps of debits  --> receipts, corrections
     debits          <--> the bank's list of payments, one to one
     refunds         <--> its list of refunds, likewise
 
@@ -34,6 +35,7 @@ from billing.proof_move import check_closing
 from billing.proof_penalty import check_penalties
 from billing.proof_record import check_records
 from billing.proof_refund import check_bank_refund, check_refunds
+from billing.proof_told import check_told
 from billing.proof_voucher import check_vouchers
 from billing.record import Prices
 from billing.refund import Refund, RefundId, refund_of_key
@@ -245,6 +247,7 @@ def _check_account(
     yield from check_months(facts, zone=zone, at=at)
     yield from check_bill_transfers(facts)
     yield from check_debits(facts, zone=zone)
+    yield from check_told(facts)
     yield from check_refunds(facts)
     yield from check_vouchers(facts, zone=zone)
     yield from check_carried(facts)

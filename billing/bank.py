@@ -139,12 +139,14 @@ class BankEvent:
 class EventPage:
     """A page of the bank's events, newest first; ``after`` leads to older ones, if there are any.
 
-    ``before`` names the newest, from which a later call goes on; None on an empty page.
+    ``before`` names the newest, from which a later call goes on; None on an empty page. Events that
+    were ``nameless`` cannot be remembered and are only counted.
     """
 
     events: tuple[BankEvent, ...]
     before: str | None
     after: str | None
+    nameless: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ import structlog
 
 from billing.bank import UNREADABLE, BankError, BankEvent, EventPage, Payment
 from billing.debit import Debit
-from billing.link import LinkBank, LinkStore, adopt
+from billing.link import ForeignMandateError, LinkBank, LinkStore, adopt
 from billing.mandate import Mandate
 from billing.news import (
     PAGE_MAX,
@@ -50,8 +50,12 @@ _NAMED_BY: Final = {
     "refunds": "refund",
     UNREADABLE: "",
 }
+# The trouble of an event that leads to a mandate which another account of ours has already.
+FOREIGN: Final = "mandate_of_another"
 # What became of an event that has to be looked at again by ``follow`` itself.
 _UNDONE: Final = frozenset({"silent"})
+# What became of an event about a mandate that is not what the bank says of it yet.
+_NOT_ADOPTED: Final = frozenset({"silent", "unknown"})
 
 
 class FollowDesk(NewsDesk, RefundNewsDesk, Protocol):
@@ -75,9 +79,6 @@ class FollowStore(LinkStore, RefundNewsStore, Protocol):
 
     async def debit_by_key(self, account_id: str, key: str) -> Debit | None:
         """Return the debit that a key was made for."""
-
-    async def mandate_by_bank_id(self, bank_mandate_id: str) -> Mandate | None:
-        """Return the mandate behind the bank's name for it."""
 
     async def mandate_by_request(self, bank_request_id: str) -> Mandate | None:
         """Return the mandate that a billing request was made for."""
@@ -114,7 +115,7 @@ class FollowCounts:
 
     ``silent`` questions got no usable answer and are asked again; ``contradicted`` ones need a
     person. Events about what is ``unknown`` to us, and those that ``broke`` our own code, are set
-    aside and looked at again.
+    aside and looked at again; ``nameless`` ones cannot be remembered and are only counted.
     """
 
     moved: int = 0
@@ -125,6 +126,7 @@ class FollowCounts:
     contradicted: int = 0
     unknown: int = 0
     broke: int = 0
+    nameless: int = 0
 
 
 async def follow(*, store: FollowStore, bank: FollowBank, at: datetime, limit: int) -> FollowCounts:
@@ -207,6 +209,9 @@ async def _take_page(
     at: datetime,
 ) -> frozenset[str]:
     """Deal with the events of one page, oldest first; return the names of those dealt with."""
+    if page.nameless:
+        log.error("events.nameless", count=page.nameless)
+        counts["nameless"] += page.nameless
     seen = await store.seen_events([event.event_id for event in page.events])
     fresh = [event for event in reversed(page.events) if event.event_id not in seen]
     outcomes = await take_events(store, bank, fresh, at=at)
@@ -321,16 +326,29 @@ async def _take_event(
         return "unknown"
     outcome = "foreign"
     if mandate is not None:
-        try:
-            now = await adopt(store=store, bank=bank, mandate=mandate, at=at)
-        except BankError:
-            return "silent"
-        outcome = "unchanged" if now.state is mandate.state else "moved"
+        outcome = await _adopted(store, bank, event, mandate, at=at)
+        if outcome in _NOT_ADOPTED:
+            return outcome
     async with store.begin() as desk:
         first = await desk.first_time(
             event.event_id, resource=event.resource, action=event.action, at=at
         )
     return outcome if first else "repeated"
+
+
+async def _adopted(
+    store: FollowStore, bank: FollowBank, event: BankEvent, mandate: Mandate, *, at: datetime
+) -> str:
+    """Bring a mandate to what the bank says of it, and return what became of it in a word."""
+    try:
+        now = await adopt(store=store, bank=bank, mandate=mandate, at=at)
+    except ForeignMandateError:
+        async with store.begin() as desk:
+            await desk.set_aside(event, trouble=FOREIGN, at=at)
+        return "unknown"
+    except BankError:
+        return "silent"
+    return "unchanged" if now.state is mandate.state else "moved"
 
 
 def _trouble(event: BankEvent) -> str:

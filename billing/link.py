@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import structlog
 
 from billing.account_change import Outcome
-from billing.bank import BankMandate, BillingRequest, Flow
+from billing.bank import BankGarbledError, BankMandate, BillingRequest, Flow
 from billing.enrol import (
     EnrolDesk,
     MandateEndedError,
@@ -33,6 +33,7 @@ from billing.enrol import (
 from billing.mandate import ENDED, Caps, Enrolment, Mandate, State, merge, return_digest
 
 __all__ = [
+    "ForeignMandateError",
     "Link",
     "MandateEndedError",
     "MandateExistsError",
@@ -64,6 +65,10 @@ class NoSuchAccountError(Exception):
 
 class MandateExistsError(Exception):
     """The account has a mandate that is usable already; cancel it first."""
+
+
+class ForeignMandateError(BankGarbledError):
+    """The bank gave us, for one account, the mandate that another account of ours has."""
 
 
 class Link(NamedTuple):
@@ -113,6 +118,9 @@ class LinkStore(Protocol):
 
     async def mandate_by_return(self, digest: bytes) -> Mandate | None:
         """Return the mandate whose resident comes back."""
+
+    async def mandate_by_bank_id(self, bank_mandate_id: str) -> Mandate | None:
+        """Return the mandate behind the bank's name for it."""
 
 
 class LinkBank(Protocol):
@@ -317,6 +325,7 @@ async def adopt(*, store: LinkStore, bank: LinkBank, mandate: Mandate, at: datet
     """Bring a mandate to what the bank says of it, and return it as it stands now.
 
     Raises:
+        ForeignMandateError: the bank says that it is the mandate of another customer.
         BankError: the bank does not answer.
     """
     if mandate.state in ENDED:
@@ -331,6 +340,7 @@ async def adopt(*, store: LinkStore, bank: LinkBank, mandate: Mandate, at: datet
         bank_mandate_id = request.bank_mandate_id
         if bank_mandate_id is None:
             return mandate
+        await _demand_own(store, mandate, bank_mandate_id)
     theirs = await bank.get_mandate(bank_mandate_id)
     if theirs is None:
         return mandate
@@ -341,6 +351,14 @@ async def adopt(*, store: LinkStore, bank: LinkBank, mandate: Mandate, at: datet
     return await _settle(
         store, mandate, at, state=state, bank_mandate_id=bank_mandate_id, ending=ending
     )
+
+
+async def _demand_own(store: LinkStore, mandate: Mandate, bank_mandate_id: str) -> None:
+    """Refuse the mandate of another customer: under it he would pay for somebody else's gas."""
+    holder = await store.mandate_by_bank_id(bank_mandate_id)
+    if holder is not None and holder.account_id != mandate.account_id:
+        log.error("mandate.of_another", mandate=mandate.mandate_id, holder=holder.mandate_id)
+        raise ForeignMandateError("mandate_of_another")
 
 
 async def _settle(  # noqa: PLR0913 - the inside of adopt

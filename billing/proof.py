@@ -13,7 +13,7 @@ from itertools import pairwise
 from billing import rating
 from billing.bill import Bill, Charge, Line, Quality
 from billing.correction import Adjustment, Outcome, Sum
-from billing.debit import Debit
+from billing.debit import Debit, State
 from billing.ledger import Transfer
 from billing.move import Closing
 from billing.notice import Notice
@@ -79,6 +79,8 @@ class Kind(StrEnum):
     REFUND_DOUBLED = "refund_doubled"
     REFUND_UNKNOWN = "refund_unknown"
     REFUND_MISSING = "refund_missing"
+    MESSAGE_MISSING = "message_missing"
+    MESSAGE_UNEXPLAINED = "message_unexplained"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +126,23 @@ class Adjusted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MoneyStep:
+    """That a debit's money came, or that the debit ended, and when."""
+
+    bill_no: str
+    attempt: int
+    to_state: State
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that is stored about one account, but personal data.
 
     ``readings`` holds, by meter and instant, the trusted readings that its usage quotes; without
     corrections that bills have not been looked at for. ``usages`` is the gas as measured first.
-    ``opened_with`` is the tariff code that holds before the first of the ``terms``.
+    ``opened_with`` is the tariff code that holds before the first of the ``terms``. ``told`` names
+    the receipts and corrections; ``told_since`` is when the resident was first told of anything.
     """
 
     account_id: str
@@ -152,6 +165,9 @@ class Facts:
     disputes: Sequence[Dispute] = ()
     closing: Closing | None = None
     refunds: Sequence[Refund] = ()
+    money_steps: Sequence[MoneyStep] = ()
+    told: frozenset[str] = frozenset()
+    told_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import structlog
 from billing.bank import BankError, BankEvent, BankRefund
 from billing.debit import Debit, DebitId
 from billing.refund import (
+    NEXT,
     Refund,
     RefundEvent,
     RefundId,
@@ -23,6 +24,8 @@ log = structlog.get_logger()
 
 # With this the bank has cut a payout for a refund; the refund itself does not say.
 SETTLED_ACTION: Final = "refund_settled"
+# A refund never becomes another one: whatever this is, it is not booked.
+CHANGED: Final = "refund_changed"
 
 
 class RefundNewsDesk(Protocol):
@@ -117,6 +120,8 @@ async def take_refund(
         if unheard and not is_our_refund(refund, found, debit.bank_payment_id or ""):
             log.error("refund.mismatched", key=refund.key, refund=found.refund_id)
             return "contradicted"
+        if not unheard and not is_our_refund(refund, found, debit.bank_payment_id or ""):
+            return await _changed(desk, refund, found, at=at)
         before = refund.state
         settled = event is not None and event.action == SETTLED_ACTION
         for step in merge(refund.state, found.status, settled=settled):
@@ -128,6 +133,15 @@ async def take_refund(
                 await desk.touch_refund(refund.refund_id, at=at)
             return "unchanged"
     return "contradicted" if refund.state is RefundState.REVIEW else "moved"
+
+
+async def _changed(desk: RefundNewsDesk, refund: Refund, found: BankRefund, *, at: datetime) -> str:
+    """Stop a refund for a person that is another one than it was: none of it is booked."""
+    log.error("refund.mismatched", key=refund.key, refund=found.refund_id)
+    if (refund.state, RefundEvent.QUESTION) in NEXT:
+        after = refunded(refund, RefundEvent.QUESTION, at=at, reason=CHANGED)
+        await desk.save_refund(refund, after)
+    return "contradicted"
 
 
 def _after(refund: Refund, step: RefundEvent, found: BankRefund, *, at: datetime) -> Refund:

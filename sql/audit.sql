@@ -181,6 +181,27 @@ SELECT * FROM refund
 WHERE account_id = ANY (:account_ids::text[])
 ORDER BY account_id, bill_no, attempt, refund_no;
 
+-- name: audited_money_steps(account_ids)
+-- Read when the money of debits came, and when they ended, oldest first.
+SELECT account_id, bill_no, attempt, to_state, taken_at
+FROM debit_step
+WHERE account_id = ANY (:account_ids::text[])
+  AND to_state IN (
+      'confirmed', 'settled', 'reconciled', 'failed', 'retry_due', 'cancelled', 'charged_back',
+      'exhausted'
+  )
+ORDER BY account_id, bill_no, attempt, step_no;
+
+-- name: audited_messages(account_ids)
+-- Read which receipts and corrections residents got, and since when they are told anything.
+SELECT account_id, min(queued_at) AS since,
+       coalesce(
+           array_agg(message_id) FILTER (WHERE kind IN ('receipt', 'correction')), '{}'
+       ) AS told
+FROM message
+WHERE account_id = ANY (:account_ids::text[])
+GROUP BY account_id;
+
 -- name: refunds_by_name(account_ids, bill_nos, attempts, refund_nos)
 -- Find the refunds that some refunds at the bank name as their orders.
 SELECT r.*

@@ -99,10 +99,11 @@ SELECT true FROM debit
 WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt AND state = 'planned'
     AND amount_minor = :amount_minor AND charge_on = :charge_on;
 
--- name: send_again(account_id, at)
--- Let what is stuck be sent again to the contact that holds now.
+-- name: send_again(account_id, message_id, at)
+-- Let what is stuck, or one message of it, be sent again to the contact that holds now.
 UPDATE message SET state = 'queued', tries = 0, next_try_at = :at
 WHERE account_id = :account_id AND state IN ('failed', 'given_up') AND to_revision IS NULL
+    AND (:message_id::text IS NULL OR message_id = :message_id)
 RETURNING message_id;
 
 -- name: list_messages(account_id, before_at, before_id, page)
@@ -118,6 +119,14 @@ WHERE m.account_id = :account_id
             AND l.to_revision > m.to_revision
     )
 ORDER BY m.queued_at DESC, m.message_id DESC
+LIMIT :page;
+
+-- name: list_waiting(page)
+-- Messages that wait for a relay, the oldest first.
+SELECT account_id, message_id, kind, state, tries, trouble, queued_at
+FROM message
+WHERE state IN ('queued', 'sending')
+ORDER BY queued_at, account_id, message_id
 LIMIT :page;
 
 -- name: list_stuck(after_at, after_account, after_id, page)

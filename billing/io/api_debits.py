@@ -40,6 +40,7 @@ from billing.io.wire_debits import (
     StoryQuery,
 )
 from billing.link import (
+    ForeignMandateError,
     LinkBank,
     LinkStore,
     MandateExistsError,
@@ -122,6 +123,8 @@ class DebitApi:
             mandate = await finish_link(
                 store=self.store, bank=self._bank(), secret=call.query.link, at=call.at
             )
+        except ForeignMandateError:
+            return _page("The bank took you for somebody else. Nothing will be taken; call us.")
         except BankError as error:
             log.warning("link.bank_silent", reason=error.reason)
             return _page("The bank has not answered yet. Nothing is lost: open this address again.")

@@ -4,9 +4,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import structlog
+
 from billing.contact import BadAddressError
 from billing.io.contacts import Contacts, NewContact
-from billing.io.outbox import MessageViews, Stuck, Told
+from billing.io.outbox import FIRST, MessageViews, Stuck, Told
 from billing.io.wire import AccountPath
 from billing.io.wire_messages import (
     ContactShown,
@@ -22,10 +24,13 @@ from billing.io.wire_messages import (
     range_of,
 )
 from billing.io.writer import Writer
+from billing.letter import LetterError
 from billing.message import Kind, State
 from billing.paper.words import Language
 from metering.io.route import Call, Nothing, Policy, route
 from metering.io.wire import CursorError
+
+log: Final = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +99,18 @@ class MessageApi:
         )
 
     async def _shown(self, told: Told, language: Language) -> MessageShown:
-        letter = await self.writer.read(told.message, language, queued_at=told.queued_at)
+        try:
+            letter = await self.writer.read(told.message, language, queued_at=told.queued_at)
+        except LetterError as error:
+            # One that cannot be written does not hide the others.
+            log.error("letter.not_written", why=str(error))  # noqa: TRY400 - a trace shows its facts
+            letter = None
         return MessageShown(
             message_id=told.message.message_id,
             kind=told.message.kind,
             language=language,
-            subject=letter.subject,
-            text=letter.text,
+            subject=None if letter is None else letter.subject,
+            text=None if letter is None else letter.text,
             channel=told.channel,
             state=told.state,
             queued_at=told.queued_at,
@@ -117,7 +127,7 @@ class MessageApi:
     )
     async def list_stuck_messages(self, call: Call[Nothing, StuckQuery, Nothing]) -> StuckPage:
         """List what no relay has taken, the oldest first, without saying to whom."""
-        after = _OLDEST
+        after = FIRST
         if call.query.after is not None:
             at, account_id, message_id = call.query.after.split("~")
             after = (_instant(at), account_id, message_id)
@@ -143,9 +153,8 @@ class MessageApi:
         return SentAgain(messages=await self.views.send_again(call.path.account_id, at=call.at))
 
 
-# Beyond every message that can be written, and before all of them.
+# Beyond every message that can be written.
 _NEWEST: Final = (datetime(2100, 1, 1, tzinfo=UTC), "")
-_OLDEST: Final = (datetime(1999, 12, 31, tzinfo=UTC), "", "")
 
 
 def _strict(stuck: Stuck) -> dict[str, Any]:

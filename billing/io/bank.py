@@ -123,7 +123,7 @@ class BankClient(PayoutReader, RefundCalls):
             BankError: the bank does not tell.
         """
         body = await self._get(f"/payments/{payment_id}")
-        return None if body is None else wire.payment(body)
+        return None if body is None else wire.payment(body, payment_id)
 
     async def list_payments(
         self, *, bank_mandate_id: str | None, created_from: datetime | None
@@ -207,7 +207,7 @@ class BankClient(PayoutReader, RefundCalls):
             BankError: the bank does not tell.
         """
         body = await self._get(f"/billing_requests/{request_id}")
-        return None if body is None else wire.billing_request(body)
+        return None if body is None else wire.billing_request(body, request_id)
 
     async def get_mandate(self, bank_mandate_id: str) -> BankMandate | None:
         """Read a mandate; None if the bank has none of this name.
@@ -216,7 +216,7 @@ class BankClient(PayoutReader, RefundCalls):
             BankError: the bank does not tell.
         """
         body = await self._get(f"/mandates/{bank_mandate_id}")
-        return None if body is None else wire.mandate(body)
+        return None if body is None else wire.mandate(body, bank_mandate_id)
 
     async def account_number_ending(self, bank_account_id: str) -> str | None:
         """Read the last four characters of an account number at most; None if there are none.
@@ -234,7 +234,8 @@ class BankClient(PayoutReader, RefundCalls):
             BankRefusedError: it is too late.
             BankError: the bank does not say whether it did; read the payment.
         """
-        return wire.payment(await self._act(f"/payments/{payment_id}/actions/cancel"))
+        body = await self._act(f"/payments/{payment_id}/actions/cancel")
+        return wire.payment(body, payment_id)
 
     async def cancel_mandate(self, bank_mandate_id: str) -> BankMandate:
         """End a mandate.
@@ -243,7 +244,8 @@ class BankClient(PayoutReader, RefundCalls):
             BankRefusedError: it is over already.
             BankError: the bank does not say whether it did; read the mandate.
         """
-        return wire.mandate(await self._act(f"/mandates/{bank_mandate_id}/actions/cancel"))
+        body = await self._act(f"/mandates/{bank_mandate_id}/actions/cancel")
+        return wire.mandate(body, bank_mandate_id)
 
     async def cancel_billing_request(self, request_id: str) -> BillingRequest:
         """Take back a billing request.
@@ -252,9 +254,8 @@ class BankClient(PayoutReader, RefundCalls):
             BankRefusedError: it is agreed to or over already.
             BankError: the bank does not say whether it did; read the request.
         """
-        return wire.billing_request(
-            await self._act(f"/billing_requests/{request_id}/actions/cancel")
-        )
+        body = await self._act(f"/billing_requests/{request_id}/actions/cancel")
+        return wire.billing_request(body, request_id)
 
     async def _order(self, path: str, body: bytes, key: str) -> bytes | NotMade:
         """Give the bank an order; what is not certain is Unknown."""

@@ -18,7 +18,7 @@ from billing.bank import (
     RefundStatus,
     Unknown,
 )
-from billing.io.bank_wire import AMOUNT_MAX, Name, Word
+from billing.io.bank_wire import AMOUNT_MAX, Name, Word, demand_named
 
 PAGE_LIMIT: Final = 500
 
@@ -131,7 +131,11 @@ class RefundCalls(ABC):
             BankError: the bank does not tell.
         """
         body = await self._get(f"/refunds/{refund_id}")
-        return None if body is None else refund(body)
+        if body is None:
+            return None
+        found = refund(body)
+        demand_named(found.refund_id, refund_id)
+        return found
 
     async def list_refunds(self, *, payment_id: str | None) -> AsyncIterator[BankRefund]:
         """Read all refunds, newest first; those of one payment, if it is given.

@@ -5,6 +5,7 @@ None, so the bank may add those too. What we rely on must be there and of its ty
 """
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Final, TypeVar
 
@@ -198,13 +199,15 @@ _EVENT: Final = TypeAdapter(_Event)
 _NAMED: Final = TypeAdapter(_Named)
 
 
-def payment(body: bytes) -> Payment:
-    """Read one payment.
+def payment(body: bytes, asked: str | None = None) -> Payment:
+    """Read one payment; where one was ``asked`` for by name, no other one will do.
 
     Raises:
-        BankGarbledError: it is not one, or lacks what we rely on.
+        BankGarbledError: it is not one, lacks what we rely on, or is another one.
     """
-    return _read(_PaymentBody, body).payments.ours()
+    found = _read(_PaymentBody, body).payments.ours()
+    demand_named(found.payment_id, asked)
+    return found
 
 
 def payments(body: bytes) -> tuple[list[Payment], str | None]:
@@ -217,13 +220,14 @@ def payments(body: bytes) -> tuple[list[Payment], str | None]:
     return [one.ours() for one in page.payments], page.meta.cursors.after
 
 
-def mandate(body: bytes) -> BankMandate:
-    """Read one mandate.
+def mandate(body: bytes, asked: str) -> BankMandate:
+    """Read the one mandate that was asked for by name.
 
     Raises:
-        BankGarbledError: it is not one, or lacks what we rely on.
+        BankGarbledError: it is not one, lacks what we rely on, or is another one.
     """
     found = _read(_MandateBody, body).mandates
+    demand_named(found.id, asked)
     return BankMandate(
         bank_mandate_id=found.id,
         status=_MANDATE_STATUS.get(found.status),
@@ -231,18 +235,29 @@ def mandate(body: bytes) -> BankMandate:
     )
 
 
-def billing_request(body: bytes) -> BillingRequest:
-    """Read one billing request.
+def billing_request(body: bytes, asked: str | None = None) -> BillingRequest:
+    """Read one billing request; where one was ``asked`` for by name, no other one will do.
 
     Raises:
-        BankGarbledError: it is not one, or lacks what we rely on.
+        BankGarbledError: it is not one, lacks what we rely on, or is another one.
     """
     found = _read(_RequestBody, body).billing_requests
+    demand_named(found.id, asked)
     return BillingRequest(
         request_id=found.id,
         cancelled=found.status == "cancelled",
         bank_mandate_id=None if found.links is None else found.links.mandate_request_mandate,
     )
+
+
+def demand_named(found: str, asked: str | None) -> None:
+    """Refuse an answer about something else than was asked for.
+
+    Raises:
+        BankGarbledError: it is about something else; believed, it would move somebody's money.
+    """
+    if asked is not None and found != asked:
+        raise BankGarbledError("another_one")
 
 
 def flow(body: bytes) -> Flow:
@@ -268,16 +283,30 @@ def account_number_ending(body: bytes) -> str | None:
 def events(body: bytes) -> EventPage:
     """Read a page of events; one that cannot be read but has a name is kept under that name.
 
+    One without a name cannot be remembered, so it is counted, and stands in nobody's way.
+
     Raises:
-        BankGarbledError: it is not a page, or an event has no name to remember it by.
+        BankGarbledError: it is not a page.
     """
     page = _read(_EventsBody, body)
-    found = tuple(event(one) for one in page.events)
+    found, nameless = readable(page.events)
     return EventPage(
+        nameless=nameless,
         events=found,
         before=found[0].event_id if found else None,
         after=page.meta.cursors.after,
     )
+
+
+def readable(told: Sequence[object]) -> tuple[tuple[BankEvent, ...], int]:
+    """Return the events that have a name, and how many have none to remember them by."""
+    found: list[BankEvent] = []
+    for one in told:
+        try:
+            found.append(event(one))
+        except BankGarbledError:
+            continue
+    return tuple(found), len(told) - len(found)
 
 
 def event(one: object) -> BankEvent:

@@ -18,7 +18,7 @@ from billing.io.rows import bill_of, charge_of, closing_of, line_of, terms_of, u
 from billing.ledger import Account, Phase, Transfer
 from billing.notice import Notice
 from billing.penalty import Dispute, PenaltyBook
-from billing.proof import Adjusted, Corrected, Facts, Revision
+from billing.proof import Adjusted, Corrected, Facts, MoneyStep, Revision
 from billing.refund import Refund, RefundId
 from billing.voucher import Voucher
 from metering.installation import Installation
@@ -64,6 +64,8 @@ class Books:
                 "closings": _Q.audited_closings(connection, account_ids=account_ids),
                 "vouchers": _Q.audited_vouchers(connection, account_ids=account_ids),
                 "refunds": _Q.audited_refunds(connection, account_ids=account_ids),
+                "money_steps": _Q.audited_money_steps(connection, account_ids=account_ids),
+                "told": _Q.audited_messages(connection, account_ids=account_ids),
             }.items():
                 async for row in found:
                     rows[row["account_id"]][name].append(dict(row))
@@ -181,6 +183,9 @@ def _facts(account_id: str, rows: Mapping[str, list[dict[str, Any]]]) -> Facts:
         adjustments=[_adjusted(row) for row in rows["adjustments"]],
         vouchers=[Voucher(**row) for row in rows["vouchers"]],
         refunds=[refund_of(row) for row in rows["refunds"]],
+        money_steps=[_money_step(row) for row in rows["money_steps"]],
+        told=frozenset(name for row in rows["told"] for name in row["told"]),
+        told_since=next((row["since"] for row in rows["told"]), None),
     )
 
 
@@ -210,6 +215,15 @@ def _adjusted(row: Mapping[str, Any]) -> Adjusted:
             amount=_sum(row),
             bill_no=row["bill_no"],
         ),
+    )
+
+
+def _money_step(row: Mapping[str, Any]) -> MoneyStep:
+    return MoneyStep(
+        bill_no=row["bill_no"],
+        attempt=row["attempt"],
+        to_state=State(row["to_state"]),
+        taken_at=row["taken_at"],
     )
 
 

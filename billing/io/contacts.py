@@ -81,7 +81,8 @@ class Contacts:
             if (None if before is None else before.address) != new.address:
                 await self._tell(conn, account_id, revision, at)
                 # What the address before could not take, the new one may.
-                _ = [row async for row in _MESSAGES.send_again(conn, account_id=account_id, at=at)]
+                again = _MESSAGES.send_again(conn, account_id=account_id, message_id=None, at=at)
+                _ = [row async for row in again]
             after = await _Q.contact_now(conn, account_id=account_id)
         log.info("contact.said", revision=revision, mail=new.address is not None)
         return contact_of(after)

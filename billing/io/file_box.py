@@ -30,6 +30,7 @@ import structlog
 
 from billing.iso.document import FILE_BYTES_MAX, FileError
 from billing.iso.pain008 import Payer
+from billing.payee import compact
 
 log = structlog.get_logger()
 
@@ -150,7 +151,7 @@ class FileBox:
                 payer=Payer(
                     bank_mandate_id=name,
                     name=said["name"],
-                    iban=said["iban"],
+                    iban=compact(said["iban"]),
                     signed_on=date.fromisoformat(said["signed_on"]),
                 ),
                 cancelled=bool(said.get("cancelled", False)),
@@ -158,6 +159,8 @@ class FileBox:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
+            # Its text would carry a name or an account number into our logs.
+            log.warning("paper.unreadable", mandate=name, error=type(error).__name__)
             raise MandateFileError(name) from error
 
     def cancel_mandate(self, name: str) -> None:

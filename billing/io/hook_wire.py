@@ -38,13 +38,8 @@ def delivery(body: bytes) -> Delivery:
     except ValidationError:
         # The text of the error would carry the bank's data into our logs.
         raise BankGarbledError("garbled") from None
+    found, nameless = bank_wire.readable(told)
     events: dict[str, BankEvent] = {}
-    nameless = 0
-    for one in told:
-        try:
-            event = bank_wire.event(one)
-        except BankGarbledError:
-            nameless += 1
-        else:
-            events.setdefault(event.event_id, event)
+    for event in found:
+        events.setdefault(event.event_id, event)
     return Delivery(events=tuple(events.values()), nameless=nameless)

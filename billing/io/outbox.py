@@ -6,7 +6,7 @@ numbers, and whatever was counted past would never be told.
 
 import json
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import asyncpg
@@ -17,6 +17,9 @@ from billing.io import contacts
 from billing.message import LEASE, Channel, Claimed, Kind, Message, Outcome, State
 
 _Q: Final = sql.queries("messages")
+
+# Before every message that is stuck.
+FIRST: Final = (datetime(1999, 12, 31, tzinfo=UTC), "", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +127,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
-    """A message that waits for a person."""
+    """A message that waits for a relay or, if it is failed or given up, for a person."""
 
     account_id: str
     message_id: str
@@ -164,7 +167,16 @@ class MessageViews:
         )
         return [Stuck(**dict(row)) async for row in rows]
 
-    async def send_again(self, account_id: str, *, at: datetime) -> int:
-        """Let what is stuck be sent again to the contact that holds now; return how many."""
-        rows = _Q.send_again(self.pool, account_id=account_id, at=at)
+    async def waiting(self, *, page: int) -> list[Stuck]:
+        """Return messages that wait for a relay, the oldest first."""
+        return [Stuck(**dict(row)) async for row in _Q.list_waiting(self.pool, page=page)]
+
+    async def send_again(
+        self, account_id: str, message_id: str | None = None, *, at: datetime
+    ) -> int:
+        """Let what is stuck be sent again to the contact that holds now; return how many.
+
+        With a ``message_id`` that one message alone.
+        """
+        rows = _Q.send_again(self.pool, account_id=account_id, message_id=message_id, at=at)
         return len([row async for row in rows])

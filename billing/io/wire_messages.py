@@ -62,13 +62,16 @@ class ContactShown(Wire):
 
 
 class MessageShown(Wire):
-    """What a resident was told, as the letter says it; delivered by mail is taken by the relay."""
+    """What a resident was told, as the letter says it; delivered by mail is taken by the relay.
+
+    Subject and text are null where the letter cannot be written; that is a mistake of ours.
+    """
 
     message_id: str
     kind: Kind
     language: Language
-    subject: str
-    text: str
+    subject: str | None
+    text: str | None
     channel: Channel
     state: State
     queued_at: Instant

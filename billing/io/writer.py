@@ -8,7 +8,7 @@ import asyncpg
 
 import sql
 from billing.io.store import BillingStore
-from billing.letter import Letter, letter
+from billing.letter import Letter, LetterError, letter
 from billing.letter_facts import Around, facts
 from billing.message import Claimed, Kind, Message
 from billing.paper.words import Language
@@ -53,5 +53,9 @@ class Writer:
                 self.pool, account_id=message.account_id, mandate_id=mandate_id
             )
         around = Around(zone=self.zone, bill=bill, ending=ending, url=self.url, payee=self.payee)
-        said = facts(message, around, language, queued_at=queued_at)
+        try:
+            said = facts(message, around, language, queued_at=queued_at)
+        except (KeyError, TypeError, ValueError) as error:
+            # Only what kind of mistake it is: its text would carry the facts into our logs.
+            raise LetterError(f"{message.kind.value}: {type(error).__name__}") from None
         return letter(message.kind, language, said)

@@ -8,6 +8,7 @@ whatever level the bank answers at, it names the order.
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -15,6 +16,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from billing.cells import decimal
 from billing.iso.document import FieldError, amount_minor, needed, parsed_day, tree
+from billing.payee import iban_adds_up
 
 VERSION: Final = "pain.008.001.08"
 _SPACE: Final = f"urn:iso:std:iso:20022:tech:xsd:{VERSION}"
@@ -23,20 +25,41 @@ _SPACE: Final = f"urn:iso:std:iso:20022:tech:xsd:{VERSION}"
 WRITTEN_DAYS_BEFORE: Final = 3
 _NAME_DIGITS: Final = 32
 _TEXT_MAX: Final = 140
+_IBAN: Final = re.compile(r"^[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\Z", re.ASCII)
 
 
 class OrderError(Exception):
     """A frozen order cannot be written as a file; the word says why."""
 
 
+class PayerError(ValueError):
+    """Nobody's account can be debited like this; the word says why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payer:
-    """Whose account is debited, by a mandate that he signed on a day."""
+    """Whose account is debited, by a mandate that he signed on a day; ``iban`` without spaces.
+
+    Which bank it is, is not looked up: every list of banks is out of date.
+    """
 
     bank_mandate_id: str
     name: str
     iban: str
     signed_on: date
+
+    def __post_init__(self) -> None:
+        """Refuse an account that does not exist.
+
+        Raises:
+            PayerError: the number is none, or its check digits do not fit.
+        """
+        if not _IBAN.match(self.iban) or not iban_adds_up(self.iban):
+            raise PayerError("iban_invalid")
+
+    def can_pay(self, currency: str) -> bool:
+        """Say whether the account can be debited in a currency: tenge in Kazakhstan alone."""
+        return self.iban.startswith("KZ") == (currency == "KZT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +122,13 @@ def _remittance(order: Order) -> str:
 
 
 def write(order: Order, payer: Payer, creditor: Creditor) -> bytes:
-    """Return the file of one order; the same order gives the same bytes."""
+    """Return the file of one order; the same order gives the same bytes.
+
+    Raises:
+        OrderError: the payer's account cannot be debited in this currency.
+    """
+    if not payer.can_pay(order.currency):
+        raise OrderError("account_of_another_currency")
     root = Element("Document", {"xmlns": _SPACE})
     message = SubElement(root, "CstmrDrctDbtInitn")
     header = SubElement(message, "GrpHdr")

@@ -163,6 +163,18 @@ WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq > :edge
   AND (charge_date IS NULL OR (charge_date >= :charged_from AND charge_date < :charged_to))
 ORDER BY seq LIMIT :rows;
 
+-- name: whole_older(kind, edge_seq, rows, seen_until)
+-- Read the page of a whole list just older than the edge, newest first.
+SELECT CASE WHEN changed_at <= :seen_until THEN body ELSE previous END FROM resource
+WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq < :edge_seq
+ORDER BY seq DESC LIMIT :rows;
+
+-- name: whole_newer(kind, edge_seq, rows, seen_until)
+-- Read the page of a whole list just newer than the edge, oldest first.
+SELECT CASE WHEN changed_at <= :seen_until THEN body ELSE previous END FROM resource
+WHERE kind = :kind AND NOT removed AND created_at <= :seen_until AND seq > :edge_seq
+ORDER BY seq LIMIT :rows;
+
 -- name: accounts_of_customer(customer)
 -- Read the bank accounts of a customer that is being removed.
 SELECT body FROM resource
@@ -234,10 +246,10 @@ VALUES (:due_at, :kind, :resource_id, :step);
 SELECT agenda_id FROM agenda
 WHERE resource_id = :resource_id AND step = :step AND due_at = :due_at;
 
--- name: next_step(until)^
--- Read the earliest step that is due; steps of one instant keep the order of their planning.
+-- name: next_step()^
+-- Read the earliest step; steps of one instant keep the order of their planning.
 SELECT agenda_id, due_at, kind, resource_id, step FROM agenda
-WHERE due_at <= :until ORDER BY due_at, agenda_id LIMIT 1;
+ORDER BY due_at, agenda_id LIMIT 1;
 
 -- name: strike_step(agenda_id)!
 -- Take a step off the agenda in the transaction that carries it out.

@@ -1,6 +1,7 @@
 """The bank's own clock: the system's, or one that only a conductor moves."""
 
 from datetime import UTC, date, datetime, time
+from wsgiref.handlers import format_date_time
 
 
 class ClockBackwardsError(ValueError):
@@ -42,6 +43,11 @@ def stamp(instant: datetime) -> str:
     """Return the instant as the contract writes it; such strings sort like instants."""
     text = instant.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+def http_date(instant: datetime) -> str:
+    """Return the instant as headers carry it, to the second."""
+    return format_date_time(instant.timestamp())
 
 
 def parse(text: str) -> datetime:

@@ -36,6 +36,8 @@ COLUMNS: Final = (
     "creditor_bank_account",
     "successful",
 )
+# What says where a page is and how long, and filters nothing.
+PLACE: Final = frozenset({"limit", "after", "before"})
 RANGE: Final = re.compile(r"(created_at|charge_date)\[(gt|gte|lt|lte)\]")
 
 
@@ -50,7 +52,7 @@ def listing(
 
     :raises BankError: 400 for a parameter that is unknown here or cannot be read.
     """
-    where = _where(query, filters)
+    where = _where(query, filters) if set(query) - PLACE else None
     limit = _limit(query)
     newer = "before" in query
     edge_seq = _edge(bank, kind, query)
@@ -99,7 +101,7 @@ def _where(query: Mapping[str, str], filters: tuple[str, ...]) -> dict[str, Any]
         span = RANGE.fullmatch(name)
         if span and span[1] in filters:
             _bound(bounds, span[1], span[2], value)
-        elif name not in (*filters, "limit", "after", "before") or name in {
+        elif name not in (*filters, *PLACE) or name in {
             "created_at",
             "charge_date",
         }:

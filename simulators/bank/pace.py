@@ -1,10 +1,10 @@
 """The rate limit: so many requests in a minute of the bank's clock, told in every answer."""
 
 from datetime import datetime, timedelta
-from email.utils import format_datetime
 from typing import Final
 
 from simulators.bank import errors
+from simulators.bank.clock import http_date
 
 # The contract's allowance per minute: shown while no limit is switched on.
 PER_MINUTE_SHOWN: Final = 1000
@@ -16,7 +16,7 @@ class Pace:
 
     def __init__(self, per_minute: int | None = None) -> None:
         self.per_minute = per_minute
-        self._minute = ""
+        self._minute: datetime | None = None
         self._taken = 0
 
     def limit(self, per_minute: int | None) -> None:
@@ -29,7 +29,7 @@ class Pace:
 
         :raises BankError: 429 when the minute's allowance is used up.
         """
-        minute = f"{at:%Y-%m-%d %H:%M}"
+        minute = at.replace(second=0, microsecond=0)
         if minute != self._minute:
             self._minute, self._taken = minute, 0
         if self.per_minute is not None and self._taken >= self.per_minute:
@@ -44,5 +44,5 @@ class Pace:
         return {
             "ratelimit-limit": str(limit),
             "ratelimit-remaining": "0" if refused else str(left),
-            "ratelimit-reset": format_datetime(reset_at, usegmt=True),
+            "ratelimit-reset": http_date(reset_at),
         }

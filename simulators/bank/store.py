@@ -39,6 +39,8 @@ class Store:
         self.now: Callable[[], str] = lambda: ""
         self._seen_until = ALL
         self._shift = 0
+        # Nothing on the agenda is due before; not known where it is empty.
+        self._idle_until = ""
         self._connection = sqlite3.connect(path, isolation_level="IMMEDIATE")
         _Q.create_schema(self._connection)
 
@@ -49,8 +51,12 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit all of the block, or nothing of it when it raises."""
-        with self._connection:
-            yield
+        try:
+            with self._connection:
+                yield
+        except BaseException:
+            self._idle_until = ""
+            raise
 
     @contextmanager
     def seen_until(self, instant: str) -> Iterator[None]:
@@ -106,10 +112,16 @@ class Store:
         return seq
 
     def page(
-        self, kind: str, *, newer: bool, edge_seq: int, rows: int, where: Mapping[str, Any]
+        self, kind: str, *, newer: bool, edge_seq: int, rows: int, where: Mapping[str, Any] | None
     ) -> list[Document]:
-        """Return up to `rows` documents on one side of an edge, nearest to the edge first."""
-        read = _Q.page_newer if newer else _Q.page_older
+        """Return up to `rows` documents on one side of an edge, nearest to the edge first.
+
+        Without ``where`` they are of the whole list, which is what most readers want.
+        """
+        if where is None:
+            read, where = (_Q.whole_newer if newer else _Q.whole_older), {}
+        else:
+            read = _Q.page_newer if newer else _Q.page_older
         if self._shift and edge_seq != SEQ_END:
             edge_seq += -self._shift if newer else self._shift
         found = read(
@@ -190,6 +202,7 @@ class Store:
 
     def plan(self, *, due_at: str, kind: str, resource_id: str, step: str) -> None:
         """Put a step on the agenda."""
+        self._idle_until = min(self._idle_until, due_at)
         _Q.plan_step(self._connection, due_at=due_at, kind=kind, resource_id=resource_id, step=step)
 
     def planned(self, resource_id: str, step: str, due_at: str) -> bool:
@@ -201,8 +214,11 @@ class Store:
 
     def next_step(self, until: str) -> Step | None:
         """Return the earliest step due by `until`, or None."""
-        row = _Q.next_step(self._connection, until=until)
-        if row is None:
+        if until < self._idle_until:
+            return None
+        row = _Q.next_step(self._connection)
+        if row is None or row[1] > until:
+            self._idle_until = ALL if row is None else row[1]
             return None
         agenda_id, due_at, kind, resource_id, step = row
         return Step(

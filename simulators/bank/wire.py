@@ -8,13 +8,14 @@ from aiohttp import web
 
 # Ten times the longest honest request (a flow with everything prefilled).
 REQUEST_BYTES_MAX = 64 * 1024
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def answer(status: int, body: object, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return a JSON answer."""
     return web.Response(
         status=status,
-        body=json.dumps(body, ensure_ascii=False).encode(),
+        body=_ENCODER.encode(body).encode(),
         content_type="application/json",
         headers=headers,
     )
@@ -23,9 +24,16 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
 def parse_json(text: bytes) -> Any:  # noqa: ANN401 - JSON can be anything until it is looked at
     """Read JSON strictly.
 
-    :raises ValueError: when it is none; NaN and Infinity are none.
+    :raises ValueError: when it is none; NaN and Infinity are none, nor is what is nested too deep
+        or holds half a sign, which could be neither kept nor given back.
     """
-    return json.loads(text, parse_constant=_refuse)
+    try:
+        document = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if b"\\u" in text:
+        json.dumps(document, ensure_ascii=False).encode()
+    return document
 
 
 def _refuse(name: str) -> NoReturn:

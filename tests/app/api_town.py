@@ -158,10 +158,11 @@ async def settle(owner: asyncpg.Connection, account_id: str, meter_id: str) -> N
     )
     await owner.execute(
         "INSERT INTO mandate VALUES ($1, 'M-1', 'active', 'active', 100000, 200000, 'KZT', 'BRQ0',"
-        " 'BRF0', 'https://bank.example/0', $2, 'MD1', '00', $3, $3)",
+        " 'BRF0', 'https://bank.example/0', $2, $4, '00', $3, $3)",
         account_id,
         hashlib.sha256(account_id.encode()).digest(),
         AT,
+        f"MD{account_id.removeprefix('A-')}",
     )
 
 

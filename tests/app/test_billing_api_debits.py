@@ -93,6 +93,46 @@ class TestLinking:
         assert status == 200
         assert "not answered" in words
 
+    async def test_never_takes_the_mandate_of_another_customer(self, api: Api) -> None:
+        """The bank gives the neighbour's: said plainly, a bad gateway, and nothing is kept."""
+        await unlink(api)
+        _, started = await link(api)
+        await api.owner.execute(
+            "UPDATE mandate SET bank_mandate_id = 'MD9' WHERE account_id = 'A-2'"
+        )
+
+        back = urlsplit(api.bank.redirects[0])
+        status, words = await api.call("GET", f"{back.path}?{back.query}")
+
+        assert status == 200
+        assert "somebody else" in words
+        _, shown = await api.call("GET", f"{MANDATES}/{started['mandate_id']}", token=api.resident)
+        assert (shown["state"], shown["account_number_ending"]) == ("invited", None)
+
+    @pytest.mark.parametrize(
+        ("body", "headers", "word"),
+        [
+            (b"<html>caps</html>", {}, (400, "broken-json")),
+            (b"<html>caps</html>", {"Content-Type": "text/html"}, (415, "not-json")),
+            (b'{"payment_minor_max": 5, "month_minor_max": 9, "bic": 1}', {}, (422, "invalid")),
+            (b'{"payment_minor_max": 5.0, "month_minor_max": 9}', {}, (422, "invalid")),
+            (b'{"payment_minor_max": "5", "month_minor_max": 9}', {}, (422, "invalid")),
+            (b'{"payment_minor_max": 5, "month_minor_max": NaN}', {}, (422, "invalid")),
+        ],
+    )
+    async def test_understands_what_it_asked_for_and_nothing_else(
+        self, api: Api, body: bytes, headers: dict[str, str], word: tuple[int, str]
+    ) -> None:
+        """HTML, a field too many, another type: told apart by name, and nobody is invited."""
+        await unlink(api)
+        sent = {"Content-Type": "application/json"} | headers
+
+        answer = await api.call("POST", MANDATES, token=api.resident, data=body, headers=sent)
+
+        assert kind(answer) == word
+        rows = await api.owner.fetchval("SELECT count(*) FROM mandate WHERE account_id = 'A-1'")
+        assert (rows, api.bank.redirects) == (0, [])
+
 
 class TestMandates:
     """A mandate ..."""
@@ -166,6 +206,18 @@ class TestMandates:
         for what in ("pause", "cancel"):
             status, once = await act(api, what)
             assert (status, (await act(api, what))[1]["mandate"]) == (200, once["mandate"])
+
+    async def test_of_another_customer_is_not_there(self, api: Api) -> None:
+        """Neither under one's own account nor under his; his own stays as it is."""
+        await api.owner.execute("UPDATE mandate SET mandate_id = 'M-2' WHERE account_id = 'A-2'")
+        before = await api.owner.fetch("SELECT * FROM mandate WHERE account_id = 'A-2'")
+
+        for what in ("pause", "resume", "cancel"):
+            path = f"/v1/accounts/A-2/mandates/M-2/{what}"
+            assert kind(await api.call("POST", path, token=api.resident)) == (404, "not-found")
+            assert kind(await act(api, what, "M-2")) == (404, "not-found")
+
+        assert await api.owner.fetch("SELECT * FROM mandate WHERE account_id = 'A-2'") == before
 
     async def test_that_does_not_exist_is_not_there(self, api: Api) -> None:
         """For every verb alike."""

@@ -129,6 +129,34 @@ class TestMessages:
         assert (shown["channel"], shown["state"], shown["delivered_at"]) == ("mail", "queued", None)
         assert page["next"] is None
 
+    @pytest.mark.parametrize(
+        "about",
+        [
+            "{}",
+            '{"bill_no": "2026-01"}',
+            '{"amount_minor": "much", "currency": "KZT"}',
+            '{"charge_on": "tomorrow"}',
+        ],
+    )
+    async def test_does_not_hide_the_others_if_one_cannot_be_written(
+        self, api: Api, about: str
+    ) -> None:
+        """It is told that there was something; what it said is a question to us."""
+        for number in ("1", "2", "3"):
+            await api.owner.execute(RECEIPT, number, "queued", AT)
+        await api.owner.execute(
+            "UPDATE message SET about = $1 WHERE message_id = 'receipt/2026-01/1/2'", about
+        )
+        path = "/v1/accounts/A-1/messages?language=en"
+
+        status, page = await api.call("GET", path, token=api.resident)
+
+        assert status == 200
+        shown = {one["message_id"][-1]: (one["subject"], one["text"]) for one in page["messages"]}
+        assert list(shown) == ["3", "2", "1"]
+        assert shown["2"] == (None, None)
+        assert None not in (*shown["1"], *shown["3"])
+
     async def test_comes_in_pages(self, api: Api) -> None:
         """Newest first, none twice, none left out, though several are of one instant."""
         for number in range(5):

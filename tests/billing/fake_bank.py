@@ -38,7 +38,8 @@ class FakeBank:
     """What it was asked stands in ``orders``; what it made in ``payments`` and ``refunds``.
 
     ``script`` holds the next answers to orders: an answer given instead of doing anything, or
-    "lost", which does it and then stays silent. ``silent`` makes every question unanswered.
+    "lost", which does it and then stays silent. ``silent`` makes every question unanswered. So many
+    ``nameless`` events stand in every page of the list.
     """
 
     script: deque[Answer | str] = field(default_factory=deque)
@@ -56,6 +57,7 @@ class FakeBank:
     asked: list[str] = field(default_factory=list)
     silent: bool = False
     late: bool = False
+    nameless: int = 0
 
     def _listen(self, question: str) -> None:
         self.asked.append(question)
@@ -179,6 +181,7 @@ class FakeBank:
             older = len(found) > limit
         page = page[::-1]
         return EventPage(
+            nameless=self.nameless,
             events=tuple(page),
             before=page[0].event_id if page else None,
             after=page[-1].event_id if page and older else None,

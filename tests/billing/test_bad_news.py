@@ -157,6 +157,20 @@ class TestNews:
 
         assert await town.states() == ["2026-01/1 confirmed"]
 
+    async def test_without_a_name_is_counted_and_stands_in_nobodys_way(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """One event that cannot be remembered must not keep all others of the list from us."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.CONFIRMED)
+        bank.nameless = 2
+
+        counts = await followed(store, bank)
+
+        assert counts == FollowCounts(moved=1, nameless=2)
+        assert await town.states() == ["2026-01/1 confirmed"]
+        assert await store.bank_cursor() == "EV1"
+
     async def test_of_last_month_says_nothing_new(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:

@@ -117,6 +117,10 @@ class TestTheOutbox:
             ({"cancelled": True}, "mandate_is_inactive"),
             ({"signed_on": "yesterday"}, "mandate_unreadable"),
             ({"signed_on": 7}, "mandate_unreadable"),
+            ({"iban": "KZ86125KZT5004100101"}, "mandate_unreadable"),
+            ({"iban": 86}, "mandate_unreadable"),
+            ({"iban": None}, "mandate_unreadable"),
+            ({"iban": "DE89370400440532013000"}, "account_of_another_currency"),
         ],
     )
     async def test_stays_empty_without_a_mandate(
@@ -284,6 +288,28 @@ class TestAPaper:
         assert there.bank_mandate_id == one.request_id
         with pytest.raises(BankRefusedError):
             await paper.client.cancel_billing_request(one.request_id)
+
+    async def test_may_be_written_with_blanks(self, paper: PaperBank) -> None:
+        """As people copy an account number from a form."""
+        paper.signed(iban="kz86 125k zt50 0410 0100")
+
+        assert isinstance(await give(paper), Accepted)
+        (file,) = (paper.root / "outbox").glob("*.xml")
+        assert b"<IBAN>KZ86125KZT5004100100</IBAN>" in file.read_bytes()
+
+    async def test_with_a_slip_in_its_account_is_no_mandate_yet(self, paper: PaperBank) -> None:
+        """Whoever entered it mends it; until then nobody is linked to nobody's account."""
+        asked = {"currency": "KZT", "scheme": "kz_direct", "key": "link:1"}
+        one = await paper.client.create_billing_request(**asked)
+        paper.signed(one.request_id, iban="KZ86125KZT5004100101")
+
+        with pytest.raises(BankGarbledError):
+            await paper.client.get_billing_request(one.request_id)
+        paper.signed(one.request_id)
+        mended = await paper.client.get_billing_request(one.request_id)
+
+        assert mended is not None
+        assert mended.bank_mandate_id == one.request_id
 
     async def test_may_never_come(self, paper: PaperBank) -> None:
         """Whoever changed his mind is not waited for."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -368,6 +369,28 @@ class TestExactlyOnce:
         await given(store, bank)
 
         assert await states(town) == ["1 review answer_mismatch"]
+
+    @pytest.mark.parametrize(
+        "changed",
+        [{"amount_minor": 742_970}, {"currency": "EUR"}, {"payment_id": "PM2"}, {"intent": None}],
+        ids=str,
+    )
+    async def test_a_refund_that_changed_under_way_is_not_booked(
+        self, town: DebitTown, store: Debits, bank: FakeBank, changed: dict[str, Any]
+    ) -> None:
+        """It was ours when it was made; what it is now is somebody's question."""
+        await collected(town, store, bank)
+        await asked(store)
+        await given(store, bank)
+        before = await town.balances()
+        bank.refunds["RF1"] = replace(bank.refunds["RF1"], **changed)
+        bank.tell_refund("RF1", RefundStatus.PAID, action="paid")
+
+        counts = await followed(store, bank)
+
+        assert counts.contradicted == 1
+        assert await states(town) == ["1 review refund_changed"]
+        assert await town.balances() == before
 
     async def test_wrong_credentials_wait_for_a_person(
         self, town: DebitTown, store: Debits, bank: FakeBank

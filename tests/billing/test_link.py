@@ -20,6 +20,7 @@ from billing.enrol import (
 )
 from billing.io.debits import Debits
 from billing.link import (
+    ForeignMandateError,
     Link,
     MandateExistsError,
     NoSuchAccountError,
@@ -91,6 +92,14 @@ class Resident:
         address, _ = self.bank.flows[-1]
         (word,) = parse_qs(urlsplit(address).query)["link"]
         return await finish_link(store=self.store, bank=self.bank, secret=word, at=ISSUED)
+
+
+async def mandates(town: DebitTown) -> list[str]:
+    """Return all mandates as "account state name at the bank"."""
+    rows = await town.owner.fetch(
+        "SELECT account_id, state, bank_mandate_id FROM mandate ORDER BY account_id"
+    )
+    return [" ".join(filter(None, row)) for row in rows]
 
 
 @pytest.fixture
@@ -278,6 +287,49 @@ class TestFinish:
 
         with pytest.raises(NoSuchMandateError):
             await finish_link(store=resident.store, bank=resident.bank, secret="guessed", at=ISSUED)
+
+    async def test_never_takes_the_mandate_of_another_customer(
+        self, resident: Resident, town: DebitTown
+    ) -> None:
+        """The bank mixed two of them up: a neighbour would pay for this gas, or lose his mandate.
+
+        Nothing is kept of it, and nothing is ended under it either when the resident gives up.
+        """
+        await town.home("ACC-2")
+        link = await resident.start()
+        resident.bank.agree("BRQ1", "MD1")
+
+        with pytest.raises(ForeignMandateError):
+            await resident.come_back()
+
+        assert await mandates(town) == ["ACC-1 invited", "ACC-2 active MD1"]
+        await cancel(
+            store=resident.store, account_id="ACC-1", mandate_id=link.mandate_id, at=ISSUED
+        )
+        counts = await withdraw(store=resident.store, bank=resident.bank, at=ISSUED, limit=9)
+        assert counts.silent == 1
+        assert resident.bank.mandates["MD1"].status is MandateStatus.ACTIVE
+        assert await mandates(town) == ["ACC-1 invited", "ACC-2 active MD1"]
+
+    async def test_puts_the_mandate_of_another_customer_before_a_person(
+        self, resident: Resident, town: DebitTown
+    ) -> None:
+        """The event is set aside with its trouble, and the list goes on behind it."""
+        await town.home("ACC-2")
+        await resident.start()
+        resident.bank.agree("BRQ1", "MD1")
+        fulfilled = {"resource": "billing_requests", "action": "fulfilled"}
+        for number in (1, 2):
+            links = {"billing_request": "BRQ1"} if number == 1 else {}
+            resident.bank.events.append(BankEvent(event_id=f"EV{number}", links=links, **fulfilled))
+
+        counts = await followed(resident.store, resident.bank)
+
+        assert counts.unknown == 2
+        kept = await town.owner.fetch("SELECT event_id, trouble FROM bank_hint ORDER BY event_id")
+        assert [tuple(row) for row in kept] == [("EV1", "mandate_of_another"), ("EV2", "no_link")]
+        assert await resident.store.bank_cursor() == "EV2"
+        assert await mandates(town) == ["ACC-1 invited", "ACC-2 active MD1"]
 
     async def test_is_not_needed(self, resident: Resident, town: DebitTown) -> None:
         """The browser was closed on the bank's page; the bank's events bring the news."""

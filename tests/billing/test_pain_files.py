@@ -10,7 +10,16 @@ import xmlschema
 from billing.iso.document import FieldError, NotXmlError, VersionError
 from billing.iso.pain002 import OrderNews, OrderStatus
 from billing.iso.pain002 import read as read_status
-from billing.iso.pain008 import Creditor, OrderError, Payer, order_id, order_of, read, write
+from billing.iso.pain008 import (
+    Creditor,
+    OrderError,
+    Payer,
+    PayerError,
+    order_id,
+    order_of,
+    read,
+    write,
+)
 from billing.iso.reasons import CAUSES, cause_of, is_chargeback
 from tests.billing.statement_file import emitted
 
@@ -105,6 +114,19 @@ class TestAnOrder:
         with pytest.raises(OrderError, match=word):
             order_of(body, KEY)
 
+    @pytest.mark.parametrize(
+        ("iban", "currency"),
+        [("KZ86125KZT5004100100", "EUR"), ("DE89370400440532013000", "KZT")],
+    )
+    def test_is_not_written_for_an_account_of_another_currency(
+        self, iban: str, currency: str
+    ) -> None:
+        """An account in Kazakhstan is out of reach of a bank that collects euro, and vice versa."""
+        order = replace(order_of(BODY, KEY), currency=currency)
+
+        with pytest.raises(OrderError, match="account_of_another_currency"):
+            write(order, replace(PAYER, iban=iban), CREDITOR)
+
     def test_is_known_by_nobody_elses_file(self) -> None:
         """A name that does not follow from the key in it was not made by us."""
         data = write(order_of(BODY, KEY), PAYER, CREDITOR)
@@ -134,6 +156,32 @@ def status_file(version: str, **levels: object) -> bytes:
             instruction["tx_inf_and_sts"] = [one]
         told["orgnl_pmt_inf_and_sts"] = [instruction]
     return emitted(f"pain.pain_002_001_{version}", {"cstmr_pmt_sts_rpt": told})
+
+
+class TestAPayer:
+    """Whose account is debited ..."""
+
+    @pytest.mark.parametrize(
+        "iban",
+        [
+            "KZ86125KZT5004100101",
+            "KZ68125KZT5004100100",
+            "DE89370400440532013001",
+            "KZ86125KZT5004100100\n",
+            "kz86125kzt5004100100",
+            "KZ86 125K ZT50 0410 0100",
+            "",
+        ],
+    )
+    def test_has_a_number_whose_check_digits_fit(self, iban: str) -> None:
+        """A slip of the pen is somebody else's account, or nobody's."""
+        with pytest.raises(PayerError, match="iban_invalid"):
+            replace(PAYER, iban=iban)
+
+    @pytest.mark.parametrize("iban", ["KZ07999A000000000000", "DE44999999990532013000"])
+    def test_may_be_at_a_bank_that_nobody_knows(self, iban: str) -> None:
+        """Lists of banks are out of date; the bank itself will say no if it has to."""
+        assert replace(PAYER, iban=iban).iban == iban
 
 
 class TestAStatusOfTheBanks:

@@ -415,6 +415,14 @@ def shut(connect: Callable[[], Client]) -> bool:
     return why_shut(connect) is not None
 
 
+def let_in(connect: Callable[[], Client]) -> bool:
+    """Say whether the broker lets somebody in, at one of three tries.
+
+    A connection can break while the broker reads its files again; that keeps nobody out.
+    """
+    return any(not shut(connect) for _ in range(3))
+
+
 def why_shut(connect: Callable[[], Client]) -> str | None:
     """Return what the broker said when it kept somebody out; None when it let him in."""
     try:

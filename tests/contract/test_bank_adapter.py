@@ -49,6 +49,16 @@ OURS = Payment(
     intent="debit:v1:ACC-1:2026-01:1",
 )
 
+MANDATE: dict[str, Any] = {"id": "MD1", "status": "active", "links": {}}
+REQUEST: dict[str, Any] = {"id": "BRQ1", "status": "pending", "links": {}}
+REFUND: dict[str, Any] = {
+    "id": "RF1",
+    "status": "paid",
+    "amount": 100,
+    "currency": "KZT",
+    "links": {"payment": "PM1"},
+}
+
 Play = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Odd = Callable[[Play], Awaitable[BankClient]]
 
@@ -395,6 +405,63 @@ class TestQuestion:
         assert found.events[0].cause == "insufficient_funds"
         assert found.events[0].will_attempt_retry
         assert (found.before, found.after) == ("EV3", "EV1")
+
+    async def test_about_events_counts_those_without_a_name(self, odd: Odd) -> None:
+        """They cannot be remembered; the others of their page can, and are."""
+        named = {"id": "EV1", "resource_type": "payments", "action": "failed", "links": {}}
+        told = [{"resource_type": "payments"}, named, "<html>", {"id": "../EV2"}, None]
+        client = await odd(says(200, {"events": told, "meta": {"cursors": {"after": None}}}))
+
+        found = await client.list_events(limit=50)
+
+        assert [one.event_id for one in found.events] == ["EV1"]
+        assert (found.before, found.nameless) == ("EV1", 4)
+
+    @pytest.mark.parametrize(
+        ("body", "ask"),
+        [
+            ({"payments": PAYMENT}, lambda bank: bank.get_payment("PM2")),
+            ({"payments": PAYMENT}, lambda bank: bank.cancel_payment("PM2")),
+            ({"mandates": MANDATE}, lambda bank: bank.get_mandate("MD2")),
+            ({"mandates": MANDATE}, lambda bank: bank.cancel_mandate("MD2")),
+            ({"billing_requests": REQUEST}, lambda bank: bank.get_billing_request("BRQ2")),
+            ({"billing_requests": REQUEST}, lambda bank: bank.cancel_billing_request("BRQ2")),
+            ({"refunds": REFUND}, lambda bank: bank.get_refund("RF2")),
+        ],
+    )
+    async def test_about_one_thing_is_not_answered_with_another(
+        self, odd: Odd, body: object, ask: Callable[[BankClient], Awaitable[object]]
+    ) -> None:
+        """Somebody else's mandate, or his payment, would be taken for the one we asked about."""
+        client = await odd(says(200, body))
+
+        with pytest.raises(BankGarbledError, match="another_one"):
+            await ask(client)
+
+    async def test_in_words_nobody_knows_is_neither_yes_nor_no(self, odd: Odd) -> None:
+        """A mandate, request or refund of a status that is new stays where it is with us."""
+        new = {"status": "sanctioned_by_the_moon", "surprise": {"deep": [1]}}
+        client = await odd(
+            says(
+                200,
+                {
+                    "mandates": MANDATE | new,
+                    "billing_requests": REQUEST | new,
+                    "refunds": REFUND | new,
+                },
+            )
+        )
+
+        mandate = await client.get_mandate("MD1")
+        request = await client.get_billing_request("BRQ1")
+        refund = await client.get_refund("RF1")
+
+        assert mandate is not None
+        assert mandate.status is None
+        assert request is not None
+        assert (request.cancelled, request.bank_mandate_id) == (False, None)
+        assert refund is not None
+        assert refund.status is None
 
     async def test_about_an_account_keeps_four_characters(self, odd: Odd) -> None:
         """Even if the bank sends the whole number one day."""

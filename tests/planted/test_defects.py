@@ -939,6 +939,48 @@ DEFECTS |= {
         wrong="        if unheard and not is_ours(debit, payment,",
         tests=("tests/billing/test_bad_news.py::TestNews",),
     ),
+    "the mandate of another customer is linked": Defect(
+        file="billing/link.py",
+        right="if holder is not None and holder.account_id != mandate.account_id:",
+        wrong="if holder is None:",
+        tests=("tests/billing/test_link.py::TestFinish",),
+    ),
+    "an answer about something else is believed": Defect(
+        file="billing/io/bank_wire.py",
+        right="    if asked is not None and found != asked:",
+        wrong="    if asked is not None and not found:",
+        tests=("tests/contract/test_bank_adapter.py::TestQuestion",),
+    ),
+    "a refund that became another one is booked": Defect(
+        file="billing/refund_news.py",
+        right="        if not unheard and not is_our_refund(",
+        wrong="        if unheard and not is_our_refund(",
+        tests=("tests/billing/test_give_back.py::TestExactlyOnce",),
+    ),
+    "an order is written on an account that does not exist": Defect(
+        file="billing/iso/pain008.py",
+        right="if not _IBAN.match(self.iban) or not iban_adds_up(self.iban):",
+        wrong="if not _IBAN.match(self.iban):",
+        tests=("tests/billing/test_pain_files.py::TestAPayer",),
+    ),
+    "one letter that cannot be written hides the others": Defect(
+        file="billing/io/api_messages.py",
+        right="            letter = None\n",
+        wrong="            raise\n",
+        tests=("tests/app/test_messages_api.py::TestMessages",),
+    ),
+    "the audit does not see a lost receipt": Defect(
+        file="billing/proof_told.py",
+        right="    for name in sorted(meant - facts.told):",
+        wrong="    for name in sorted(meant & facts.told - meant):",
+        tests=("tests/billing/test_audit_told.py::TestAPlantedDefect",),
+    ),
+    "a correction is not written for money that went back": Defect(
+        file="billing/told.py",
+        right="    elif state in FINAL and believed:\n        kind = Kind.CORRECTION",
+        wrong="    elif state in FINAL and believed:\n        kind = None",
+        tests=("tests/billing/test_audit_told.py::TestWhatTheServiceTells",),
+    ),
 }
 
 

@@ -106,6 +106,7 @@ class BankSide:
     keeper: Doorkeeper
     rng: random.Random
     struck: Counter[str] = field(default_factory=Counter)
+    told: list[str] = field(default_factory=list)
 
     def app(self) -> web.Application:
         """Return a fresh application of the bank, as after its restart."""
@@ -141,6 +142,12 @@ class BankSide:
     def documents(self, kind: str) -> list[dict[str, Any]]:
         """Return everything the bank keeps of a kind, oldest first."""
         return self.bank.store.everything(kind)
+
+    def event_ids(self) -> list[str]:
+        """Return the names of all events, which are never changed and never fewer."""
+        if len(self.told) < self.bank.store.count_of("events"):
+            self.told = [event["id"] for event in self.documents("events")]
+        return self.told
 
     def mandate(self, *, given_name: str = "Aigul", iban: str) -> str:
         """Return a fresh mandate of a fresh customer."""

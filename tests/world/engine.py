@@ -10,8 +10,9 @@ old backup take commits back. Nothing here knows what the rows mean.
 import asyncio
 import itertools
 import random
+import types
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -144,6 +145,12 @@ class Database:
         self.waiters.pop(key, None)
 
 
+@types.coroutine
+def others_first() -> Generator[None, None, None]:
+    """Let whoever is ready be next, as ``asyncio.sleep(0)`` does with more words."""
+    yield
+
+
 class Transaction:
     """One session with one transaction in it."""
 
@@ -171,14 +178,16 @@ class Transaction:
         self.db.sessions.discard(self)
         if self.process is not None:
             self.process.holds.pop(id(self), None)
-        for key in sorted(self.locks, key=repr):
-            self.db.free(key, self)
-        self.locks.clear()
+        if self.locks:
+            for key in sorted(self.locks, key=repr):
+                self.db.free(key, self)
+            self.locks.clear()
 
     async def statement(self) -> None:
         """Go to the server: others may be faster, and the connection may break."""
-        await asyncio.sleep(0)
-        await self._halt()
+        await others_first()
+        if self.process is not None and not self.process.alive:
+            await self._halt()
         if self.open and self.db.rates:
             if self.db.strikes("session_lost"):
                 self.let_go()
@@ -203,22 +212,24 @@ class Transaction:
 
     def get(self, table: str, key: Key) -> Row | None:
         """Return a row as this transaction sees it."""
-        row = self.writes.get((table, key), _NONE)
+        row = self.writes.get((table, key), _NONE) if self.writes else _NONE
         found = self.db.rows[table].get(key) if row is _NONE else row
         return found if found is None or table not in self.db.altered else self.db.read(found)
 
     def scan(self, table: str) -> Iterator[Row]:
-        """Yield the rows of a table as this transaction sees them."""
-        rows = self._scan(table)
+        """Return the rows of a table as this transaction sees them."""
+        # In the order of writing, for a set would have one of its own in each process.
+        written = {key: row for (name, key), row in self.writes.items() if name == table}
+        rows = self._scan(table, written) if written else iter(self.db.rows[table].values())
         return map(self.db.read, rows) if table in self.db.altered else rows
 
-    def _scan(self, table: str) -> Iterator[Row]:
-        written = {key for name, key in self.writes if name == table} if self.writes else ()
-        for key, row in self.db.rows[table].items():
-            yield self.writes[table, key] if key in written else row
-        for key in written:
-            if key not in self.db.rows[table]:
-                yield self.writes[table, key]
+    def _scan(self, table: str, written: dict[Key, Row]) -> Iterator[Row]:
+        committed = self.db.rows[table]
+        for key, row in committed.items():
+            yield written.get(key, row)
+        for key, row in written.items():
+            if key not in committed:
+                yield row
 
     def try_lock(self, *key: Any) -> bool:
         """Lock a row unless somebody else has it (SKIP LOCKED)."""
@@ -347,7 +358,7 @@ class Transaction:
             await self._halt()
         if undo and db.strikes("commit_unheard"):
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle")
-        await asyncio.sleep(0)
+        await others_first()
 
     def rollback(self) -> None:
         """Undo everything of it."""

@@ -64,6 +64,28 @@ PROCESS: Final[contextvars.ContextVar[Process | None]] = contextvars.ContextVar(
 )
 
 
+class _Handle(asyncio.TimerHandle):
+    """A planned callback, made without a look at debug mode: there are thousands in each run."""
+
+    __slots__ = ()
+
+    def __init__(  # made here in one go; the fields are those of asyncio's own
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = self._scheduled = False
+        self._when = when
+        self._repr = self._source_traceback = None
+
+
 class SeededLoop(asyncio.BaseEventLoop):
     """An event loop without sockets, threads or a clock of its own."""
 
@@ -75,6 +97,9 @@ class SeededLoop(asyncio.BaseEventLoop):
         self.trace: list[str] = []
         self.network: Any = None
         self._at = 0.0
+        self._now = (0.0, start)
+        self._planned = 0
+        self._scheduled: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._ready: list[asyncio.Handle] = []
         self._kept: list[object] = []
         self.errors: list[str] = []
@@ -87,7 +112,9 @@ class SeededLoop(asyncio.BaseEventLoop):
 
     def now(self) -> datetime:
         """Return the instant, as everybody with a right clock sees it."""
-        return self.start + timedelta(seconds=round(self._at, 6))
+        if self._now[0] != self._at:
+            self._now = (self._at, self.start + timedelta(seconds=round(self._at, 6)))
+        return self._now[1]
 
     def note(self, *words: object) -> None:
         """Write one line of what happened; the lines of two runs of one seed are the same."""
@@ -127,49 +154,78 @@ class SeededLoop(asyncio.BaseEventLoop):
         error = context.get("exception")
         self.errors.append(f"{context.get('message')}: {error!r}")
 
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        """Make a callback ready to run, after whatever the seed takes first."""
+        if self._closed:
+            self._check_closed()
+        handle = _Handle(self._at, callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        """Plan a callback for an instant."""
+        if self._closed:
+            self._check_closed()
+        handle = _Handle(when, callback, args, self, context)
+        self._planned += 1
+        heapq.heappush(self._scheduled, (when, self._planned, handle))
+        return handle
+
     def _run_once(self) -> None:
-        ready = self._ready
-        if not ready:
-            self._go_on()
-        place = int(self.rng.random() * len(ready))
-        handle = ready[place]
-        last = ready.pop()
-        if last is not handle:
-            ready[place] = last
-        if handle._cancelled:
-            return
+        """Run one callback after the other, until somebody says that it is over."""
+        ready, draw = self._ready, self.rng.random
+        while not self._stopping:
+            if not ready:
+                self._go_on()
+            place = int(draw() * len(ready))
+            handle = ready[place]
+            last = ready.pop()
+            if last is not handle:
+                ready[place] = last
+            if handle._cancelled or not self._may_run(handle):
+                continue
+            self.steps += 1
+            if self.steps > STEPS_MAX:
+                raise EndlessError(f"{self.steps} steps by {self.now().isoformat()}")
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - as every loop does
+                self.call_exception_handler({"message": "a callback broke", "exception": error})
+
+    def _may_run(self, handle: asyncio.Handle) -> bool:
+        """Tell whether the process of a callback can run it; keep what it cannot run."""
         process = handle._context.get(PROCESS)
-        if process is not None:
-            if not process.alive:
+        if process is None:
+            return True
+        if not process.alive:
+            self._kept.append(handle)
+            return False
+        if process.paused_until > self._at:
+            process.parked.append(handle)
+            return False
+        if process.fuse:
+            process.fuse -= 1
+            if not process.fuse:
                 self._kept.append(handle)
-                return
-            if process.paused_until > self._at:
-                process.parked.append(handle)
-                return
-            if process.fuse:
-                process.fuse -= 1
-                if not process.fuse:
-                    self._kept.append(handle)
-                    self.kill(process)
-                    return
-        self.steps += 1
-        if self.steps > STEPS_MAX:
-            raise EndlessError(f"{self.steps} steps by {self.now().isoformat()}")
-        handle._run()
+                self.kill(process)
+                return False
+        return True
 
     def _go_on(self) -> None:
         """Jump to the next planned instant, and make ready all that is planned for it."""
         scheduled = self._scheduled
         while scheduled:
-            handle = heapq.heappop(scheduled)
-            handle._scheduled = False
+            when, _, handle = heapq.heappop(scheduled)
             if handle._cancelled:
                 continue
-            self._at = max(self._at, handle._when)
+            self._at = max(self._at, when)
             self._ready.append(handle)
-            while scheduled and scheduled[0]._when <= self._at:
-                other = heapq.heappop(scheduled)
-                other._scheduled = False
+            while scheduled and scheduled[0][0] <= self._at:
+                _, _, other = heapq.heappop(scheduled)
                 if not other._cancelled:
                     self._ready.append(other)
             return

@@ -1,8 +1,8 @@
 """The lists that debits are worked off from, in memory; one method is one statement."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
 from typing import Final
 
@@ -48,6 +48,50 @@ def _candidate(row: Debit) -> Candidate:
     return Candidate(debit_id=row.debit_id, mandate_id=row.mandate_id)
 
 
+class _Session:
+    """A connection out of a pool, with one transaction; a class, for there are thousands."""
+
+    __slots__ = ("_db", "_gate", "_transaction")
+
+    def __init__(self, database: Database, gate: asyncio.Semaphore) -> None:
+        self._db = database
+        self._gate = gate
+
+    async def _open(self) -> Transaction:
+        await self._gate.acquire()
+        self._transaction = Transaction(self._db)
+        return self._transaction
+
+
+class _Writing(_Session, AbstractAsyncContextManager[MemoryDesk]):
+    async def __aenter__(self) -> MemoryDesk:
+        return MemoryDesk(await self._open())
+
+    async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            if error is None:
+                await self._transaction.commit()
+            else:
+                self._transaction.rollback()
+        finally:
+            self._gate.release()
+
+
+class _Reading(_Session, AbstractAsyncContextManager[Transaction]):
+    async def __aenter__(self) -> Transaction:
+        transaction = await self._open()
+        try:
+            await transaction.statement()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return transaction
+
+    async def __aexit__(self, *_: object) -> None:
+        self._transaction.rollback()
+        self._gate.release()
+
+
 class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemoryStopBook):
     """One process's pool of connections to a database in memory."""
 
@@ -58,27 +102,12 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemorySto
         self._policy = policy
         self._gate = asyncio.Semaphore(pool)
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[MemoryDesk]:
+    def begin(self) -> AbstractAsyncContextManager[MemoryDesk]:
         """Open one transaction; it is committed at the end, or undone if anything is raised."""
-        async with self._gate:
-            transaction = Transaction(self.db)
-            try:
-                yield MemoryDesk(transaction)
-            except BaseException:
-                transaction.rollback()
-                raise
-            await transaction.commit()
+        return _Writing(self.db, self._gate)
 
-    @asynccontextmanager
-    async def _read(self) -> AsyncIterator[Transaction]:
-        async with self._gate:
-            transaction = Transaction(self.db)
-            try:
-                await transaction.statement()
-                yield transaction
-            finally:
-                transaction.rollback()
+    def _read(self) -> AbstractAsyncContextManager[Transaction]:
+        return _Reading(self.db, self._gate)
 
     async def bills_to_notice(self, *, today: date, limit: int) -> list[DueBill]:
         """Return bills to be asked for, the longest due first."""

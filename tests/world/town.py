@@ -449,7 +449,7 @@ class World:
     def heard_everything(self) -> bool:
         """Tell whether the service has dealt with every event of the bank."""
         handled = self.db.rows["bank_event"]
-        return all((event["id"],) in handled for event in self.bank.documents("events"))
+        return all((event_id,) in handled for event_id in self.bank.event_ids())
 
     def compared(self) -> bool:
         """Tell whether every payout has been compared with the statement since."""
