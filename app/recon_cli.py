@@ -1,5 +1,6 @@
 """The reconciliation with the bank, by hand: ``aqkol recon``."""
 
+import asyncio
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -10,7 +11,7 @@ import typer
 from app import command
 from app.command import DONE, MISSING, WRONG, Json, State, in_house, leave, say, settings_of
 from app.meter_work import NAME_MAX, REASON_MAX, Because, By, written
-from app.recon_work import recon_at, statements_of
+from app.recon_work import recon_at, recon_loop, statements_of
 from app.wiring import House, bank
 from billing.io.breaks import BreakClosedError, BreakDesk, BreakUnknownError, NotFrozenError
 from billing.io.recon import StatementDiffersError
@@ -48,6 +49,20 @@ def run(*, state: State = None, as_json: Json = False) -> None:
         return WRONG if done["breaks_open"] else DONE
 
     in_house(settings_of(state=state), work)
+
+
+@recon.command("daily")
+def daily(*, state: State = None) -> None:
+    """Reconcile every morning, and whenever a statement has come; `serve` does it by itself."""
+
+    async def work(house: House, stopping: asyncio.Event) -> int:
+        async with bank(house.settings) as client:
+            if client is None:
+                raise leave("there is no bank; set AQKOL_BANK_URL or AQKOL_BANK_FILES.", MISSING)
+            await recon_loop(house, client, stopping)
+        return DONE
+
+    in_house(settings_of(state=state), work, patient=True)
 
 
 @recon.command("statement")

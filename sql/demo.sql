@@ -17,10 +17,12 @@ GROUP BY b.account_id, b.bill_no, b.period_start, b.total_minor, l.meter_id;
 SELECT state, count(*) AS debits FROM debit GROUP BY state ORDER BY state;
 
 -- name: collected_minor()$
--- Say what debits have brought to the bank, or through it to us, and what of it was not taken back.
+-- Say what debits have brought to the bank, or through it to us, and what of it neither was taken back nor
+-- went back.
 SELECT coalesce(sum(
     CASE WHEN debit_code IN ('collections_in_transit', 'bank') THEN amount_minor ELSE 0 END
     - CASE WHEN credit_code IN ('collections_in_transit', 'bank') THEN amount_minor ELSE 0 END
 ), 0)::bigint
 FROM transfer
-WHERE phase = 'posted' AND starts_with(transfer_id, 'debit/');
+WHERE phase = 'posted'
+    AND (starts_with(transfer_id, 'debit/') OR starts_with(transfer_id, 'give_back/'));

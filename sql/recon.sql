@@ -195,11 +195,32 @@ SELECT * FROM statement_line WHERE known_as IS NULL ORDER BY booked_on, line_id;
 UPDATE statement_line SET known_as = :known_as WHERE line_id = ANY (:line_ids::text[]);
 
 -- name: lines_taken_back()
--- List unknown lines that name a refund, or a payment that was taken back outside of a payout.
-SELECT l.line_id, 'refund ' || r.bank_refund_id AS known_as
-FROM statement_line l
-JOIN refund r ON r.bank_refund_id = l.end_to_end_id
-WHERE l.known_as IS NULL AND l.amount_minor = -r.amount_minor AND l.currency = r.currency
+-- List unknown lines that name a refund, or a payment that was taken back outside of a payout. The account
+-- bears a refund once, and not if a payout has borne it; one that came back is credited once.
+SELECT f.line_id, f.known_as
+FROM (
+    SELECT l.line_id, l.amount_minor, r.bank_refund_id, d.bank_payment_id,
+        'refund ' || r.bank_refund_id || CASE WHEN l.amount_minor > 0 THEN ' back' ELSE '' END
+            AS known_as,
+        row_number() OVER (
+            PARTITION BY r.bank_refund_id, l.amount_minor ORDER BY l.booked_on, l.line_id
+        ) AS copy_no
+    FROM statement_line l
+    JOIN refund r ON r.bank_refund_id = l.end_to_end_id
+    JOIN debit d USING (account_id, bill_no, attempt)
+    WHERE l.known_as IS NULL AND l.currency = r.currency
+        AND (
+            l.amount_minor = -r.amount_minor
+            OR (l.amount_minor = r.amount_minor AND r.state IN ('bounced', 'returned'))
+        )
+) AS f
+WHERE f.copy_no = 1
+    AND NOT EXISTS (SELECT FROM statement_line k WHERE k.known_as = f.known_as)
+    AND NOT EXISTS (
+        SELECT FROM bank_payout_item i
+        WHERE i.payment_id = f.bank_payment_id AND i.refund_id = f.bank_refund_id
+            AND (i.amount_tenths > 0) = (f.amount_minor > 0)
+    )
 UNION ALL
 SELECT l.line_id, 'payment ' || d.bank_payment_id
 FROM statement_line l

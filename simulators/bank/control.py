@@ -21,6 +21,8 @@ from simulators.bank.wire import REQUEST_BYTES_MAX, answer, parse_json
 from simulators.bank.world import CLOCK, Bank, shown
 
 TAKEN: Final = frozenset({"confirmed", "paid_out"})
+# The payer has the money of the refund.
+GIVEN_BACK: Final = "paid"
 
 
 class Control:
@@ -169,8 +171,8 @@ async def _object(request: web.Request) -> dict[str, Any]:
 def books(bank: Bank) -> dict[str, Any]:
     """Return payments, mandates and totals in minor units of the bank's one currency.
 
-    `collected_minor` is what payers have been debited and not got back; `paid_out_minor` is the
-    part of it that has reached the creditor.
+    `collected_minor` is what payers have been debited and not got back, by refunds neither;
+    `paid_out_minor` is what payments have brought to the creditor, before refunds.
     """
     payments = [shown(payment) for payment in bank.store.everything("payments")]
     mandates = {mandate["id"]: mandate for mandate in bank.store.everything("mandates")}
@@ -181,6 +183,13 @@ def books(bank: Bank) -> dict[str, Any]:
         if payment["status"] in TAKEN:
             mandate = mandates[payment["links"]["mandate"]]
             by_account[mandate["links"]["customer_bank_account"]] += payment["amount"]
+    returned_minor = 0
+    for refund in bank.store.everything("refunds"):
+        if refund["status"] == GIVEN_BACK:
+            mandate = mandates[refund["links"]["mandate"]]
+            by_account[mandate["links"]["customer_bank_account"]] -= refund["amount"]
+            returned_minor += refund["amount"]
+    collected_minor = sum(by_status[status] for status in TAKEN) - returned_minor
     return {
         "now": stamp(bank.at),
         "currency": bank.profile.currency,
@@ -189,12 +198,13 @@ def books(bank: Bank) -> dict[str, Any]:
         "events": bank.store.count_of("events"),
         "totals": {
             "payments": len(payments),
-            "collected_minor": sum(by_status[status] for status in TAKEN),
+            "collected_minor": collected_minor,
             "paid_out_minor": by_status["paid_out"],
+            "returned_minor": returned_minor,
             "by_status_minor": dict(by_status),
             "by_account_minor": dict(by_account),
         },
-        "collected_minor": sum(by_status[status] for status in TAKEN),
+        "collected_minor": collected_minor,
     }
 
 

@@ -11,12 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from app import __main__ as shell
+from app import recon_cli
 from app.config import load
 from app.recon_work import recon_due, statements_in
 from app.run import SteppedClock
-from app.wiring import House
+from app.wiring import Bank, House
 from billing.io.recon import ReconBooks
 from tests.app.api_town import AT, Api
+from tests.app.test_config import PAYEE
 from tests.app.test_metering_api import kind
 from tests.billing.recon_town import PayingBank
 from tests.billing.statement_file import entry, statement
@@ -177,6 +179,32 @@ class TestTheCommand:
         result = aqkol.invoke(shell.cli, ["recon", "run"])
 
         assert (result.exit_code, "AQKOL_BANK_URL" in result.stderr) == (3, True)
+
+    def test_needs_a_bank_to_run_every_day(self, aqkol: CliRunner) -> None:
+        """As a process of its own it would wait for ever for nothing."""
+        result = aqkol.invoke(shell.cli, ["recon", "daily"])
+
+        assert (result.exit_code, "AQKOL_BANK_URL" in result.stderr) == (3, True)
+
+    def test_runs_every_day_by_the_loop_of_serve(
+        self, aqkol: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """A deployment of many processes reconciles as the one process does."""
+        for name, value in PAYEE.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AQKOL_CREDITOR_ID", "KZ00AQKOL")
+        monkeypatch.setenv("AQKOL_BANK_FILES", str(tmp_path / "bank"))
+        done: list[dict[str, Any]] = []
+
+        async def once(house: House, client: Bank, stopping: asyncio.Event) -> None:
+            assert not stopping.is_set()
+            done.append(await recon_due(house, client, house.clock.now()))
+
+        monkeypatch.setattr(recon_cli, "recon_loop", once)
+        result = aqkol.invoke(shell.cli, ["recon", "daily"])
+
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert [one["recon"] for one in done] == ["ok"]
 
     def test_lists_and_closes_breaks(self, aqkol: CliRunner, database_url: str) -> None:
         """What is on the screen is enough to begin."""

@@ -695,6 +695,111 @@ class TestWhatTheBankTakesBackFromTheAccount:
         assert [one.split()[0] for one in await breaks(town)] == ["line_orphan"]
 
 
+async def given_back(town: DebitTown, *, state: str = "paid") -> str:
+    """Let 50.00 of ACC-1's debit have gone back, as RF1; return its name at the bank."""
+    await town.owner.execute(
+        "INSERT INTO refund (account_id, bill_no, attempt, refund_no, state, amount_minor,"
+        " currency, cause, source, asked_by, because, asked_at, debit_minor, before_minor,"
+        " idempotency_key, body, body_digest, bank_refund_id, sends, first_sent_at, changed_at)"
+        " VALUES ('ACC-1', '2026-01', 1, 1, $1, 5000, 'KZT', 'operator', 'receivable', 'Olga',"
+        " 'a call', $2, 74297, 0, 'refund:v1:ACC-1:2026-01:1:1', 'x', sha256('x'), 'RF1', 1, $2,"
+        " $2)",
+        state,
+        PAID_AT,
+    )
+    return "RF1"
+
+
+class TestALineOfARefund:
+    """What the account bears of a refund ..."""
+
+    async def test_is_known_by_the_name_of_the_refund(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Money that went back to a resident, not a question to a person."""
+        name = await given_back(town)
+        await told_by_bank(books, (PAYOUT, REFERENCE), ("-50.00", name), closing="1435.44")
+        counts = await reconciled(books, store, bank)
+
+        assert (counts.breaks_open, await breaks(town)) == (0, [])
+        assert await known(town) == ["payout PO1", "refund RF1"]
+        assert await town_moves(town) == ["fees fees <- bank 50"]
+
+    @pytest.mark.parametrize(
+        ("amount", "closing"),
+        [("-50.01", "1435.43"), ("-49.99", "1435.45"), ("50.00", "1535.44")],
+    )
+    async def test_is_of_its_amount_and_went_out(
+        self,
+        town: DebitTown,
+        store: Debits,
+        books: ReconBooks,
+        bank: PayingBank,
+        amount: str,
+        closing: str,
+    ) -> None:
+        """A unit more, a unit less, or the wrong way round: somebody has to look."""
+        name = await given_back(town)
+        await told_by_bank(books, (PAYOUT, REFERENCE), (amount, name), closing=closing)
+        await reconciled(books, store, bank)
+
+        assert [one.split()[0] for one in await breaks(town)] == ["line_orphan"]
+        assert await known(town) == [None, "payout PO1"]
+
+    async def test_is_borne_once(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """On one day twice, and the day after again: the second and third are not that refund."""
+        name = await given_back(town)
+        twice = [("-50.00", name), ("-50.00", name)]
+        await told_by_bank(books, (PAYOUT, REFERENCE), *twice, closing="1385.44")
+        await reconciled(books, store, bank)
+        back = date(2026, 2, 28)
+        await told_by_bank(
+            books, ("-50.00", name), on=back, opening="1385.44", closing="1335.44", at=NEXT
+        )
+        await reconciled(books, store, bank, NEXT)
+
+        assert [one.split()[0] for one in await breaks(town)] == ["line_orphan"] * 2
+        assert await known(town) == [None, None, "payout PO1", "refund RF1"]
+
+    async def test_is_not_borne_beside_a_payout(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """What was cut from a payout and taken from the account besides was taken twice."""
+        name = await given_back(town)
+        bank.items["PO1"].append(
+            PayoutItem(
+                kind="payment_refunded", amount_tenths=-50_000, payment_id="PM1", refund_id=name
+            )
+        )
+        bank.payouts["PO1"] = replace(bank.payouts["PO1"], amount_minor=PAYOUT_MINOR - 5_000)
+        await told_by_bank(books, ("1435.44", REFERENCE), ("-50.00", name), closing="1385.44")
+        await reconciled(books, store, bank)
+
+        assert [one.split()[0] for one in await breaks(town)] == ["line_orphan"]
+
+    async def test_may_come_back_once(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """It did not reach the payer; the account has it again."""
+        name = await given_back(town, state="returned")
+        lines = [("-50.00", name), ("50.00", name), ("50.00", name)]
+        await told_by_bank(books, (PAYOUT, REFERENCE), *lines, closing="1535.44")
+        await reconciled(books, store, bank)
+
+        assert [one.split()[0] for one in await breaks(town)] == ["line_orphan"]
+        assert await known(town) == [None, "payout PO1", "refund RF1", "refund RF1 back"]
+
+
+async def known(town: DebitTown) -> list[str | None]:
+    """Return what the lines of all statements turned out to be, the unknown ones first."""
+    rows = await town.owner.fetch(
+        "SELECT known_as FROM statement_line ORDER BY known_as NULLS FIRST"
+    )
+    return [row["known_as"] for row in rows]
+
+
 class TestAPayoutThatCameBack:
     """The town's own bank refused it, and the money is at the other bank again."""
 

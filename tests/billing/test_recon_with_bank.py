@@ -11,12 +11,15 @@ import pytest
 
 from billing.bank_recon import ReconCounts, import_statement, reconcile_bank
 from billing.collect import collect
+from billing.debit import DebitId
+from billing.give_back import ask_back
 from billing.io.bank import BankClient
 from billing.io.debits import Debits
 from billing.io.recon import ReconBooks
 from billing.iso.camt053 import read
 from billing.link import finish_link, start_link
 from billing.mandate import Caps
+from billing.refund import Cause
 from tests.billing.debit_town import ISSUED, ZONE, DebitTown, day
 from tests.fixtures_bank import SimulatedBank
 
@@ -88,6 +91,10 @@ class Street:
         )
         return [row["kind"] for row in rows]
 
+    async def lines(self) -> list[asyncpg.Record]:
+        """Return all lines of statements."""
+        return await self.town.owner.fetch("SELECT * FROM statement_line ORDER BY booked_on")
+
     async def ledger_minor(self) -> int:
         """Return what the ledger says is on the town's account."""
         return int(
@@ -155,6 +162,40 @@ class TestAMonth:
 
         assert await street.breaks() == []
         assert await street.town.states("ACC-1") == ["2026-01/1 reconciled"]
+
+    @pytest.mark.parametrize("borne_by", ["a payout", "the account"])
+    async def test_agrees_with_money_that_we_give_back(self, street: Street, borne_by: str) -> None:
+        """A refund is cut from the next payout, or from the account where there is none."""
+        await street.home("ACC-1")
+        await street.morning("02-02")
+        await street.morning("02-12")
+        await street.mornings(22, 31)
+        await ask_back(
+            store=street.store,
+            debit_id=DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1),
+            amount_minor=5_000,
+            cause=Cause.OPERATOR,
+            asked_by="Olga N.",
+            because="a call",
+            at=day("03-03"),
+        )
+        await street.morning("03-04")
+        (refund,) = [one async for one in street.client.list_refunds(payment_id=None)]
+        if borne_by == "the account":
+            links = {"links": {"resource": refund.refund_id}}
+            for scenario in ("refund_settled", "refund_paid"):
+                path = f"/scenario_simulators/{scenario}/actions/run"
+                assert (await street.bank.api("POST", path, {"data": links}))[0] == 200
+        else:
+            await street.home("ACC-2")
+        await street.mornings(33, 50)
+
+        assert await street.breaks() == []
+        names = [row["known_as"] for row in await street.lines()]
+        assert (f"refund {refund.refund_id}" in names) == (borne_by == "the account")
+        assert None not in names
+        assert await street.ledger_minor() == await street.statement_minor() > 0
+        assert (await street.bank.books())["totals"]["returned_minor"] == 5_000
 
 
 class TestAMistakeOfTheBanks:

@@ -49,6 +49,7 @@ VERBS = {
     "billing/send.py",
     "billing/watch.py",
     "billing/switch.py",
+    "billing/together.py",
     "billing/withdraw.py",
     "simulators/__main__.py",
     "simulators/conductor.py",

@@ -490,6 +490,12 @@ DEFECTS = {
         wrong="JOIN debit d USING (account_id, bill_no, attempt)\n",
         tests=("tests/contract/test_debit_store.py::TestManyAtOnce",),
     ),
+    "one broken debit keeps all others from being recorded": Defect(
+        file="billing/together.py",
+        right="        trouble = error\n",
+        wrong="        raise\n",
+        tests=("tests/billing/test_collect.py::TestRecord",),
+    ),
     "a stopped run makes a lost order fail": Defect(
         file="billing/ask.py",
         right="return _lost(debit, order.waits)",
@@ -980,6 +986,19 @@ DEFECTS |= {
         right="    elif state in FINAL and believed:\n        kind = Kind.CORRECTION",
         wrong="    elif state in FINAL and believed:\n        kind = None",
         tests=("tests/billing/test_audit_told.py::TestWhatTheServiceTells",),
+    ),
+    "a refund is borne by the account as often as the bank likes": Defect(
+        file="sql/recon.sql",
+        right="WHERE f.copy_no = 1\n"
+        "    AND NOT EXISTS (SELECT FROM statement_line k WHERE k.known_as = f.known_as)",
+        wrong="WHERE true",
+        tests=("tests/billing/test_bank_recon.py::TestALineOfARefund",),
+    ),
+    "the books of the simulated bank forget refunds": Defect(
+        file="simulators/bank/control.py",
+        right="    collected_minor = sum(by_status[status] for status in TAKEN) - returned_minor",
+        wrong="    collected_minor = sum(by_status[status] for status in TAKEN)",
+        tests=("tests/simulators/test_bank_money.py::TestRefund",),
     ),
 }
 

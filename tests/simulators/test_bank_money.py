@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from simulators.bank.control import books
 from tests.simulators.teller import OpenBank, Teller, at
 
 
@@ -197,6 +198,23 @@ class TestRefund:
             "22T09 refund_settled",
         ]
         assert [payout["amount"] for payout in await teller.payouts()] == [99_000, 99_000 - 30_000]
+
+    async def test_is_not_collected_any_more_once_it_is_paid(self, teller: Teller) -> None:
+        """The books say what payers gave and did not get back; one that bounced is ours again."""
+        payment_id = await teller.pay()
+        bounced_id = await teller.pay(given_name="Unreachable")
+        await teller.advance(at(15))
+        await teller.give_back(payment_id, 30_000, 30_000)
+        await teller.give_back(bounced_id, 20_000, 20_000)
+        asked = books(teller.bank)
+        await teller.advance(at(24))
+
+        paid = books(teller.bank)
+
+        assert asked["collected_minor"] == 200_000
+        assert paid["collected_minor"] == paid["totals"]["collected_minor"] == 170_000
+        assert paid["totals"]["returned_minor"] == 30_000
+        assert sorted(paid["totals"]["by_account_minor"].values()) == [70_000, 100_000]
 
     async def test_needs_the_right_sum_of_all(self, teller: Teller) -> None:
         """Two processes that refund the same payment blindly cannot both be right."""

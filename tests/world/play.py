@@ -43,8 +43,7 @@ class Outcome:
 
 @functools.cache
 def set_aside() -> None:
-    """Let the collector pass over all that was imported: it would take a third of each run."""
-    gc.collect()
+    """Let the collector pass over all that the first run has imported, in each run again."""
     gc.freeze()
 
 
@@ -57,11 +56,11 @@ def quiet(world: World) -> Iterator[None]:
     structlog.configure(wrapper_class=_SILENT)
     # What the collector throws away must not run in the middle of a run, wherever that may be.
     gc.disable()
-    set_aside()
     try:
         yield
     finally:
         gc.collect()
+        set_aside()
         gc.enable()
         structlog.configure(**config)
         aiohttp.connector.monotonic = kept  # type: ignore[attr-defined]

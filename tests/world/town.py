@@ -40,6 +40,7 @@ from tests.world.memory import Bill, tables
 from tests.world.memory_stops import MemoryRunStops
 from tests.world.memory_store import MemoryDebits
 from tests.world.network import Network, Plug
+from tests.world.short_way import LONG_WAY, ShortWay
 from tests.world.truth import Told, Truth
 
 START: Final = datetime(2026, 2, 2, 4, tzinfo=UTC)
@@ -57,6 +58,7 @@ PAUSE_WEIGHTS: Final = (3, 3, 4, 6, 4)
 CALM_PAUSE_S: Final = 24 * 3600.0
 # Once only waiting is left.
 PATIENT_PAUSE_S: Final = 4 * 24 * 3600.0
+PAUSES_MORE_MAX: Final = 3
 CHAOS_DAYS: Final = 8
 # What nothing comes of is given up after sixty days.
 CALM_DAYS_MAX: Final = 130
@@ -174,20 +176,30 @@ class World:
     @asynccontextmanager
     async def client(self) -> AsyncIterator[BankClient]:
         """Open the real client of the bank, over the network of this world."""
+        async with ShortWay(self.network, self.bank, self._session) as session:
+            yield BankClient(session, url=URL, token=self.token)  # type: ignore[arg-type]
+
+    def _session(self) -> aiohttp.ClientSession:
+        """Return a session of the real client, over the streams of this world."""
         connector = aiohttp.TCPConnector(
             resolver=ThreadedResolver(), use_dns_cache=False, socket_factory=lambda _: Plug()
         )
         self.connectors.append(connector)
-        async with aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
-        ) as session:
-            yield BankClient(session, url=URL, token=self.token)
+        )
 
     async def _serve(self, process: Process) -> None:
         async with self.client() as bank:
             store = MemoryDebits(self.db, pool=self.pool)
+            idle, told = 0, self._told()
             while True:
                 await asyncio.sleep(self._pause_s())
+                # All is calm: who found nothing to do looks again after two pauses, three, four.
+                for _ in range(min(idle, PAUSES_MORE_MAX)):
+                    if told == self._told():
+                        await asyncio.sleep(self._pause_s())
+                told = self._told()
                 at = self.at + process.skew
                 if self.limits is not None:
                     stops = MemoryRunStops(store)
@@ -197,6 +209,11 @@ class World:
                 await self.guarded(process, cooled)
                 work = collect(store=store, bank=bank, at=at, zone=ZONE, limit=LIMIT)
                 await self.guarded(process, work)
+                idle = idle + 1 if self.calm and told == self._told() else 0
+
+    def _told(self) -> tuple[int, str | None] | None:
+        """Return what changes when there is something new, here or at the bank; None in storms."""
+        return (self.db.commits, self.bank.newest_event()) if self.calm else None
 
     def _pause_s(self) -> float:
         usual = self.rng.choices(self.pauses_s, PAUSE_WEIGHTS)[0]
@@ -507,6 +524,7 @@ def build(seed: object, *, start: datetime = START) -> World:
         bank=open_bank_side(loop, seed),
         rng=random.Random(f"town {seed}"),  # noqa: S311 - chance, not secrecy
     )
+    network.long_way = network.rng.random() < LONG_WAY
     db.now, db.note = loop.now, loop.note
     db.on_commit, db.before_commit = world.watch, world.before_commit
     network.moment = world.moment
