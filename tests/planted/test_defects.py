@@ -929,8 +929,8 @@ DEFECTS |= {
     ),
     "one person's word counts twice": Defect(
         file="billing/decision.py",
-        right="people = {one.said_by for one in words if one.decision is words[-1].decision}",
-        wrong="people = [one.said_by for one in words if one.decision is words[-1].decision]",
+        right="return any(not same_person(one, same[-1]) for one in same)",
+        wrong="return len(same) > 1",
         tests=("tests/billing/test_decide.py::TestADecision",),
     ),
     "a person forgets what the bank has": Defect(
