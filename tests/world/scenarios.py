@@ -21,10 +21,10 @@ from tests.world.memory_stops import MemoryRunStops
 from tests.world.memory_store import MemoryDebits
 from tests.world.postbox import OLD_SECRET, posting
 from tests.world.releases import Releases
-from tests.world.town import DAY_S, START, Home, World
+from tests.world.relink import change_account
+from tests.world.town import DAY_S, HOUR_S, START, Home, World
 
 Switch = Callable[[World], None]
-HOUR_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -560,6 +560,7 @@ def jumps(*hours: float) -> Switch:
                 world.network.struck["jump"] += 1
 
         world.truth.notice_days = 4
+        world.truth.notice_working_days = 2
         world.during(jump())
 
     return on
@@ -938,3 +939,26 @@ def review_by_two(world: World) -> None:
     world.bank.fault("amount_wrong", 20.0)
     world.office.decides = 0.6
     world.chaos_days = 14
+
+
+# -- promises that only some days and some people put to the test
+
+# Nauryz closes banks from Saturday to Wednesday, and the resident has five days all the same.
+add("long_holiday", "time", plain, start=datetime(2026, 3, 16, 4, tzinfo=UTC))
+
+
+@scenario("people")
+def account_changed(world: World) -> None:
+    """Somebody names another bank account, before a debit or while it is on its way."""
+
+    async def later(home: Home) -> None:
+        await asyncio.sleep(world.rng.uniform(0, 6) * DAY_S)
+        await change_account(world, home)
+
+    for home in world.homes:
+        if world.rng.random() < 0.8:
+            world.during(later(home))
+            world.issue(home, "2026-03", world.rng.randrange(5_000, 40_000))
+    world.bank.fault("answer_lost", 20.0)
+    world.people = False
+    world.chaos_days = 12

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 import app.run
+import billing.account_change
 import billing.announce
 import billing.ask
 import billing.bank_recon
@@ -27,12 +28,13 @@ import billing.notice
 import billing.retry
 import billing.send
 import billing.turn
+import billing.workdays
 from billing.bank import Accepted, Denied, NotExecuted, Rejected, Unknown
 from billing.debit import Debit, Event
 from billing.debit_moves import postings
 from billing.mandate import Allowed
 from billing.order import frozen_body
-from tests.world import memory, memory_stops, memory_store, postbox, releases
+from tests.world import memory, memory_changes, memory_stops, memory_store, postbox, releases
 from tests.world.memory import MemoryDesk
 from tests.world.memory_breaks import MemoryBreakDesk
 from tests.world.memory_store import MemoryDebits
@@ -415,6 +417,17 @@ def _blind(patch: pytest.MonkeyPatch) -> None:
         return None if reason == "bank_has_it" else reason
 
     patch.setattr(billing.decide, "why_not", blind)
+
+
+@defect("days on which banks are closed count", "long_holiday", seen_by=("I5",))
+def _holidays(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(billing.workdays, "is_working_day", lambda *_: True)
+
+
+@defect("a new account is debited at once", "account_changed", seen_by=("I6",))
+def _hot(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(billing.account_change, "COOLING_OFF", timedelta())
+    patch.setattr(memory_changes, "COOLING_OFF", timedelta())
 
 
 @contextlib.contextmanager

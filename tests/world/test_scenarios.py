@@ -113,7 +113,14 @@ FAULTS: Final = {
     "operator replays a batch": ("operator_replays_batch",),
 }
 # Worlds beside the list: how the town lives without faults, many faults at once, and people.
-BESIDE: Final = {"plain", "everything_at_once", "breaker_trips", "review_by_two"}
+BESIDE: Final = {
+    "plain",
+    "everything_at_once",
+    "breaker_trips",
+    "review_by_two",
+    "long_holiday",
+    "account_changed",
+}
 
 
 class TestTheTable:

@@ -29,6 +29,7 @@ from billing.io.bank import BankClient
 from billing.ledger import Account, Phase, Transfer
 from billing.mandate import Caps
 from billing.refund import Cause
+from billing.switch import switch
 from billing.watch import watch
 from tests.world.bank_side import TOKEN, URL, BankSide, open_bank_side
 from tests.world.engine import Database, Key, Transaction
@@ -46,6 +47,7 @@ START: Final = datetime(2026, 2, 2, 4, tzinfo=UTC)
 ZONE: Final = "Asia/Almaty"
 IBAN: Final = "KZ86125KZT5004100100"
 DAY_S: Final = 86_400.0
+HOUR_S: Final = 3600.0
 HOMES: Final = 3
 LIMIT: Final = 20
 # How payers behave, by the given name that the bank goes by.
@@ -203,6 +205,8 @@ class World:
                     stops = MemoryRunStops(store)
                     rules = watch(store=stops, at=at, zone=ZONE, limits=self.limits)
                     await self.guarded(process, rules)
+                cooled = switch(store=store, at=at, limit=LIMIT)
+                await self.guarded(process, cooled)
                 work = collect(store=store, bank=bank, at=at, zone=ZONE, limit=LIMIT)
                 await self.guarded(process, work)
                 idle = idle + 1 if self.calm and told == self._told() else 0

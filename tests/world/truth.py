@@ -31,6 +31,10 @@ class Truth:
     refused: set[DebitKey] = field(default_factory=set)
     # Days between notice and debit; one less where the service's own clock was wrong.
     notice_days: int = 5
+    # How many of them banks must be open.
+    notice_working_days: int = 3
+    # When residents asked for another bank account, by the bank's name of its mandate.
+    linked: dict[str, datetime] = field(default_factory=dict)
     # What people said about breaks: who, why, and what the desk answered.
     settled: dict[int, list[tuple[str, str, str]]] = field(default_factory=dict)
     # When the run was stopped, and when it went on.
