@@ -44,6 +44,7 @@ from billing.period import local_day
 from billing.retire import RetireStore, retire
 from billing.retry import CloseStore, close
 from billing.send import SendCounts, SendDesk, SendStore, send
+from billing.together import together
 from billing.withdraw import WithdrawBank, WithdrawStore, withdraw
 
 log = structlog.get_logger()
@@ -146,15 +147,21 @@ async def record(*, store: BatchStore, at: datetime, zone: str, limit: int) -> R
 
     What the bill no longer owes is given up; what a guard holds back waits; a promise that was
     not kept is made again, with a clock of its own. While the run is stopped nothing is recorded,
-    and nothing given up either: it waits.
+    and nothing given up either: it waits. A debit that cannot be recorded for a reason that nobody
+    thought of is logged and left where it is; the others go on.
     """
     if await store.stopped() is not None:
         return RecordCounts()
     charge_until = local_day(at, zone) + timedelta(days=SEND_LEAD_DAYS)
     candidates = await store.debits_to_record(charge_until=charge_until, limit=limit)
     outcomes: list[State] = []
+
+    async def work(batch: Sequence[Candidate]) -> list[State]:
+        return await _record_batch(store, batch, at=at, zone=zone)
+
     for batch in _batches(candidates):
-        outcomes += await _record_batch(store, batch, at=at, zone=zone)
+        for done in await together(batch, work, name=lambda one: one.debit_id.key):
+            outcomes += done
     counts = RecordCounts(
         recorded=outcomes.count(State.RECORDED),
         cancelled=outcomes.count(State.CANCELLED),

@@ -235,6 +235,14 @@ class DebitId:
     bill_no: str
     attempt: int
 
+    @property
+    def key(self) -> str:
+        """Return the key of this attempt at the bank; the same for ever, from its identity alone.
+
+        The account, bill and attempt name the attempt, so no retry can ever make a second key.
+        """
+        return f"{KEY}:{self.account_id}:{self.bill_no}:{self.attempt}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Debit:
@@ -278,11 +286,8 @@ class Debit:
 
     @property
     def key(self) -> str:
-        """Return the key of this attempt at the bank; the same for ever, from its identity alone.
-
-        The account, bill and attempt name the attempt, so no retry can ever make a second key.
-        """
-        return f"{KEY}:{self.account_id}:{self.bill_no}:{self.attempt}"
+        """Return the key of this attempt at the bank (see ``DebitId.key``)."""
+        return self.debit_id.key
 
     @property
     def releasable(self) -> bool:

@@ -18,6 +18,7 @@ from typing import Final
 from billing.bank import Payment
 from billing.debit import Debit, Event
 from billing.order import is_ours
+from billing.proposal import same_person
 from billing.turn import ENDED_AT_BANK
 
 # A large winter bill; below it one person's mistake costs less than a second person's time.
@@ -78,5 +79,7 @@ def why_not(
 
 def enough(debit: Debit, words: Sequence[ReviewWord], *, two_from_minor: int) -> bool:
     """Tell whether enough different people have said the same as the last one did."""
-    people = {one.said_by for one in words if one.decision is words[-1].decision}
-    return len(people) >= (2 if debit.amount_minor >= two_from_minor else 1)
+    same = [one.said_by for one in words if one.decision is words[-1].decision]
+    if debit.amount_minor < two_from_minor:
+        return bool(same)
+    return any(not same_person(one, same[-1]) for one in same)

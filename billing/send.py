@@ -35,6 +35,7 @@ from billing.debit import (
 from billing.news import question
 from billing.refund_order import Asked
 from billing.retry import FallDesk, fall_through
+from billing.together import together
 
 log = structlog.get_logger()
 
@@ -163,8 +164,15 @@ class _Batch:
             # One of each account: the debits of one account are locked in any order.
             first = {one.order.debit.account_id: one for one in reversed(waiting)}
             if first:
-                self.done += await _keep(self._store, list(first.values()), at=self._at)
+                await self._keep(list(first.values()))
             waiting = [one for one in waiting if one is not first[one.order.debit.account_id]]
+
+    async def _keep(self, answers: list[_Answer]) -> None:
+        async def work(some: Sequence[_Answer]) -> Counter[str]:
+            return await _keep(self._store, some, at=self._at)
+
+        for done in await together(answers, work, name=lambda one: one.order.debit.key):
+            self.done += done
 
 
 async def send(*, store: SendStore, bank: SendBank, at: datetime, limit: int) -> SendCounts:

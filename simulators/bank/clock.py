@@ -1,7 +1,24 @@
 """The bank's own clock: the system's, or one that only a conductor moves."""
 
 from datetime import UTC, date, datetime, time
-from wsgiref.handlers import format_date_time
+from typing import Final
+
+# As HTTP spells them in every language.
+DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS: Final = (
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+)
 
 
 class ClockBackwardsError(ValueError):
@@ -47,7 +64,9 @@ def stamp(instant: datetime) -> str:
 
 def http_date(instant: datetime) -> str:
     """Return the instant as headers carry it, to the second."""
-    return format_date_time(instant.timestamp())
+    at = instant.astimezone(UTC)
+    name, month = DAYS[at.weekday()], MONTHS[at.month - 1]
+    return f"{name}, {at.day:02} {month} {at.year} {at.isoformat()[11:19]} GMT"
 
 
 def parse(text: str) -> datetime:

@@ -20,7 +20,7 @@ from simulators.bank.pace import Pace
 from simulators.bank.store import Document
 from simulators.bank.tokens import Tokens
 from simulators.bank.twists import TWISTS
-from simulators.bank.wire import answer, parse_json
+from simulators.bank.wire import Text, answer, parse_json
 from simulators.bank.wire_faults import SPOIL
 from simulators.bank.world import Bank
 
@@ -101,7 +101,7 @@ class Door:
 
     def _carry_out(
         self, operation: Operation, request: web.Request, body: bytes, struck: Struck | None
-    ) -> tuple[int, Document | None]:
+    ) -> tuple[int, Document | Text | None]:
         """Carry the operation out as the fault of this moment has it, once as a rule."""
         fault = struck.fault if struck is not None else None
         store = self.bank.store
@@ -125,7 +125,7 @@ class Door:
 
     def _run(
         self, operation: Operation, request: web.Request, body: bytes
-    ) -> tuple[int, Document | None]:
+    ) -> tuple[int, Document | Text | None]:
         """Carry the operation out in one transaction and return status and envelope."""
         key = request.headers.get("Idempotency-Key") if operation.creates else None
         call = Call(
@@ -139,25 +139,29 @@ class Door:
                 _check_key(bank, operation, key)
             result = operation.run(bank, call)
             if key is not None:
-                assert result is not None, "a create returns what it created"
+                assert isinstance(result, dict), "a create returns what it created"
                 bank.store.remember_key(operation.name, key, result["id"], stamp(bank.at))
         if result is None:
             return 204, None
         envelope = result if operation.lists else {operation.kind: result}
         return (201 if operation.creates else 200), envelope
 
-    def _twist(self, struck: Struck, document: Document) -> Document:
+    def _twist(self, struck: Struck, document: Document | Text) -> Document | Text:
         """Return the answer as the fault has it; one that found nothing to change is uncounted."""
         twist = TWISTS.get(struck.fault.name)
         if twist is None:
             return document
-        twisted = deepcopy(document)
+        twisted = document.document() if isinstance(document, Text) else deepcopy(document)
         if not twist(self.bank, struck.operation, struck.fault, twisted):
             struck.fault.fired -= 1
         return twisted
 
     def _response(
-        self, request_id: str, status: int, document: Document | None, struck: Struck | None
+        self,
+        request_id: str,
+        status: int,
+        document: Document | Text | None,
+        struck: Struck | None,
     ) -> web.Response:
         at = self.bank.clock.now()
         headers = {"x-request-id": request_id}

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from simulators.bank.listing import listing
+from simulators.bank.listing import written
 from simulators.bank.operation import Call, Operation
 from simulators.bank.store import Document
+from simulators.bank.wire import Text
 from simulators.bank.world import Bank, shown
 
 FILTERS: Final = (
@@ -27,9 +28,9 @@ def get(bank: Bank, call: Call) -> Document:
     return shown(bank.find("events", call.identity))
 
 
-def index(bank: Bank, call: Call) -> Document:
-    """Return a page of events."""
-    return listing(bank, "events", call.query, FILTERS)
+def index(bank: Bank, call: Call) -> Text:
+    """Return a page of events; nothing of an event is hidden, so it goes out as it is written."""
+    return written(bank, "events", call.query, FILTERS)
 
 
 OPERATIONS: Final = (

@@ -1,13 +1,16 @@
 """Pages of a list: newest first, with cursors that neither skip nor repeat while it grows."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
 from simulators.bank import errors
 from simulators.bank.clock import parse, stamp
 from simulators.bank.store import SEQ_END, Document
+from simulators.bank.wire import Text
 from simulators.bank.world import Bank, shown
 
 LIMIT_DEFAULT: Final = 50
@@ -52,6 +55,31 @@ def listing(
 
     :raises BankError: 400 for a parameter that is unknown here or cannot be read.
     """
+    page = _page(bank, kind, query, filters)
+    documents = [json.loads(body) for body in page.bodies]
+    return {
+        kind: [show(bank, document) for document in documents],
+        "meta": page.meta,
+    }
+
+
+def written(bank: Bank, kind: str, query: Mapping[str, str], filters: tuple[str, ...]) -> Text:
+    """Return one page of a kind of which all is shown, in the very words of the books.
+
+    :raises BankError: 400 for a parameter that is unknown here or cannot be read.
+    """
+    page = _page(bank, kind, query, filters)
+    inside = ", ".join(page.bodies)
+    return Text(f'{{"{kind}": [{inside}], "meta": {json.dumps(page.meta)}}}')
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    bodies: list[str]
+    meta: Document
+
+
+def _page(bank: Bank, kind: str, query: Mapping[str, str], filters: tuple[str, ...]) -> _Page:
     where = _where(query, filters) if set(query) - PLACE else None
     limit = _limit(query)
     newer = "before" in query
@@ -63,16 +91,16 @@ def listing(
         page.reverse()
     has_older = newer or more
     has_newer = more if newer else "after" in query
-    return {
-        kind: [show(bank, document) for document in page],
-        "meta": {
-            "cursors": {
-                "before": page[0]["id"] if page and has_newer else None,
-                "after": page[-1]["id"] if page and has_older else None,
-            },
-            "limit": limit,
-        },
+    cursors = {
+        "before": _name(page[0]) if page and has_newer else None,
+        "after": _name(page[-1]) if page and has_older else None,
     }
+    return _Page(bodies=page, meta={"cursors": cursors, "limit": limit})
+
+
+def _name(body: str) -> str:
+    found: str = json.loads(body)["id"]
+    return found
 
 
 def _limit(query: Mapping[str, str]) -> int:

@@ -6,6 +6,7 @@ from typing import Final
 
 from simulators.bank.fields import Fields
 from simulators.bank.store import Document
+from simulators.bank.wire import Text
 from simulators.bank.world import Bank
 
 # Resources whose amount somebody pays or gets back.
@@ -28,7 +29,7 @@ class Operation:
     name: str
     method: str
     path: str
-    run: Callable[[Bank, Call], Document | None]
+    run: Callable[[Bank, Call], Document | Text | None]
     creates: bool = False
 
     @property

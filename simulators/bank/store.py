@@ -113,8 +113,8 @@ class Store:
 
     def page(
         self, kind: str, *, newer: bool, edge_seq: int, rows: int, where: Mapping[str, Any] | None
-    ) -> list[Document]:
-        """Return up to `rows` documents on one side of an edge, nearest to the edge first.
+    ) -> list[str]:
+        """Return up to `rows` bodies on one side of an edge, nearest to the edge first.
 
         Without ``where`` they are of the whole list, which is what most readers want.
         """
@@ -132,7 +132,7 @@ class Store:
             seen_until=self._seen_until,
             **where,
         )
-        return [_document(body) for (body,) in found]
+        return [body for (body,) in found]
 
     def accounts_of(self, customer_id: str) -> list[Document]:
         """Return a customer's bank accounts."""

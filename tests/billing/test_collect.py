@@ -6,9 +6,11 @@ from datetime import date, timedelta
 import asyncpg
 import pytest
 
+import billing.collect
 from billing.announce import NoticeCounts
 from billing.bank import PaymentStatus
 from billing.collect import RecordCounts, collect
+from billing.debit import Debit
 from billing.enrol import change_caps
 from billing.io.debits import Debits
 from billing.mandate import Caps
@@ -263,6 +265,44 @@ class TestRecord:
         await told(store, TO_RECORD)
 
         assert await town.states() == ["2026-01/1 held over_cap"]
+
+    async def test_leaves_behind_only_the_one_that_is_broken(
+        self, town: DebitTown, store: Debits, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One debit that nobody knows how to freeze must not keep a town's from being recorded."""
+        for number in range(1, 5):
+            await town.home(f"ACC-{number}")
+        await told(store)
+        freeze = billing.collect.frozen_body
+
+        def broken(debit: Debit, bank_mandate_id: str) -> bytes:
+            if debit.account_id == "ACC-2":
+                raise ValueError("cannot be frozen")
+            return freeze(debit, bank_mandate_id)
+
+        monkeypatch.setattr(billing.collect, "frozen_body", broken)
+
+        assert await recorded(store) == RecordCounts(recorded=3)
+        assert await town.states("ACC-2") == ["2026-01/1 noticed"]
+        monkeypatch.undo()
+        assert await recorded(store) == RecordCounts(recorded=1)
+
+    async def test_stops_where_nothing_can_be_recorded(
+        self, town: DebitTown, store: Debits, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is not the debits then, and a person has to hear of it."""
+        for number in range(1, 5):
+            await town.home(f"ACC-{number}")
+        await told(store)
+
+        def broken(*_: object) -> bytes:
+            raise ValueError("cannot be frozen")
+
+        monkeypatch.setattr(billing.collect, "frozen_body", broken)
+
+        with pytest.raises(ValueError, match="cannot be frozen"):
+            await recorded(store)
+        assert await town.states("ACC-2") == ["2026-01/1 noticed"]
 
     async def test_asks_for_the_cap_of_a_month_one_bill_after_the_other(
         self, town: DebitTown, store: Debits

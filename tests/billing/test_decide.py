@@ -204,6 +204,17 @@ class TestADecision:
         ]
         assert await town.states() == ["2026-01/1 exhausted given_up_by_person"]
 
+    async def test_waits_for_a_person_of_another_name(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Small letters and spaces make no second person, here as little as for the whole run."""
+        await denied(town, store, bank)
+
+        for name in ("Olga", "olga", " OLGA "):
+            said = await say(store, bank, Decision.GIVE_UP, by=name, two_from_minor=74_297)
+            assert said.waits
+        assert await town.states() == ["2026-01/1 review credentials"]
+
     async def test_needs_one_person_just_below(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:

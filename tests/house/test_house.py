@@ -50,6 +50,7 @@ VERBS = {
     "billing/stop_debit.py",
     "billing/watch.py",
     "billing/switch.py",
+    "billing/together.py",
     "billing/withdraw.py",
     "simulators/__main__.py",
     "simulators/conductor.py",

@@ -490,6 +490,12 @@ DEFECTS = {
         wrong="JOIN debit d USING (account_id, bill_no, attempt)\n",
         tests=("tests/contract/test_debit_store.py::TestManyAtOnce",),
     ),
+    "one broken debit keeps all others from being recorded": Defect(
+        file="billing/together.py",
+        right="        trouble = error\n",
+        wrong="        raise\n",
+        tests=("tests/billing/test_collect.py::TestRecord",),
+    ),
     "a stopped run makes a lost order fail": Defect(
         file="billing/ask.py",
         right="return _lost(debit, order.waits)",
@@ -923,8 +929,8 @@ DEFECTS |= {
     ),
     "one person's word counts twice": Defect(
         file="billing/decision.py",
-        right="people = {one.said_by for one in words if one.decision is words[-1].decision}",
-        wrong="people = [one.said_by for one in words if one.decision is words[-1].decision]",
+        right="return any(not same_person(one, same[-1]) for one in same)",
+        wrong="return len(same) > 1",
         tests=("tests/billing/test_decide.py::TestADecision",),
     ),
     "a person forgets what the bank has": Defect(

@@ -15,6 +15,7 @@ from simulators.bank import errors
 from simulators.bank.fields import Fields
 from simulators.bank.operation import Call, Operation
 from simulators.bank.server import OPERATIONS
+from simulators.bank.wire import Text
 from simulators.bank.world import Bank
 
 
@@ -58,6 +59,8 @@ class Teller:
             return refusal.code, refusal.envelope("test")
         if result is None:
             return 204, {}
+        if isinstance(result, Text):
+            result = result.document()
         return (201 if operation.creates else 200), (
             result if operation.lists else {operation.kind: result}
         )

@@ -82,6 +82,8 @@ class MemoryFacts:
             corrects_bill_no=corrects,
             period_start=start,
             period_end=end,
+            total_minor=total_minor,
+            issued_at=ISSUED,
         )
         self.db.apply("bill", (account_id, bill_no), row)
         await self.transfer(account_id, bill_no, "net", "receivable", "revenue", total_minor)

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from tests.world.bank_days import working_days
 from tests.world.truth import DebitKey, Truth
 
 # In the bank's words: money that may still come, that has come, that will never come.
@@ -19,6 +20,11 @@ MAY_COME: Final = frozenset({"pending_customer_approval", "pending_submission", 
 HAS_COME: Final = frozenset({"confirmed", "paid_out"})
 DEAD: Final = frozenset({"failed", "retry_due", "cancelled", "charged_back", "exhausted"})
 OVER: Final = DEAD | {"held", "settled", "reconciled", "review"}
+# What a payment that is over is called there, and the reasons of a person who ended a debit.
+ENDED: Final = frozenset({"failed", "cancelled", "charged_back"})
+BY_PERSON: Final = frozenset({"given_up_by_person", "begin_anew"})
+# Who has not named a new account himself has three days to say so.
+COOLS_OFF: Final = timedelta(hours=72)
 TOWN: Final = ZoneInfo("Asia/Almaty")
 KEY: Final = "debit:v1:"
 
@@ -113,6 +119,9 @@ class Checker:
             self.say("I13", f"{key} orders {wanted['amount']!r}")
         self._promised(key, debit, wanted)
         self._wanted(at, key, debit)
+        asked_at = self.truth.linked.get(wanted["links"]["mandate"])
+        if asked_at is not None and at < asked_at + COOLS_OFF:
+            self.say("I6", f"{key} is taken from an account that was named at {asked_at}")
         self._within_caps(at, key, debit, wanted)
         recorded = self.truth.recorded.get(debit)
         if not recorded:
@@ -136,10 +145,12 @@ class Checker:
 
     def _promised(self, key: str, debit: DebitKey, wanted: Mapping[str, Any]) -> None:
         charge = date.fromisoformat(wanted["charge_date"])
+        working = self.truth.notice_working_days
         kept = any(
             told.amount_minor == wanted["amount"]
             and told.currency == wanted["currency"]
             and told.at.astimezone(TOWN).date() + timedelta(days=self.truth.notice_days) <= charge
+            and working_days(told.at.astimezone(TOWN).date(), charge) >= working
             and told.charge_on <= charge
             for told in self.truth.inbox.get(debit, [])
         )
@@ -232,10 +243,14 @@ class Checker:
         self._unwanted(payments)
 
     def _given_up(self, debits: Mapping[Any, Any], made: set[DebitKey | None]) -> None:
-        """What was sent and made no payment was refused, or it was given up for nothing."""
+        """What was sent and made no payment was refused, or it was given up for nothing.
+
+        A person may give it up too; his word is looked at elsewhere.
+        """
         for key, row in debits.items():
             fell = str(row.state) in {"failed", "retry_due", "exhausted"} and row.body is not None
-            if fell and key not in made and key not in self.truth.refused:
+            refused = key in self.truth.refused or row.reason in BY_PERSON
+            if fell and key not in made and not refused:
                 self.say("I3", f"{key} is {row.state} and nobody refused it")
 
     def _agree(self, debit: Any, row: Any, payment: Mapping[str, Any]) -> None:
@@ -250,6 +265,9 @@ class Checker:
             "charged_back": {"charged_back", "exhausted"},
         }
         if state == "review":
+            return
+        # A person may end what the bank has ended, in whatever way it did.
+        if row.reason in BY_PERSON and payment["status"] in ENDED:
             return
         if state not in told.get(payment["status"], set()):
             self.say("I3", f"{debit} is {state} here and {payment['status']} at the bank")

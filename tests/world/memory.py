@@ -6,7 +6,7 @@ is one statement, under the docstring of the query it stands for in sql/debits.s
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from billing.bank import BankEvent
@@ -26,7 +26,9 @@ from tests.world.memory_changes import MemoryChangeDesk, change_tables
 from tests.world.memory_recon import recon_tables
 from tests.world.memory_refunds import MemoryRefundDesk, refund_tables
 from tests.world.memory_review import MemoryReviewDesk, review_tables
+from tests.world.memory_stops import open_stops, stop_tables
 
+_LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _SENDABLE: Final = frozenset({State.RECORDED, State.UNKNOWN, State.SENDING})
 _UNFROZEN: Final = frozenset(
     {State.PLANNED, State.HELD, State.NOTICED, State.CANCELLED, State.EXHAUSTED}
@@ -49,6 +51,8 @@ class Bill:
     corrects_bill_no: str | None = None
     period_start: date = date.min
     period_end: date = date.min
+    total_minor: int = 0
+    issued_at: datetime = _LONG_AGO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +149,7 @@ def tables() -> dict[str, Table]:
         **change_tables(),
         **recon_tables(),
         **review_tables(),
+        **stop_tables(),
     }
 
 
@@ -252,6 +257,7 @@ class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk, MemoryReviewDesk):
         """Lock debits that are ready to be sent, passing over those in other hands."""
         await self.tx.statement()
         found: list[Claim] = []
+        stopped = bool(open_stops(self.tx))
         for row in list(self.tx.scan("debit")):
             if len(found) == limit:
                 break
@@ -264,12 +270,14 @@ class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk, MemoryReviewDesk):
             )
             frozen = self._frozen(row.account_id, row.mandate_id)
             ready = ready and (not frozen or row.sends > 0 or not wanted)
+            ready = ready and not (stopped and wanted and row.state is State.RECORDED)
             if row.state in _SENDABLE and ready and self.tx.try_lock("debit", _name(row)):
                 claim = Claim(
                     debit=row,
                     bank_mandate_id=mandate.bank_mandate_id,
                     wanted=wanted,
                     frozen=frozen,
+                    stopped=stopped,
                 )
                 found.append(claim)
         return found

@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
 from typing import Final
 
-from billing.breaker import Stop
 from billing.debit import FELL_THROUGH, Debit, DebitId, State
 from billing.ledger import Account, Phase
 from billing.mandate import ENDED, Enrolment, Mandate
@@ -25,6 +24,7 @@ from tests.world.memory import Bill, MemoryDesk, debits_of, disputed, last_step_
 from tests.world.memory_changes import MemoryChangeBook
 from tests.world.memory_recon import MemoryRecovery
 from tests.world.memory_refunds import MemoryRefundBook
+from tests.world.memory_stops import MemoryStopBook
 
 # As many connections as a process has; the next one waits.
 POOL: Final = 5
@@ -92,7 +92,7 @@ class _Reading(_Session, AbstractAsyncContextManager[Transaction]):
         self._gate.release()
 
 
-class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery):
+class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemoryStopBook):
     """One process's pool of connections to a database in memory."""
 
     def __init__(
@@ -101,7 +101,6 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery):
         self.db = database
         self._policy = policy
         self._gate = asyncio.Semaphore(pool)
-        self.stop: Stop | None = None
 
     def begin(self) -> AbstractAsyncContextManager[MemoryDesk]:
         """Open one transaction; it is committed at the end, or undone if anything is raised."""
@@ -296,10 +295,6 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery):
                 ),
                 None,
             )
-
-    async def stopped(self) -> Stop | None:
-        """Return why the whole run is stopped; None while it goes on."""
-        return self.stop
 
     async def bank_cursor(self) -> str | None:
         """Return the event up to which we have read; None before the first."""

@@ -201,12 +201,25 @@ class Network:
         self.loop = loop
         self.rng = random.Random(f"network {seed}")  # noqa: S311 - chance, not secrecy
         self.weather = Weather()
+        # Whether everything is carried byte by byte (tests/world/short_way.py).
+        self.long_way = True
         self.struck: Counter[str] = Counter()
         self.bank: Process | None = None
         self.answering: Callable[[], asyncio.Protocol] | None = None
         # Called with the client's process: before a request leaves, after, and after its answer.
         self.moment: Callable[[str, Process], None] | None = None
         loop.network = self
+
+    def clear(self) -> bool:
+        """Tell whether nothing can befall what is carried now."""
+        return (
+            not (self.long_way or self.weather.rates or self.deaf() or self.bank is None)
+            and self.loop.time() >= self.weather.cut_to_bank_until
+        )
+
+    def deaf(self) -> bool:
+        """Tell whether nothing that the bank says arrives."""
+        return self.weather.cut_from_bank_until > self.loop.time()
 
     def latency_s(self) -> float:
         """Return how long the next piece takes."""
@@ -308,7 +321,7 @@ class Network:
     def _answer(self, end: End, data: bytes) -> None:
         client = end.far
         fault = client.fault
-        if self.weather.cut_from_bank_until > self.loop.time() or fault == "answer_lost":
+        if self.deaf() or fault == "answer_lost":
             client.go_deaf()
         elif fault == "reset_after":
             end.abort()

@@ -14,14 +14,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from billing.breaker import Limits
 from simulators.bank.statement import Line
 from tests.world.loop import Process
+from tests.world.memory_stops import MemoryRunStops
+from tests.world.memory_store import MemoryDebits
 from tests.world.postbox import OLD_SECRET, posting
 from tests.world.releases import Releases
-from tests.world.town import DAY_S, START, Home, World
+from tests.world.relink import change_account
+from tests.world.town import DAY_S, HOUR_S, START, Home, World
 
 Switch = Callable[[World], None]
-HOUR_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -557,6 +560,7 @@ def jumps(*hours: float) -> Switch:
                 world.network.struck["jump"] += 1
 
         world.truth.notice_days = 4
+        world.truth.notice_working_days = 2
         world.during(jump())
 
     return on
@@ -901,3 +905,60 @@ def migration_mid_cycle(world: World) -> None:
 
     world.bank.fault("answer_lost", 30.0, "payments.create")
     world.during(migrate())
+
+
+# -- a run that is stopped, and debits that people decide
+
+
+@scenario("people")
+def breaker_trips(world: World) -> None:
+    """Debits come back, answers are lost or bills are huge; people let the run go on, in twos."""
+    few = {"counted_min": 2, "failed_percent": 20, "unknown_percent": 20}
+    world.limits = Limits(**few, unreconciled_days=3)
+    payer("submitted", failing("insufficient_funds"))(world)
+    world.bank.fault("answer_lost", 40.0, "payments.create")
+    world.office.settles = 0.6
+
+    async def by_hand() -> None:
+        await asyncio.sleep(world.rng.uniform(0, 4) * DAY_S)
+        stops = MemoryRunStops(MemoryDebits(world.db))
+        await stops.stop_by_hand(stopped_by="Dana S.", because="it looks odd", at=world.at)
+        world.network.struck["by_hand"] += 1
+
+    world.chaos_days = 14
+    if world.rng.random() < 0.5:
+        world.during(by_hand())
+
+
+@scenario("people")
+def review_by_two(world: World) -> None:
+    """The bank does not know our token or shows other payments; people decide, one or two."""
+    world.bank.fault("forbidden", 25.0, "payments.create")
+    world.bank.fault("conflict_elsewhere", 40.0, "payments.create")
+    world.bank.fault("answer_lost", 40.0, "payments.create")
+    world.bank.fault("amount_wrong", 20.0)
+    world.office.decides = 0.6
+    world.chaos_days = 14
+
+
+# -- promises that only some days and some people put to the test
+
+# Nauryz closes banks from Saturday to Wednesday, and the resident has five days all the same.
+add("long_holiday", "time", plain, start=datetime(2026, 3, 16, 4, tzinfo=UTC))
+
+
+@scenario("people")
+def account_changed(world: World) -> None:
+    """Somebody names another bank account, before a debit or while it is on its way."""
+
+    async def later(home: Home) -> None:
+        await asyncio.sleep(world.rng.uniform(0, 6) * DAY_S)
+        await change_account(world, home)
+
+    for home in world.homes:
+        if world.rng.random() < 0.8:
+            world.during(later(home))
+            world.issue(home, "2026-03", world.rng.randrange(5_000, 40_000))
+    world.bank.fault("answer_lost", 20.0)
+    world.people = False
+    world.chaos_days = 12

@@ -14,10 +14,13 @@ import asyncpg
 import pytest
 
 import app.run
+import billing.account_change
 import billing.announce
 import billing.ask
 import billing.bank_recon
 import billing.collect
+import billing.decide
+import billing.decision
 import billing.enrol
 import billing.follow
 import billing.news
@@ -25,12 +28,13 @@ import billing.notice
 import billing.retry
 import billing.send
 import billing.turn
+import billing.workdays
 from billing.bank import Accepted, Denied, NotExecuted, Rejected, Unknown
 from billing.debit import Debit, Event
 from billing.debit_moves import postings
 from billing.mandate import Allowed
 from billing.order import frozen_body
-from tests.world import memory, memory_store, postbox, releases
+from tests.world import memory, memory_changes, memory_stops, memory_store, postbox, releases
 from tests.world.memory import MemoryDesk
 from tests.world.memory_breaks import MemoryBreakDesk
 from tests.world.memory_store import MemoryDebits
@@ -378,6 +382,52 @@ def _whole_rows(patch: pytest.MonkeyPatch) -> None:
 def _column_ends(patch: pytest.MonkeyPatch) -> None:
     left = tuple(one for one in app.run.AWAY if one is not asyncpg.InvalidCachedStatementError)
     patch.setattr(app.run, "AWAY", left)
+
+
+@defect("a stopped run goes on", "breaker_trips", seen_by=("I6",))
+def _not_stopped(patch: pytest.MonkeyPatch) -> None:
+    async def never(_: MemoryDebits) -> None:
+        return None
+
+    patch.setattr(MemoryDebits, "stopped", never)
+    patch.setattr(memory, "open_stops", lambda _: [])
+
+
+@defect("one person lets a stopped run go on", "breaker_trips", seen_by=("I6",))
+def _alone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(memory_stops, "check_release", lambda *_: None)
+
+
+@defect("small letters make a second person", "review_by_two", seen_by=("I10",))
+def _second_name(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(billing.decision, "same_person", lambda one, other: one == other)
+
+
+@defect("one person decides about a large sum", "review_by_two", seen_by=("I10",))
+def _one_decides(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(billing.decide, "enough", lambda *_, **__: True)
+
+
+@defect("a debit is begun anew though the bank has it", "review_by_two", seen_by=("I1", "I2", "I3"))
+def _blind(patch: pytest.MonkeyPatch) -> None:
+    real = billing.decide.why_not
+
+    def blind(*seen: Any) -> str | None:
+        reason = real(*seen)
+        return None if reason == "bank_has_it" else reason
+
+    patch.setattr(billing.decide, "why_not", blind)
+
+
+@defect("days on which banks are closed count", "long_holiday", seen_by=("I5",))
+def _holidays(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(billing.workdays, "is_working_day", lambda *_: True)
+
+
+@defect("a new account is debited at once", "account_changed", seen_by=("I6",))
+def _hot(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(billing.account_change, "COOLING_OFF", timedelta())
+    patch.setattr(memory_changes, "COOLING_OFF", timedelta())
 
 
 @contextlib.contextmanager

@@ -112,8 +112,15 @@ FAULTS: Final = {
     "cancel racing the send": ("cancel_races_send",),
     "operator replays a batch": ("operator_replays_batch",),
 }
-# Worlds beside the list: how the town lives without faults, and many faults at once.
-BESIDE: Final = {"plain", "everything_at_once"}
+# Worlds beside the list: how the town lives without faults, many faults at once, and people.
+BESIDE: Final = {
+    "plain",
+    "everything_at_once",
+    "breaker_trips",
+    "review_by_two",
+    "long_holiday",
+    "account_changed",
+}
 
 
 class TestTheTable:

@@ -21,6 +21,7 @@ from aiohttp.resolver import ThreadedResolver
 
 from app.run import is_away
 from billing import enrol
+from billing.breaker import Limits
 from billing.collect import collect
 from billing.debit import DebitId
 from billing.give_back import RefundRefusedError, ask_back
@@ -28,19 +29,25 @@ from billing.io.bank import BankClient
 from billing.ledger import Account, Phase, Transfer
 from billing.mandate import Caps
 from billing.refund import Cause
+from billing.switch import switch
+from billing.watch import watch
 from tests.world.bank_side import TOKEN, URL, BankSide, open_bank_side
 from tests.world.engine import Database, Key, Transaction
-from tests.world.facts import MemoryFacts
+from tests.world.facts import MemoryFacts, month_of
+from tests.world.invariants_people import see_stops
 from tests.world.loop import Process, SeededLoop
 from tests.world.memory import Bill, tables
+from tests.world.memory_stops import MemoryRunStops
 from tests.world.memory_store import MemoryDebits
 from tests.world.network import Network, Plug
+from tests.world.short_way import LONG_WAY, ShortWay
 from tests.world.truth import Told, Truth
 
 START: Final = datetime(2026, 2, 2, 4, tzinfo=UTC)
 ZONE: Final = "Asia/Almaty"
 IBAN: Final = "KZ86125KZT5004100100"
 DAY_S: Final = 86_400.0
+HOUR_S: Final = 3600.0
 HOMES: Final = 3
 LIMIT: Final = 20
 # How payers behave, by the given name that the bank goes by.
@@ -51,6 +58,7 @@ PAUSE_WEIGHTS: Final = (3, 3, 4, 6, 4)
 CALM_PAUSE_S: Final = 24 * 3600.0
 # Once only waiting is left.
 PATIENT_PAUSE_S: Final = 4 * 24 * 3600.0
+PAUSES_MORE_MAX: Final = 3
 CHAOS_DAYS: Final = 8
 # What nothing comes of is given up after sixty days.
 CALM_DAYS_MAX: Final = 130
@@ -111,6 +119,7 @@ class World:
     patient: bool = False
     checks: Any = None
     postbox: Any = None
+    limits: Limits | None = None
     comparing: Any = None
     office: Any = None
     releases: Any = None
@@ -155,28 +164,56 @@ class World:
     def during(self, coroutine: Coroutine[Any, Any, object]) -> None:
         """Let something go on beside everything else, belonging to no process."""
         task = self.loop.create_task(coroutine, context=contextvars.Context())
+        task.add_done_callback(self._ended)
         self.loop._kept.append(task)
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        """Write down what went wrong beside everything else: it would end unheard."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not is_away(error):
+            self.broken.append(f"the world ended by its own mistake: {error!r}")
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[BankClient]:
         """Open the real client of the bank, over the network of this world."""
+        async with ShortWay(self.network, self.bank, self._session) as session:
+            yield BankClient(session, url=URL, token=self.token)  # type: ignore[arg-type]
+
+    def _session(self) -> aiohttp.ClientSession:
+        """Return a session of the real client, over the streams of this world."""
         connector = aiohttp.TCPConnector(
             resolver=ThreadedResolver(), use_dns_cache=False, socket_factory=lambda _: Plug()
         )
         self.connectors.append(connector)
-        async with aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
-        ) as session:
-            yield BankClient(session, url=URL, token=self.token)
+        )
 
     async def _serve(self, process: Process) -> None:
         async with self.client() as bank:
             store = MemoryDebits(self.db, pool=self.pool)
+            idle, told = 0, self._told()
             while True:
                 await asyncio.sleep(self._pause_s())
+                # All is calm: who found nothing to do looks again after two pauses, three, four.
+                for _ in range(min(idle, PAUSES_MORE_MAX)):
+                    if told == self._told():
+                        await asyncio.sleep(self._pause_s())
+                told = self._told()
                 at = self.at + process.skew
+                if self.limits is not None:
+                    stops = MemoryRunStops(store)
+                    rules = watch(store=stops, at=at, zone=ZONE, limits=self.limits)
+                    await self.guarded(process, rules)
+                cooled = switch(store=store, at=at, limit=LIMIT)
+                await self.guarded(process, cooled)
                 work = collect(store=store, bank=bank, at=at, zone=ZONE, limit=LIMIT)
                 await self.guarded(process, work)
+                idle = idle + 1 if self.calm and told == self._told() else 0
+
+    def _told(self) -> tuple[int, str | None] | None:
+        """Return what changes when there is something new, here or at the bank; None in storms."""
+        return (self.db.commits, self.bank.newest_event()) if self.calm else None
 
     def _pause_s(self) -> float:
         usual = self.rng.choices(self.pauses_s, PAUSE_WEIGHTS)[0]
@@ -229,6 +266,10 @@ class World:
             due_on=self.day(due_in),
             currency="KZT",
             kind="bill",
+            total_minor=max(total_minor, 0),
+            issued_at=self.at,
+            period_start=month_of(bill_no)[0],
+            period_end=month_of(bill_no)[1],
         )
         self.db.apply("bill", key, row)
         self.truth.bills[key] = [(self.at, total_minor)]
@@ -352,6 +393,8 @@ class World:
             self.releases.watch(process, undo)
         if self.checks is not None:
             self.checks.after_commit(undo)
+            if self.limits is not None:
+                see_stops(self.checks, undo, self.at)
         self.moment("after_commit", process)
 
     def before_commit(self, transaction: Transaction) -> None:
@@ -481,6 +524,7 @@ def build(seed: object, *, start: datetime = START) -> World:
         bank=open_bank_side(loop, seed),
         rng=random.Random(f"town {seed}"),  # noqa: S311 - chance, not secrecy
     )
+    network.long_way = network.rng.random() < LONG_WAY
     db.now, db.note = loop.now, loop.note
     db.on_commit, db.before_commit = world.watch, world.before_commit
     network.moment = world.moment

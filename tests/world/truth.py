@@ -31,14 +31,26 @@ class Truth:
     refused: set[DebitKey] = field(default_factory=set)
     # Days between notice and debit; one less where the service's own clock was wrong.
     notice_days: int = 5
+    # How many of them banks must be open.
+    notice_working_days: int = 3
+    # When residents asked for another bank account, by the bank's name of its mandate.
+    linked: dict[str, datetime] = field(default_factory=dict)
     # What people said about breaks: who, why, and what the desk answered.
     settled: dict[int, list[tuple[str, str, str]]] = field(default_factory=dict)
+    # When the run was stopped, and when it went on.
+    stops: dict[int, list[datetime]] = field(default_factory=dict)
     excused: set[str] = field(default_factory=set)
 
     def wish(self, account_id: str, at: datetime) -> str:
         """Return what the resident wanted at an instant."""
         said = [wish for when, wish in self.wishes.get(account_id, []) if when <= at]
         return said[-1] if said else "active"
+
+    def stopped(self, at: datetime) -> bool:
+        """Tell whether the run was stopped before an instant, and went on after it, if ever."""
+        return any(
+            when[0] < at and (len(when) == 1 or at <= when[1]) for when in self.stops.values()
+        )
 
     def most_asked_minor(self, account_id: str, bill_no: str) -> int:
         """Return the most that a bill ever asked for."""
