@@ -7,6 +7,7 @@ from app import problems
 from app.problems import ProblemType, problem_type
 from billing.approve import AmountDiffersError, NoSuchDebitError, NotApprovableError
 from billing.decide import NotInReviewError, NotLegalError
+from billing.stop_debit import DebitOverError, DebitTooLateError
 
 DEBIT_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NoSuchDebitError: problems.NOT_FOUND,
@@ -17,6 +18,12 @@ DEBIT_ERRORS: Final[Mapping[type[Exception], ProblemType]] = {
     NotLegalError: problem_type(
         409, "decision-not-legal", "What the bank shows of the debit does not allow this"
     ),
+    DebitTooLateError: problem_type(
+        409,
+        "debit-too-late",
+        "The bank has passed the debit on; your bank, or a refund, gives money back",
+    ),
+    DebitOverError: problem_type(409, "debit-over", "The debit is over; there is nothing to stop"),
     AmountDiffersError: problem_type(
         409, "debit-differs", "The debit is for another amount than was seen"
     ),

@@ -224,7 +224,7 @@ async def _merge(  # noqa: PLR0913, PLR0917 - the inside of take_news
         if step is Event.QUESTION or (step is Event.RESUBMIT and not await _alone(desk, debit, at)):
             await question(desk, debit, payment, at=at)
             return None
-        if debit.state is State.ACCEPTED and mandate.enrolment is not Enrolment.ACTIVE:
+        if debit.state is State.ACCEPTED and await unwanted(desk, debit, mandate):
             # The wish came while nobody knew that the bank had it: the resident's word was first.
             withdrawn = moved(debit, Event.WITHDRAW, at=at, reason="withdrawn")
             await desk.save_debit(debit, withdrawn)
@@ -235,6 +235,11 @@ async def _merge(  # noqa: PLR0913, PLR0917 - the inside of take_news
             await give_back(desk, after, at=at)
         debit = after
     return await fall_through(desk, debit, at=at) if debit.state is State.FAILED else debit
+
+
+async def unwanted(desk: FallDesk, debit: Debit, mandate: Mandate) -> bool:
+    """Tell whether the resident has said no, to this debit or to all under its mandate."""
+    return mandate.enrolment is not Enrolment.ACTIVE or await desk.is_stopped(debit.debit_id)
 
 
 async def _alone(desk: NewsDesk, debit: Debit, at: datetime) -> bool:

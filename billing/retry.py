@@ -2,7 +2,7 @@
 
     retry      the account was empty: a fresh notice after five days, and once more after twelve
     wait       the bank asks again by itself: ours would be the second debit
-    give up    no day would help, or two retries did not: the resident pays by hand
+    give up    no day would help, two retries did not, or the resident stopped it: he pays by hand
 
 ``close`` gives up what nothing came of: a bank that said it would ask again and did not, a dispute
 that nobody took back, and a day on which nobody wanted to be asked again.
@@ -29,6 +29,9 @@ class FallDesk(Protocol):
 
     async def attempts(self, account_id: str, bill_no: str) -> list[Attempt]:
         """Return what became of the attempts for a bill so far."""
+
+    async def is_stopped(self, debit_id: DebitId) -> bool:
+        """Say whether the resident has stopped a debit."""
 
     async def save_debit(self, before: Debit, after: Debit) -> None:
         """Write a locked debit back, one step on."""
@@ -57,7 +60,7 @@ async def fall_through(desk: FallDesk, debit: Debit, *, at: datetime) -> Debit:
     if debit.reason == "bank_retries":
         return debit
     days = retry_after(debit.reason, await desk.attempts(debit.account_id, debit.bill_no))
-    if days is None:
+    if days is None or await desk.is_stopped(debit.debit_id):
         after = moved(debit, Event.GIVE_UP, at=at, reason=debit.reason)
     else:
         retry_on = at.date() + timedelta(days=days)

@@ -13,8 +13,8 @@ from billing.bank import BankError, BankMandate, BankRefusedError, BillingReques
 from billing.debit import Debit, Event, State, moved
 from billing.follow import FollowBank, FollowCounts, FollowStore
 from billing.link import adopt
-from billing.mandate import ENDED, Enrolment, Mandate
-from billing.news import each, take_answers
+from billing.mandate import ENDED, Mandate
+from billing.news import each, take_answers, unwanted
 
 log = structlog.get_logger()
 
@@ -74,7 +74,7 @@ async def _unwanted(store: WithdrawStore, seen: Debit, *, at: datetime) -> Debit
         debit = await desk.lock_debit(seen.debit_id)
         assert mandate is not None, "mandates are never removed"
         assert debit is not None, "debits are never removed"
-        if debit.state is State.ACCEPTED and mandate.enrolment is not Enrolment.ACTIVE:
+        if debit.state is State.ACCEPTED and await unwanted(desk, debit, mandate):
             after = moved(debit, Event.WITHDRAW, at=at, reason="withdrawn")
             await desk.save_debit(debit, after)
             return after

@@ -44,6 +44,9 @@ WHERE b.kind <> 'cancellation'
             WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
         )
     )
+    AND NOT EXISTS (
+        SELECT FROM debit_stop s WHERE s.account_id = b.account_id AND s.bill_no = b.bill_no
+    )
     AND owed.minor > 0
     AND (
         owed.minor >= coalesce((
@@ -78,33 +81,42 @@ LIMIT :batch::int;
 -- Lock debits that are ready to be sent or asked about again, passing over those in other hands. One of a
 -- frozen mandate is only asked about. While the run is stopped, one that was never sent is left alone,
 -- unless nobody wants it any more.
-SELECT d.*, m.bank_mandate_id, m.state = 'active' AND m.enrolment = 'active' AS wanted, f.frozen,
-    EXISTS (SELECT FROM open_run_stop) AS stopped
+SELECT d.*, m.bank_mandate_id, f.wanted, f.frozen, EXISTS (SELECT FROM open_run_stop) AS stopped
 FROM debit d
 JOIN mandate m USING (account_id, mandate_id)
 CROSS JOIN LATERAL (
     SELECT EXISTS (
         SELECT FROM mandate_freeze z
         WHERE z.account_id = d.account_id AND z.mandate_id = d.mandate_id AND z.lifted_at IS NULL
-    ) AS frozen
+    ) AS frozen,
+    m.state = 'active' AND m.enrolment = 'active' AND NOT EXISTS (
+        SELECT FROM debit_stop s
+        WHERE s.account_id = d.account_id AND s.bill_no = d.bill_no AND s.attempt = d.attempt
+    ) AS wanted
 ) AS f
 WHERE d.state IN ('recorded', 'unknown', 'sending')
     AND (d.lease_until IS NULL OR d.lease_until <= :at)
-    AND (NOT f.frozen OR d.sends > 0 OR NOT (m.state = 'active' AND m.enrolment = 'active'))
-    AND (
-        d.state <> 'recorded' OR m.state <> 'active' OR m.enrolment <> 'active'
-        OR NOT EXISTS (SELECT FROM open_run_stop)
-    )
+    AND (NOT f.frozen OR d.sends > 0 OR NOT f.wanted)
+    AND (d.state <> 'recorded' OR NOT f.wanted OR NOT EXISTS (SELECT FROM open_run_stop))
 LIMIT :batch::int
 FOR UPDATE OF d SKIP LOCKED;
 
 -- name: payments_to_withdraw(batch)
--- Debits that the bank has and their resident has withdrawn, or whose mandate he has paused or cancelled.
+-- Debits that the bank has and their resident has stopped, or whose mandate he has paused or cancelled.
 SELECT d.*
 FROM debit d
 JOIN mandate m USING (account_id, mandate_id)
-WHERE (d.state = 'cancel_requested' OR (d.state = 'accepted' AND m.enrolment <> 'active'))
-    AND d.bank_payment_id IS NOT NULL
+WHERE d.bank_payment_id IS NOT NULL
+    AND (
+        d.state = 'cancel_requested'
+        OR d.state = 'accepted' AND (
+            m.enrolment <> 'active' OR EXISTS (
+                SELECT FROM debit_stop s
+                WHERE s.account_id = d.account_id AND s.bill_no = d.bill_no
+                    AND s.attempt = d.attempt
+            )
+        )
+    )
 ORDER BY d.changed_at, d.account_id, d.bill_no
 LIMIT :batch::int;
 

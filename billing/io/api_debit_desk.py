@@ -1,4 +1,4 @@
-"""Debits that wait for somebody, over HTTP: what a resident approves, what a person decides."""
+"""Debits that wait for somebody, over HTTP: what a resident approves or stops, a person decides."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -27,16 +27,18 @@ from billing.io.wire import BillPath
 from billing.io.wire_debits import (
     ApprovalShown,
     AttemptPath,
+    DebitStopped,
     DecidedShown,
     NewApproval,
     NewDecision,
     ReviewWordShown,
 )
+from billing.stop_debit import DebitOverError, DebitTooLateError, StopDesk, stop_debit
 from metering.io.route import Answer, Call, Nothing, Policy, Role, route
 
 
-class DebitDeskDesk(ApproveDesk, DecideDesk, Protocol):
-    """What both need inside one transaction."""
+class DebitDeskDesk(ApproveDesk, DecideDesk, StopDesk, Protocol):
+    """What all of them need inside one transaction."""
 
 
 class DebitDeskStore(Protocol):
@@ -82,6 +84,36 @@ class DebitDeskApi:
             at=call.at,
         )
         return Answer(body=ApprovalShown.model_validate(word, from_attributes=True), fresh=fresh)
+
+    @route(
+        "POST",
+        "/v1/accounts/{account_id}/bills/{bill_no}/debits/{attempt}/cancel",
+        policy=Policy.ACCOUNT,
+        summary="Stop one debit",
+        tag="debits",
+        raises=(NoSuchDebitError, DebitTooLateError, DebitOverError),
+    )
+    async def cancel_debit(self, call: Call[AttemptPath, Nothing, Nothing]) -> DebitStopped:
+        """Stop a debit for good, in force with this answer; its bill is paid by hand.
+
+        The mandate and all other debits stay as they are. The same call again changes nothing.
+        """
+        assert call.caller is not None, "the policy wants a caller"
+        resident = call.caller.role is Role.RESIDENT
+        path = call.path
+        stopped = await stop_debit(
+            store=self.store,
+            debit_id=DebitId(
+                account_id=path.account_id, bill_no=path.bill_no, attempt=path.attempt
+            ),
+            stopped_by="the resident" if resident else call.caller.label,
+            at=call.at,
+        )
+        return DebitStopped(
+            state=stopped.debit.state.value,
+            reason=stopped.debit.reason,
+            stopped="done" if stopped.done else "asked",
+        )
 
     @route(
         "POST",

@@ -25,6 +25,7 @@ from billing.io.debit_rows import (
     names_of,
     step_columns,
 )
+from billing.io.debit_stops import DebitStops
 from billing.io.refunds import RefundBook, RefundDesk, post_steps
 from billing.io.run_stops import StopBook
 from billing.mandate import Mandate
@@ -45,7 +46,7 @@ class StaleDebitError(Exception):
     """A debit was no longer in the state we saw it in, although it was locked: our bug."""
 
 
-class Desk(AnnounceRows, ChangeDesk, RefundDesk, EventDesk):
+class Desk(AnnounceRows, ChangeDesk, RefundDesk, EventDesk, DebitStops):
     """One open transaction: what is locked here stays ours until it ends."""
 
     def __init__(self, connection: asyncpg.Connection, *, mails: bool = False) -> None:

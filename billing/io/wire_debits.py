@@ -1,7 +1,7 @@
 """What mandates and debits look like on the wire of the API."""
 
 from datetime import date
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -148,6 +148,18 @@ class AttemptPath(BillPath):
     """One attempt to be paid for one bill."""
 
     attempt: Annotated[int, Field(ge=1, le=99)]
+
+
+class DebitStopped(Wire):
+    """A debit after its resident's no.
+
+    It is over (`done`), or the bank is asked to stop it, or looked at for it (`asked`); money that
+    it takes all the same is given back by itself.
+    """
+
+    state: str
+    reason: str | None
+    stopped: Literal["done", "asked"]
 
 
 class NewDecision(Wire):

@@ -389,6 +389,71 @@ class TestApproval:
         assert kind(answer) == (404, "not-found")
 
 
+class TestStopping:
+    """One debit is stopped ..."""
+
+    PATH = "/v1/accounts/A-1/bills/2026-01/debits/1/cancel"
+
+    async def test_in_one_call(self, api: Api) -> None:
+        """In force with the answer, twice as well as once, and the mandate goes on."""
+        await bill(api)
+
+        status, stopped = await api.call("POST", self.PATH, token=api.resident)
+
+        assert (status, stopped) == (
+            200,
+            {"state": "cancelled", "reason": "stopped_by_resident", "stopped": "done"},
+        )
+        assert (await api.call("POST", self.PATH, token=api.resident))[0] == 200
+        _, shown = await api.call("GET", "/v1/accounts/A-1/debits", token=api.resident)
+        assert [one["state"] for one in shown["debits"]] == ["cancelled"]
+        rows = await api.owner.fetch("SELECT account_id, stopped_by FROM debit_stop")
+        assert [tuple(row) for row in rows] == [("A-1", "the resident")]
+        _, mandate = await api.call("GET", f"{MANDATES}/M-1", token=api.resident)
+        assert mandate["enrolment"] == "active"
+
+    async def test_by_its_resident_or_an_operator(self, api: Api) -> None:
+        """The neighbour cannot; whoever answers the telephone signs with his name."""
+        await bill(api)
+
+        assert kind(await api.call("POST", self.PATH, token=api.other)) == (404, "not-found")
+        assert (await api.call("POST", self.PATH, token=api.operator))[0] == 200
+        assert await api.owner.fetchval("SELECT stopped_by FROM debit_stop") == "a test"
+
+    @pytest.mark.parametrize(
+        ("state", "word"),
+        [
+            ("submitted", "debit-too-late"),
+            ("settled", "debit-too-late"),
+            ("exhausted", "debit-over"),
+            ("charged_back", "debit-over"),
+        ],
+    )
+    async def test_as_long_as_there_is_something_to_stop(
+        self, api: Api, state: str, word: str
+    ) -> None:
+        """Told apart, because what to do next is not the same."""
+        await bill(api)
+        await api.owner.execute(
+            "UPDATE debit SET state = $1, idempotency_key = 'debit:v1:x', body = 'x',"
+            " body_digest = sha256('x'), bank_payment_id = 'PM1', sends = 1, first_sent_at = $2",
+            state,
+            AT,
+        )
+
+        assert kind(await api.call("POST", self.PATH, token=api.resident)) == (409, word)
+
+    async def test_if_it_is_there(self, api: Api) -> None:
+        """Another attempt, another bill: as if there were none."""
+        await bill(api)
+
+        for path in ("2026-01/debits/2", "2025-12/debits/1"):
+            answer = await api.call(
+                "POST", f"/v1/accounts/A-1/bills/{path}/cancel", token=api.resident
+            )
+            assert kind(answer) == (404, "not-found")
+
+
 class TestReview:
     """A debit in review over HTTP ..."""
 

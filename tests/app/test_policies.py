@@ -86,6 +86,7 @@ POLICIES: Final = {
     "send_messages_again": "operator",
     "show_status": "public",
     "approve_debit": "account",
+    "cancel_debit": "account",
     "decide_debit": "operator",
     "list_breaks": "operator",
     "close_break": "operator",

@@ -31,6 +31,16 @@ from billing.bank import (
 )
 
 LOST = Unknown(reason="timeout")
+# Under these nothing is taken any more. A mandate of which it keeps nothing takes every order.
+OVER = frozenset(
+    {
+        MandateStatus.CANCELLED,
+        MandateStatus.FAILED,
+        MandateStatus.EXPIRED,
+        MandateStatus.CONSUMED,
+        MandateStatus.BLOCKED,
+    }
+)
 
 
 @dataclass
@@ -73,6 +83,9 @@ class FakeBank:
         if key in self.keys:
             return Conflict(payment_id=self.keys[key])
         order = json.loads(body)["payments"]
+        mandate = self.mandates.get(order["links"]["mandate"])
+        if mandate is not None and mandate.status in OVER:
+            return Rejected(reason="mandate_is_inactive", causes=("mandate_is_inactive",))
         payment = Payment(
             payment_id=f"PM{len(self.payments) + 1}",
             status=PaymentStatus.PENDING_SUBMISSION,

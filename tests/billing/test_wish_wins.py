@@ -9,10 +9,12 @@ import asyncpg
 import pytest
 
 from billing.collect import collect
+from billing.debit import DebitId
 from billing.enrol import MandateEndedError, cancel, pause
 from billing.io.bank import BankClient
 from billing.io.debits import Debits
 from billing.send import send
+from billing.stop_debit import stop_debit
 from tests.billing.debit_town import (
     ISSUED,
     TO_RECORD,
@@ -70,6 +72,35 @@ class TestAHundredAtOnce:
         rows = await street.town.owner.fetch("SELECT state, enrolment FROM mandate")
         assert [tuple(row) for row in rows] == [("cancelled", "cancelled")]
 
+    @pytest.mark.parametrize("begun", ["noticed", "recorded", "lost", "accepted"])
+    async def test_stop_one_debit_and_leave_the_mandate(self, street: Street, begun: str) -> None:
+        """Sixty noes to this one bill: nothing of it is taken, and the next bill may be."""
+        await street.link()
+        await street.town.bill()
+        await told(street.store)
+        await street.bank.advance(TO_RECORD)
+        if begun != "noticed":
+            await recorded(street.store)
+        if begun == "lost":
+            await street.bank.fault("answer_lost", "payments.create")
+        if begun in {"lost", "accepted"}:
+            await send_once(street)
+
+        calls = [round_of(street) for _ in range(40)] + [stop(street) for _ in range(60)]
+        random.Random(f"stop {begun}").shuffle(calls)  # noqa: S311 - chance, not secrecy
+        await asyncio.gather(*calls)
+        for hours in (1, 2, 26, 50):
+            await round_at(street, TO_RECORD + timedelta(hours=hours))
+
+        books = await street.bank.books()
+        assert [one for one in books["payments"] if one["status"] != "cancelled"] == []
+        assert len(books["payments"]) <= 1, "one bill, one payment at most"
+        (state,) = await street.town.states()
+        assert state.startswith("2026-01/1 cancelled")
+        assert await street.town.owner.fetchval("SELECT count(*) FROM debit_stop") == 1
+        rows = await street.town.owner.fetch("SELECT state, enrolment FROM mandate")
+        assert [tuple(row) for row in rows] == [("active", "active")]
+
     async def test_after_it_was_too_late_give_the_money_back(self, street: Street) -> None:
         """The bank had sent it on before it heard: taken, and asked back once, by itself."""
         await street.link()
@@ -108,6 +139,11 @@ async def round_at(street: Street, at: datetime, *, move: bool = True) -> None:
     if move:
         await street.bank.advance(at)
     await collect(store=street.store, bank=street.client, at=at, zone=ZONE, limit=9)
+
+
+async def stop(street: Street) -> None:
+    debit_id = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
+    await stop_debit(store=street.store, debit_id=debit_id, stopped_by="the resident", at=TO_RECORD)
 
 
 async def wish(street: Street, what: str) -> None:

@@ -652,6 +652,35 @@ class TestLists:
         assert await names(store.payments_to_withdraw(limit=9)) == ["ACC-1/2026-01"]
         assert await store.mandates_to_withdraw(limit=9) == []
 
+    async def test_a_stopped_debit_is_wanted_by_nobody(self, facts: Facts, store: Store) -> None:
+        """It alone: not sent, withdrawn where the bank has it, and its bill not asked for again."""
+        await home(facts)
+        await facts.bill(bill_no="2026-02")
+        await facts.bill(bill_no="2026-03")
+        one = await walk(store, debit(), *ACCEPTED)
+        two = await walk(store, debit(bill_no="2026-02"), Event.RECORD)
+        await walk(store, debit(bill_no="2026-03"), Event.CANCEL, reason="withdrawn")
+        missing = replace(two.debit_id, attempt=2)
+        async with store.begin() as desk:
+            assert await desk.mandate_of_debit(two.debit_id) == "M-1"
+            assert await desk.mandate_of_debit(missing) is None
+            assert not await desk.is_stopped(two.debit_id)
+            for stopped in (one.debit_id, two.debit_id):
+                await desk.add_stop(stopped, stopped_by="the resident", at=AT)
+        assert await names(store.bills_to_notice(today=CHARGE, limit=9)) == ["ACC-1/2026-03"]
+        async with store.begin() as desk:
+            await desk.add_stop(
+                replace(one.debit_id, bill_no="2026-03"), stopped_by="the resident", at=AT
+            )
+
+        assert await names(store.payments_to_withdraw(limit=9)) == ["ACC-1/2026-01"]
+        assert await store.bills_to_notice(today=CHARGE, limit=9) == []
+        async with store.begin() as desk:
+            assert await desk.is_stopped(two.debit_id)
+            assert not await desk.is_stopped(missing)
+            (claim,) = await desk.claim_debits(at=AT, limit=9)
+        assert (claim.debit, claim.wanted) == (two, False)
+
     async def test_mandates_to_withdraw_are_cancelled_here_only(
         self, facts: Facts, store: Store
     ) -> None:

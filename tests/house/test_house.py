@@ -47,6 +47,7 @@ VERBS = {
     "billing/retire.py",
     "billing/retry.py",
     "billing/send.py",
+    "billing/stop_debit.py",
     "billing/watch.py",
     "billing/switch.py",
     "billing/together.py",

@@ -905,7 +905,7 @@ DEFECTS |= {
     ),
     "a resident's no is forgotten when the bank's news comes first": Defect(
         file="billing/news.py",
-        right="if debit.state is State.ACCEPTED and mandate.enrolment is not Enrolment.ACTIVE:",
+        right="if debit.state is State.ACCEPTED and await unwanted(desk, debit, mandate):",
         wrong="if False:",
         tests=("tests/billing/test_collect_withdraw.py::TestWithdraw",),
     ),
@@ -999,6 +999,24 @@ DEFECTS |= {
         right="    collected_minor = sum(by_status[status] for status in TAKEN) - returned_minor",
         wrong="    collected_minor = sum(by_status[status] for status in TAKEN)",
         tests=("tests/simulators/test_bank_money.py::TestRefund",),
+    ),
+    "a bill whose debit was stopped is asked for again": Defect(
+        file="sql/debits.sql",
+        right="FROM debit_stop s WHERE s.account_id = b.account_id AND s.bill_no = b.bill_no",
+        wrong="FROM debit_stop s WHERE false AND s.bill_no = b.bill_no",
+        tests=("tests/billing/test_stop_debit.py::TestAtTheBank",),
+    ),
+    "a debit that was stopped is sent all the same": Defect(
+        file="sql/debits.sql",
+        right="AND s.bill_no = d.bill_no AND s.attempt = d.attempt\n    ) AS wanted",
+        wrong="AND false\n    ) AS wanted",
+        tests=("tests/billing/test_stop_debit.py::TestAtTheBank",),
+    ),
+    "a debit that was stopped is tried again": Defect(
+        file="billing/retry.py",
+        right="if days is None or await desk.is_stopped(debit.debit_id):",
+        wrong="if days is None:",
+        tests=("tests/billing/test_stop_debit.py::TestAtTheBank",),
     ),
 }
 

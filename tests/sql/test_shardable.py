@@ -94,6 +94,7 @@ GROUPS = {
         "debit",
         "debit_approval",
         "debit_step",
+        "debit_stop",
         "review_word",
         "notice",
         "transfer",

@@ -263,7 +263,11 @@ class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk, MemoryReviewDesk):
                 break
             ready = row.lease_until is None or row.lease_until <= at
             mandate = self.tx.get("mandate", (row.account_id, row.mandate_id))
-            wanted = mandate.state is MandateState.ACTIVE and mandate.enrolment is Enrolment.ACTIVE
+            wanted = (
+                mandate.state is MandateState.ACTIVE
+                and mandate.enrolment is Enrolment.ACTIVE
+                and self.tx.get("debit_stop", _name(row)) is None
+            )
             frozen = self._frozen(row.account_id, row.mandate_id)
             ready = ready and (not frozen or row.sends > 0 or not wanted)
             ready = ready and not (stopped and wanted and row.state is State.RECORDED)

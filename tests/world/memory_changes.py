@@ -7,18 +7,22 @@ from typing import Final
 
 from billing.account_change import COOLING_OFF, AccountChange, Outcome, change_message
 from billing.approve import Approval
-from billing.debit import FINAL, Debit
+from billing.debit import FINAL, Debit, DebitId
 from billing.mandate import ENDED, Enrolment, Mandate
 from billing.mandate import State as MandateState
-from tests.world.engine import Table, Transaction
+from tests.world.engine import Key, Table, Transaction
 from tests.world.memory_refunds import MemoryTelling
 
 _WAITING: Final = Enrolment.WAITING
 
 
+def _name(debit_id: DebitId) -> Key:
+    return (debit_id.account_id, debit_id.bill_no, debit_id.attempt)
+
+
 def change_tables() -> dict[str, Table]:
     """Return the tables of changes and approvals."""
-    return {"account_change": Table(), "debit_approval": Table()}
+    return {"account_change": Table(), "debit_approval": Table(), "debit_stop": Table()}
 
 
 class MemoryChangeDesk(MemoryTelling):
@@ -90,6 +94,22 @@ class MemoryChangeDesk(MemoryTelling):
         await self.tx.statement()
         key = (account_id, bill_no, approval.amount_minor)
         await self.tx.add("debit_approval", key, approval)
+
+    async def mandate_of_debit(self, debit_id: DebitId) -> str | None:
+        """Under which mandate a debit is."""
+        await self.tx.statement()
+        found: Debit | None = self.tx.get("debit", _name(debit_id))
+        return None if found is None else found.mandate_id
+
+    async def is_stopped(self, debit_id: DebitId) -> bool:
+        """Say whether a debit was stopped."""
+        await self.tx.statement()
+        return self.tx.get("debit_stop", _name(debit_id)) is not None
+
+    async def add_stop(self, debit_id: DebitId, *, stopped_by: str, at: datetime) -> None:
+        """Keep that a debit was stopped."""
+        await self.tx.statement()
+        await self.tx.add("debit_stop", _name(debit_id), (stopped_by, at))
 
     async def lock_alive(self, account_id: str, bill_no: str) -> Debit | None:
         """Lock the one attempt for a bill that may still take money."""

@@ -144,6 +144,7 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemorySto
             )
             and not any(_stands_in_the_way(row, today) for row in past)
             and not disputed(tx, bill.account_id, bill.bill_no)
+            and not any(_is_stopped(tx, row) for row in past)
             and owed > 0
             and (owed >= minimum or tx.get("closing", (bill.account_id,)) is not None)
             and failures < FAILURES_MAX
@@ -173,7 +174,7 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemorySto
         return [_candidate(row) for row in found[:limit]]
 
     async def payments_to_withdraw(self, *, limit: int) -> list[Debit]:
-        """Return debits the bank has accepted under a mandate paused or cancelled since."""
+        """Return debits the bank has accepted, stopped or under a mandate paused since."""
         async with self._read() as tx:
             found = [
                 row
@@ -183,8 +184,11 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemorySto
                     row.state is State.CANCEL_REQUESTED
                     or (
                         row.state is State.ACCEPTED
-                        and tx.get("mandate", (row.account_id, row.mandate_id)).enrolment
-                        is not Enrolment.ACTIVE
+                        and (
+                            tx.get("mandate", (row.account_id, row.mandate_id)).enrolment
+                            is not Enrolment.ACTIVE
+                            or _is_stopped(tx, row)
+                        )
                     )
                 )
             ]
@@ -313,6 +317,10 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemorySto
                 if tx.get("bank_event", (one,)) is not None
                 or getattr(tx.get("bank_hint", (one,)), "state", "done") != "done"
             )
+
+
+def _is_stopped(tx: Transaction, row: Debit) -> bool:
+    return tx.get("debit_stop", (row.account_id, row.bill_no, row.attempt)) is not None
 
 
 def _mandate_for(tx: Transaction, bill: Bill) -> Mandate | None:

@@ -1,0 +1,31 @@
+"""Debits that their residents have stopped, in PostgreSQL."""
+
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+
+import sql
+from billing.debit import DebitId
+from billing.io.debit_rows import name_of
+
+_Q: Final = sql.queries("debit_stops")
+
+
+class DebitStops:
+    """One open transaction: what it says of debits that were stopped."""
+
+    _db: asyncpg.Connection
+
+    async def mandate_of_debit(self, debit_id: DebitId) -> str | None:
+        """Return the mandate of a debit, which never changes; None if there is no such debit."""
+        mandate_id: str | None = await _Q.mandate_of_debit(self._db, **name_of(debit_id))
+        return mandate_id
+
+    async def is_stopped(self, debit_id: DebitId) -> bool:
+        """Say whether the resident has stopped a debit."""
+        return await _Q.is_stopped(self._db, **name_of(debit_id)) is True
+
+    async def add_stop(self, debit_id: DebitId, *, stopped_by: str, at: datetime) -> None:
+        """Keep that a debit was stopped, and by whom."""
+        await _Q.add_stop(self._db, **name_of(debit_id), stopped_by=stopped_by, at=at)
