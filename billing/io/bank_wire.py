@@ -295,18 +295,14 @@ def events(body: bytes) -> EventPage:
     """
     try:
         page = _EventsBody.model_validate_json(body)
-        return _page_of([one.ours() for one in page.events], page.meta)
+        found, nameless, meta = tuple(one.ours() for one in page.events), 0, page.meta
     except ValidationError:
         # Some of it cannot be read: then one after the other, so that the rest can.
         every = _read(_AnyEventsBody, body)
-    found, nameless = readable(every.events)
-    return _page_of(found, every.meta, nameless=nameless)
-
-
-def _page_of(found: Sequence[BankEvent], meta: _Meta, *, nameless: int = 0) -> EventPage:
+        (found, nameless), meta = readable(every.events), every.meta
     return EventPage(
         nameless=nameless,
-        events=tuple(found),
+        events=found,
         before=found[0].event_id if found else None,
         after=meta.cursors.after,
     )

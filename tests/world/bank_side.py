@@ -80,18 +80,19 @@ class Doorkeeper:
 
     async def stand(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let a request in, and see what becomes of an order."""
-        if request.method != "POST" or request.path != "/payments":
+        if request.method == "POST" and request.path == "/payments":
+            body = await request.read()
+            key = request.headers.get("Idempotency-Key", "")
+            self.loop.note("order", key)
+            if self.on_order is not None:
+                self.on_order(Order(at=self.loop.now(), key=key, body=body))
             answer = await handler(request)
-            told = request.path == "/payout_items" and self.on_items is not None
-            return self._told(answer) if told else answer
-        body = await request.read()
-        key = request.headers.get("Idempotency-Key", "")
-        self.loop.note("order", key)
-        if self.on_order is not None:
-            self.on_order(Order(at=self.loop.now(), key=key, body=body))
+            if answer.status == REFUSED and self.on_refusal is not None:
+                self.on_refusal(key)
+            return answer
         answer = await handler(request)
-        if answer.status == REFUSED and self.on_refusal is not None:
-            self.on_refusal(key)
+        if request.path == "/payout_items" and self.on_items is not None:
+            answer = self._told(answer)
         return answer
 
     def _told(self, answer: web.StreamResponse) -> web.StreamResponse:

@@ -4,12 +4,14 @@
 """
 
 import os
+import subprocess
+import sys
 from collections import Counter
 from typing import Final
 
 import pytest
 
-from tests.world.campaign import replay
+from tests.world.campaign import ROOT, replay
 from tests.world.play import play
 from tests.world.scenarios import SCENARIOS
 
@@ -47,6 +49,22 @@ class TestASeed:
         first, second = play(name, 5), play(name, 5)
         assert first.trace == second.trace
         assert (first.digest, first.steps) == (second.digest, second.steps)
+
+    def test_plays_the_same_in_every_process(self) -> None:
+        """Each process hashes words with a secret of its own; no order may hang on that."""
+        words = f"[print(play(name, 5).digest) for name in {REPEATED}]"
+        said = {
+            subprocess.run(
+                [sys.executable, "-c", f"from tests.world.play import play; {words}"],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONHASHSEED": secret},
+                capture_output=True,
+                check=True,
+                text=True,
+            ).stdout
+            for secret in ("1", "2")
+        }
+        assert len(said) == 1
 
     def test_is_not_another(self) -> None:
         """Two seeds are two stories."""
