@@ -219,7 +219,11 @@ async def _merge(  # noqa: PLR0913, PLR0917 - the inside of take_news
     cause: str,
     at: datetime,
 ) -> Debit | None:
-    """Take the steps the bank's word asks for; None if it asks for a person instead."""
+    """Take the steps the bank's word asks for; None if it asks for a person instead.
+
+    Only what fails by them falls through: an attempt that failed before has its successor.
+    """
+    seen = debit
     for step in planned:
         if step is Event.QUESTION or (step is Event.RESUBMIT and not await _alone(desk, debit, at)):
             await question(desk, debit, payment, at=at)
@@ -234,7 +238,8 @@ async def _merge(  # noqa: PLR0913, PLR0917 - the inside of take_news
         if too_late(after) and debit.state not in TAKEN:
             await give_back(desk, after, at=at)
         debit = after
-    return await fall_through(desk, debit, at=at) if debit.state is State.FAILED else debit
+    fell = debit is not seen and debit.state is State.FAILED
+    return await fall_through(desk, debit, at=at) if fell else debit
 
 
 async def unwanted(desk: FallDesk, debit: Debit, mandate: Mandate) -> bool:

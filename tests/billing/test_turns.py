@@ -156,6 +156,20 @@ class TestTheBanksRetry:
             "2026-01/2 accepted",
         ]
 
+    async def test_is_not_begun_again_by_old_news_of_the_first(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """An event that comes late finds the first one failed, and its successor on its way."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+        await followed(store, bank)
+        await told(store, day("02-27"))
+        assert (await town.states())[0] == "2026-01/1 failed insufficient_funds"
+        bank.hint("PM1", "submitted")
+
+        assert await followed(store, bank) == FollowCounts(unchanged=1)
+        assert (await town.states())[0] == "2026-01/1 failed insufficient_funds"
+
     async def test_that_never_comes_is_given_up(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:

@@ -21,6 +21,7 @@ from tests.world.invariants_people import decided
 from tests.world.invariants_recon import compared
 from tests.world.loop import EndlessError, StuckError
 from tests.world.office import Office
+from tests.world.retelling import Retelling
 from tests.world.scenarios import SCENARIOS, Switch
 from tests.world.town import CALM_DAYS_MAX, DAY_S, PATIENCE_DAYS, World, build
 
@@ -73,6 +74,8 @@ async def _live(world: World, switch: Switch, checker: Checker) -> None:
         world.start(f"service-{number}")
     await world.ordinary_life()
     world.office.open()
+    retelling = Retelling(world)
+    world.during(retelling.remember())
     for _ in range(int(world.chaos_days)):
         await asyncio.sleep(DAY_S)
         world.bank.catch_up()
@@ -84,6 +87,8 @@ async def _live(world: World, switch: Switch, checker: Checker) -> None:
         world.patient = day >= PATIENCE_DAYS
         if not world.unfinished() and world.heard_everything() and world.compared():
             break
+    for line in await retelling.compare():
+        checker.say(*line.split(" ", 1))
     refunds = world.bank.documents("refunds")
     checker.end(world.bank.documents("payments"), refunds, world.unfinished())
     payouts, items = world.bank.documents("payouts"), world.bank.documents("payout_items")

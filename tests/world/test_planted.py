@@ -29,7 +29,7 @@ import billing.retry
 import billing.send
 import billing.turn
 import billing.workdays
-from billing.bank import Accepted, Denied, NotExecuted, Rejected, Unknown
+from billing.bank import Accepted, Denied, NotExecuted, PaymentStatus, Rejected, Unknown
 from billing.debit import Debit, Event
 from billing.debit_moves import postings
 from billing.mandate import Allowed
@@ -428,6 +428,24 @@ def _holidays(patch: pytest.MonkeyPatch) -> None:
 def _hot(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(billing.account_change, "COOLING_OFF", timedelta())
     patch.setattr(memory_changes, "COOLING_OFF", timedelta())
+
+
+@defect("an old event is believed more than the payment", "plain", seen_by=("I9",))
+def _old_word(patch: pytest.MonkeyPatch) -> None:
+    real = billing.follow._read
+
+    async def read(store: Any, bank: Any, events: Any) -> Any:
+        found = await real(store, bank, events)
+        told = {event.links.get("payment"): event.action for event in events}
+        payments = {
+            name: replace(payment, status=PaymentStatus(told[name]))
+            if told.get(name) in {"submitted", "confirmed", "paid_out", "failed", "charged_back"}
+            else payment
+            for name, payment in found.payments.items()
+        }
+        return replace(found, payments=payments)
+
+    patch.setattr(billing.follow, "_read", read)
 
 
 @contextlib.contextmanager
