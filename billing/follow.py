@@ -365,12 +365,17 @@ async def _names_us(store: FollowStore, payment: Payment) -> bool:
 
 
 async def _debit_of(store: FollowStore, payment: Payment) -> Debit | None:
-    debit = await store.debit_by_payment(payment.payment_id)
-    if debit is not None or payment.intent is None:
-        return debit
-    # The news may be faster than the answer to our own order.
+    """Return whose payment it is: the key in it says so, before the name that the bank gave it.
+
+    The news may be faster than the answer to our own order, and a bank that answered another order
+    with this payment's name must not keep its news from whoever pays it.
+    """
     account_id = account_of(payment.intent)
-    return None if account_id is None else await store.debit_by_key(account_id, payment.intent)
+    if account_id is not None and payment.intent is not None:
+        debit = await store.debit_by_key(account_id, payment.intent)
+        if debit is not None:
+            return debit
+    return await store.debit_by_payment(payment.payment_id)
 
 
 async def _mandate_of(store: FollowStore, event: BankEvent) -> Mandate | None:

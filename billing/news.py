@@ -7,7 +7,7 @@ a person.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -57,6 +57,11 @@ U = TypeVar("U")
 
 class QuestionDesk(Protocol):
     """What stopping a debit for a person needs inside one transaction."""
+
+    async def payment_holders(
+        self, named: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], DebitId]:
+        """Return which debits go by an account's names of payments already."""
 
     async def other_alive(self, debit_id: DebitId) -> Debit | None:
         """Lock another attempt for the same bill that may still take money."""
@@ -151,7 +156,7 @@ async def why(bank: NewsBank, payment: Payment, debit: Debit | None = None) -> W
     return word_of(page.events)
 
 
-async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
+async def take_news(  # noqa: PLR0911, PLR0913 - each argument and end is a fact of its own
     store: NewsStore,
     seen: Debit,
     payment: Payment,
@@ -180,11 +185,14 @@ async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
         if payment.status is None:
             log.warning("payment.status_unknown", key=debit.key)
         unheard = debit.bank_payment_id is None
-        if not is_ours(debit, payment, mandate.bank_mandate_id or ""):
+        same = unheard or debit.bank_payment_id == payment.payment_id
+        if not same or not is_ours(debit, payment, mandate.bank_mandate_id or ""):
             log.error("debit.mismatched", key=debit.key, payment=payment.payment_id)
             if not unheard and (debit.state, Event.QUESTION) in NEXT:
                 # A payment never becomes another one: whatever this is, it is not booked.
                 await question(desk, debit, payment, at=at, reason="payment_changed")
+            return "contradicted"
+        if unheard and await _named_twice(desk, debit, payment, at=at):
             return "contradicted"
         before = debit.state
         merged = await _merge(desk, debit, planned, payment, mandate, word.cause, at)
@@ -199,6 +207,18 @@ async def take_news(  # noqa: PLR0913 - each argument is a fact of its own
             return "moved" if recovered else "unchanged"
         await _rest(desk, mandate, debit, at)
     return "moved"
+
+
+async def _named_twice(desk: NewsDesk, debit: Debit, payment: Payment, *, at: datetime) -> bool:
+    """Put a debit before a person if another one of the account goes by its payment's name."""
+    named = (debit.account_id, payment.payment_id)
+    if named not in await desk.payment_holders([named]):
+        return False
+    log.error("debit.named_twice", key=debit.key, payment=payment.payment_id)
+    if (debit.state, Event.QUESTION) in NEXT:
+        lost = moved(debit, Event.QUESTION, at=at, reason="payment_changed")
+        await desk.save_debit(debit, lost)
+    return True
 
 
 async def _rest(desk: NewsDesk, mandate: Mandate, debit: Debit, at: datetime) -> None:

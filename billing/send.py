@@ -57,6 +57,11 @@ class SendDesk(FallDesk, Protocol):
     async def lock_debits(self, debit_ids: Sequence[DebitId]) -> list[Debit]:
         """Lock debits, each after the other in the order of their names."""
 
+    async def payment_holders(
+        self, named: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], DebitId]:
+        """Return which debits go by an account's names of payments already."""
+
     async def other_alive(self, debit_id: DebitId) -> Debit | None:
         """Lock another attempt for the same bill that may still take money."""
 
@@ -92,6 +97,12 @@ class _Answer(NamedTuple):
 
     order: Order
     outcome: Outcome
+
+    @property
+    def named(self) -> tuple[str, str] | None:
+        """Return whose payment the bank has named; None if it has named none."""
+        payment = self.outcome.payment
+        return None if payment is None else (self.order.debit.account_id, payment.payment_id)
 
 
 class _Batch:
@@ -262,9 +273,14 @@ async def _keep(store: SendStore, answers: Sequence[_Answer], *, at: datetime) -
     async with store.begin() as desk:
         locked = await desk.lock_debits([order.debit.debit_id for order, _ in answers])
         debits = {one.debit_id: one for one in locked}
+        holders = await desk.payment_holders([one.named for one in answers if one.named])
         steps: list[tuple[Debit, Debit]] = []
-        for order, outcome in answers:
-            debit = debits[order.debit.debit_id]
+        for answer in answers:
+            debit = debits[answer.order.debit.debit_id]
+            order, outcome = answer.order, answer.outcome
+            if answer.named and holders.get(answer.named, debit.debit_id) != debit.debit_id:
+                # The bank's name for it stands on another debit of the account: one of them lies.
+                outcome = Outcome(event=Event.QUESTION, reason="answer_mismatch")
             payment = outcome.payment
             if payment is not None and debit.state in FINAL and debit.bank_payment_id is None:
                 await question(desk, debit, payment, at=at)

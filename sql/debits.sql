@@ -235,6 +235,12 @@ SELECT * FROM debit
 WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt
 FOR UPDATE;
 
+-- name: payment_holders(account_ids, bank_payment_ids)
+-- Debits that go by one of these names of payments already.
+SELECT d.account_id, d.bill_no, d.attempt, d.bank_payment_id
+FROM unnest(:account_ids::text[], :bank_payment_ids::text[]) AS w (account_id, bank_payment_id)
+JOIN debit d USING (account_id, bank_payment_id);
+
 -- name: debit_by_payment(bank_payment_id)^
 -- The debit that a payment at the bank belongs to.
 SELECT * FROM debit WHERE bank_payment_id = :bank_payment_id;

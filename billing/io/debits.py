@@ -149,6 +149,17 @@ class Desk(AnnounceRows, ChangeDesk, RefundDesk, EventDesk, DebitStops):
         debits = [debit_of(row) async for row in _Q.try_lock_noticed(self._db, **names_of(free))]
         return [(mandates[one.account_id, one.mandate_id], one) for one in debits]
 
+    async def payment_holders(
+        self, named: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], DebitId]:
+        """Return which debits go by an account's names of payments already."""
+        rows = _Q.payment_holders(
+            self._db,
+            account_ids=[account_id for account_id, _ in named],
+            bank_payment_ids=[payment_id for _, payment_id in named],
+        )
+        return {(row["account_id"], row["bank_payment_id"]): debit_id_of(row) async for row in rows}
+
     async def unsent_debits(self, account_id: str, mandate_id: str) -> list[Debit]:
         """Lock the debits of a mandate that the bank has certainly never seen."""
         rows = _Q.unsent_debits(self._db, account_id=account_id, mandate_id=mandate_id)

@@ -67,6 +67,8 @@ class FakeBank:
     asked: list[str] = field(default_factory=list)
     silent: bool = False
     late: bool = False
+    # Orders are answered with this name of a payment, whatever was made.
+    rename: str | None = None
     nameless: int = 0
 
     def _listen(self, question: str) -> None:
@@ -96,6 +98,8 @@ class FakeBank:
         )
         self.payments[payment.payment_id] = payment
         self.keys[key] = payment.payment_id
+        if self.rename is not None:
+            payment = replace(payment, payment_id=self.rename)
         return LOST if told == "lost" else Accepted(payment=payment)
 
     async def get_payment(self, payment_id: str) -> Payment | None:

@@ -223,6 +223,28 @@ class TestSend:
         assert set(found) == {("unknown", 1), ("accepted", 2)}
         assert found.count(("accepted", 2)) == 8
 
+    async def test_puts_a_name_that_another_debit_has_before_a_person(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The same name for two payments of an account: one is wrong, and the others go on."""
+        await town.home()
+        await town.home("ACC-2")
+        await told(store)
+        await recorded(store)
+        await sent(store, bank)
+        await town.bill(bill_no="2026-02")
+        await told(store, day("02-20"))
+        later = day("02-27")
+        await recorded(store, later)
+        named = await town.owner.fetchval(
+            "SELECT bank_payment_id FROM debit WHERE account_id = 'ACC-1'"
+        )
+        bank.rename = named
+
+        assert await sent(store, bank, later) == SendCounts(review=1)
+
+        assert await town.states() == ["2026-01/1 accepted", "2026-02/1 review answer_mismatch"]
+
     async def test_gives_up_when_the_bank_refuses(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:

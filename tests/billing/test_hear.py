@@ -371,14 +371,11 @@ class TestAPoisonEvent:
         self, debited: Ear, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The mistake is ours and is mended in a day; the event has waited."""
-        inner = debited.store.debit_by_payment
 
-        async def broken(bank_payment_id: str) -> Debit | None:
-            if bank_payment_id == "PM1":
-                raise KeyError(bank_payment_id)
-            return await inner(bank_payment_id)
+        async def broken(_: str, key: str) -> Debit | None:
+            raise KeyError(key)
 
-        monkeypatch.setattr(debited.store, "debit_by_payment", broken)
+        monkeypatch.setattr(debited.store, "debit_by_key", broken)
         debited.bank.tell("PM1", PaymentStatus.CONFIRMED)
         payout = BankEvent(event_id="EV2", resource="payouts", action="paid")
         await debited.deliver(*debited.bank.events, payout)
@@ -413,12 +410,12 @@ class TestAPoisonEvent:
     ) -> None:
         """It is set aside, the cursor passes it, and it is dealt with when the code is mended."""
 
-        async def broken(bank_payment_id: str) -> Debit | None:
-            raise KeyError(bank_payment_id)
+        async def broken(_: str, key: str) -> Debit | None:
+            raise KeyError(key)
 
         debited.bank.tell("PM1", PaymentStatus.CONFIRMED)
         debited.bank.events.append(BankEvent(event_id="EV2", resource="payouts", action="paid"))
-        monkeypatch.setattr(debited.store, "debit_by_payment", broken)
+        monkeypatch.setattr(debited.store, "debit_by_key", broken)
         assert await followed(debited.store, debited.bank) == FollowCounts(broke=1, foreign=1)
         monkeypatch.undo()
 

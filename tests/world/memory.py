@@ -322,6 +322,18 @@ class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk, MemoryReviewDesk):
         found: Debit | None = self.tx.get("debit", _name(debit_id))
         return found
 
+    async def payment_holders(
+        self, named: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], DebitId]:
+        """Debits that go by one of these names of payments already."""
+        await self.tx.statement()
+        wanted = set(named)
+        return {
+            (row.account_id, row.bank_payment_id): row.debit_id
+            for row in self.tx.scan("debit")
+            if (row.account_id, row.bank_payment_id) in wanted
+        }
+
     async def unsent_debits(self, account_id: str, mandate_id: str) -> list[Debit]:
         """Lock the debits of a mandate that the bank has certainly never seen."""
 
