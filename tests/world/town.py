@@ -25,6 +25,7 @@ from billing.breaker import Limits
 from billing.collect import collect
 from billing.debit import DebitId
 from billing.give_back import RefundRefusedError, ask_back
+from billing.hear import hear
 from billing.io.bank import BankClient
 from billing.ledger import Account, Phase, Transfer
 from billing.mandate import Caps
@@ -37,6 +38,7 @@ from tests.world.facts import MemoryFacts, month_of
 from tests.world.invariants_people import see_stops
 from tests.world.loop import Process, SeededLoop
 from tests.world.memory import Bill, tables
+from tests.world.memory_hints import MemoryHints
 from tests.world.memory_stops import MemoryRunStops
 from tests.world.memory_store import MemoryDebits
 from tests.world.network import Network, Plug
@@ -57,7 +59,7 @@ PAUSES_S: Final = (30.0, 600.0, 8 * 3600.0, 16 * 3600.0, 24 * 3600.0)
 PAUSE_WEIGHTS: Final = (3, 3, 4, 6, 4)
 CALM_PAUSE_S: Final = 24 * 3600.0
 # Once only waiting is left.
-PATIENT_PAUSE_S: Final = 4 * 24 * 3600.0
+PATIENT_PAUSE_S: Final = 10 * 24 * 3600.0
 PAUSES_MORE_MAX: Final = 3
 CHAOS_DAYS: Final = 8
 # What nothing comes of is given up after sixty days.
@@ -192,6 +194,7 @@ class World:
     async def _serve(self, process: Process) -> None:
         async with self.client() as bank:
             store = MemoryDebits(self.db, pool=self.pool)
+            hints = MemoryHints(store)
             idle, told = 0, self._told()
             while True:
                 await asyncio.sleep(self._pause_s())
@@ -205,6 +208,9 @@ class World:
                     stops = MemoryRunStops(store)
                     rules = watch(store=stops, at=at, zone=ZONE, limits=self.limits)
                     await self.guarded(process, rules)
+                # What was set aside comes again, as in every round of the service's process.
+                heard = hear(hints=hints, store=store, bank=bank, at=at, limit=LIMIT)
+                await self.guarded(process, heard)
                 cooled = switch(store=store, at=at, limit=LIMIT)
                 await self.guarded(process, cooled)
                 work = collect(store=store, bank=bank, at=at, zone=ZONE, limit=LIMIT)
