@@ -113,6 +113,19 @@ class TestNews:
         assert await town.states() == ["2026-01/1 review payment_changed"]
         assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
 
+    async def test_of_a_second_payment_with_our_key_is_not_followed(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The bank made two for one key: which of them is ours is for a person to say."""
+        await accepted(town, store, bank)
+        bank.payments["PM2"] = replace(bank.payments["PM1"], payment_id="PM2")
+        bank.tell("PM2", PaymentStatus.CONFIRMED)
+
+        assert await followed(store, bank) == FollowCounts(contradicted=1)
+
+        assert await town.states() == ["2026-01/1 review payment_changed"]
+        assert "2026-01/1/posted" not in await town.moves()
+
     async def test_in_a_word_we_do_not_know_changes_nothing(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:

@@ -496,6 +496,18 @@ DEFECTS = {
         wrong="        raise\n",
         tests=("tests/billing/test_collect.py::TestRecord",),
     ),
+    "a debit follows a second payment": Defect(
+        file="billing/news.py",
+        right="        same = unheard or debit.bank_payment_id == payment.payment_id\n",
+        wrong="        same = True\n",
+        tests=("tests/billing/test_bad_news.py",),
+    ),
+    "two debits go by one payment": Defect(
+        file="billing/send.py",
+        right="if answer.named and holders.get(answer.named, debit.debit_id) != debit.debit_id:",
+        wrong="if False:",
+        tests=("tests/billing/test_collect_send.py::TestSend",),
+    ),
     "a stopped run makes a lost order fail": Defect(
         file="billing/ask.py",
         right="return _lost(debit, order.waits)",
@@ -941,8 +953,8 @@ DEFECTS |= {
     ),
     "a payment that became another one is booked": Defect(
         file="billing/news.py",
-        right="        if not is_ours(debit, payment,",
-        wrong="        if unheard and not is_ours(debit, payment,",
+        right='        if not same or not is_ours(debit, payment, mandate.bank_mandate_id or ""):',
+        wrong='        if unheard and not is_ours(debit, payment, mandate.bank_mandate_id or ""):',
         tests=("tests/billing/test_bad_news.py::TestNews",),
     ),
     "the mandate of another customer is linked": Defect(

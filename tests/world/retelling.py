@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from billing.bank import BankEvent
 from billing.follow import take_events
-from billing.mandate import Enrolment
+from billing.mandate import ENDED, Enrolment, Mandate
 from tests.world.engine import Database
 from tests.world.loop import Process
 from tests.world.memory import tables
@@ -155,16 +155,17 @@ class Retelling:
 
 
 def _rested(before: Database, after: Database) -> frozenset[str]:
-    """Return the accounts whose mandate rests by the news alone, for a dispute or a death.
+    """Return the accounts whose mandate rests or ends by the news alone.
 
     What of theirs is not on its way by then is taken back, so for them the order of news matters.
     """
-    was = {key for key, row in before.rows["mandate"].items() if row.enrolment is Enrolment.ACTIVE}
-    return frozenset(
-        key[0]
-        for key, row in after.rows["mandate"].items()
-        if key in was and row.enrolment is not Enrolment.ACTIVE
-    )
+
+    def usable(row: Mandate) -> bool:
+        return row.enrolment is Enrolment.ACTIVE and row.state not in ENDED
+
+    was = {key for key, row in before.rows["mandate"].items() if usable(row)}
+    rows = after.rows["mandate"].items()
+    return frozenset(key[0] for key, row in rows if key in was and not usable(row))
 
 
 def _differences(what: str, one: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -150,6 +150,10 @@ def _believed(patch: pytest.MonkeyPatch) -> None:
 
 @defect("news is believed of whichever payment has the name", "duplicate_id", seen_by=("I3",))
 def _names(patch: pytest.MonkeyPatch) -> None:
+    async def by_name(store: Any, payment: Any) -> Any:
+        return await store.debit_by_payment(payment.payment_id)
+
+    patch.setattr(billing.follow, "_debit_of", by_name)
     patch.setattr(billing.news, "is_ours", lambda *_: True)
 
 
