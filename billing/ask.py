@@ -31,6 +31,8 @@ from billing.order import is_ours
 
 log = structlog.get_logger()
 
+# Why something that was leased goes back although nobody asked the bank.
+NOT_ASKED: Final = "not_asked"
 # How long to leave the bank alone after the first, second, ... answer that we did not hear.
 UNKNOWN_WAITS: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360))
 # How long after "too busy" or "unreachable", unless the bank names a time itself.
@@ -129,7 +131,7 @@ def unasked(order: Order) -> Outcome:
     """Return what gives an order back that was claimed and not asked for."""
     fresh = order.post and order.debit.sends == 1
     event = Event.BACK_OFF if fresh else Event.LOSE
-    return Outcome(event=event, reason="not_asked", sent=not order.post)
+    return Outcome(event=event, reason=NOT_ASKED, sent=not order.post)
 
 
 def _lost(debit: Debit, reason: str) -> Outcome:

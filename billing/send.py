@@ -12,7 +12,7 @@ is while the whole run is stopped (``billing/breaker.py``).
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, Protocol
 
 import structlog
 
-from billing.ask import Order, Outcome, SendBank, ask, look, unasked
+from billing.ask import NOT_ASKED, Order, Outcome, SendBank, ask, look, unasked
 from billing.debit import (
     FINAL,
     KEY_WINDOW,
@@ -106,55 +106,51 @@ class _Answer(NamedTuple):
 
 
 class _Batch:
-    """What is left of the batch, and what it did so far; shared by its workers."""
+    """What is leased, asked for and written down side by side, and what came of it."""
 
     def __init__(self, store: SendStore, *, at: datetime, limit: int) -> None:
         self.done: Counter[str] = Counter()
-        self.workers = min(WORKERS, limit)
         self._store = store
         self._at = at
-        self._left = limit
-        self._claimed: deque[Order] = deque()
-        self._claiming = asyncio.Lock()
-        # None says that there will be no more. Who is faster than the database waits for it.
+        self.left = limit
+        self.workers = self._asking = min(WORKERS, limit)
+        self._stopped = False
+        # None says that there will be no more; who is too fast waits for who is too slow. So what
+        # is leased waits for two answers of the bank at most.
+        self._leased: asyncio.Queue[Order | None] = asyncio.Queue(WORKERS)
         self._answers: asyncio.Queue[_Answer | None] = asyncio.Queue(UNWRITTEN_MAX)
 
-    async def take(self) -> Order | None:
-        """Return the next order to ask for; None if there is none left."""
-        async with self._claiming:
-            while not self._claimed and self._left > 0:
-                await self._claim()
-            return self._claimed.popleft() if self._claimed else None
+    async def claim(self) -> list[Order]:
+        """Lease the next few, and return those that are to be asked for."""
+        claimed = await _claim(self._store, at=self._at, limit=min(WORKERS, self.left))
+        self.left = max(self.left - len(claimed), 0) if claimed else 0
+        orders = [order for order in claimed if order.debit.state is not State.CANCELLED]
+        if len(orders) < len(claimed):
+            self.done["cancelled"] += len(claimed) - len(orders)
+        return orders
 
-    async def _claim(self) -> None:
-        # As many as there are workers: none waits for longer than one answer of the bank.
-        orders = await _claim(self._store, at=self._at, limit=min(WORKERS, self._left))
-        stopped = self._left == 0
-        self._left = max(self._left - len(orders), 0) if orders else 0
-        for order in orders:
-            if order.debit.state is State.CANCELLED:
-                self.done["cancelled"] += 1
+    async def lease(self, orders: list[Order]) -> None:
+        """Lease ahead of the workers until there is nothing left, or the bank has had enough."""
+        while orders or self.left > 0:
+            for order in orders:
+                await self._leased.put(order)
+            orders = await self.claim() if self.left > 0 else []
+        for _ in range(self.workers):
+            await self._leased.put(None)
+
+    async def work(self, bank: SendBank) -> None:
+        """Ask for one debit after the other; once the bank has had enough, only give back."""
+        while (order := await self._leased.get()) is not None:
+            if self._stopped:
+                outcome = unasked(order)
             else:
-                self._claimed.append(order)
-        if stopped:
-            await self.stop()
-
-    async def answered(self, order: Order, outcome: Outcome) -> None:
-        """Hand an outcome over to be written down."""
-        await self._answers.put(_Answer(order, outcome))
-
-    async def stop(self) -> None:
-        """Take no more, and give back what was claimed and not asked for."""
-        self._left = 0
-        orders = list(self._claimed)
-        self._claimed.clear()
-        for order in orders:
-            await self.answered(order, unasked(order))
-
-    async def leave(self) -> None:
-        """Let a worker go; the last one says that everything has been answered."""
-        self.workers -= 1
-        if self.workers == 0:
+                asked = ask if order.post else look
+                outcome = await asked(bank, order, at=self._at)
+            self._stopped = self._stopped or outcome.stop
+            self.left = 0 if self._stopped else self.left
+            await self._answers.put(_Answer(order, outcome))
+        self._asking -= 1
+        if self._asking == 0:
             await self._answers.put(None)
 
     async def write_down(self) -> None:
@@ -192,23 +188,17 @@ async def send(*, store: SendStore, bank: SendBank, at: datetime, limit: int) ->
     Whatever the bank or the network does is an outcome, so nothing is raised for it.
     """
     batch = _Batch(store, at=at, limit=limit)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(batch.write_down())
-        for _ in range(batch.workers):
-            group.create_task(_work(bank, batch, at=at))
+    orders = await batch.claim()
+    if orders or batch.left > 0:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(batch.write_down())
+            group.create_task(batch.lease(orders))
+            for _ in range(batch.workers):
+                group.create_task(batch.work(bank))
     counts = SendCounts(**batch.done)
     if batch.done:
         log.info("send.done", **batch.done)
     return counts
-
-
-async def _work(bank: SendBank, batch: _Batch, *, at: datetime) -> None:
-    while (order := await batch.take()) is not None:
-        outcome = await (ask(bank, order, at=at) if order.post else look(bank, order, at=at))
-        if outcome.stop:
-            await batch.stop()
-        await batch.answered(order, outcome)
-    await batch.leave()
 
 
 async def _claim(store: SendStore, *, at: datetime, limit: int) -> list[Order]:
@@ -287,7 +277,8 @@ async def _keep(store: SendStore, answers: Sequence[_Answer], *, at: datetime) -
                 done["review"] += 1
                 continue
             after = _after(order, outcome, debit, at)
-            done[_count_name(outcome, after)] += 1
+            if outcome.reason != NOT_ASKED:
+                done[_count_name(outcome, after)] += 1
             if after is not None:
                 steps.append((debit, after))
         if steps:

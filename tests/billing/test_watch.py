@@ -292,7 +292,7 @@ class TestAStoppedRun:
         assert await run.town.states() == ["2026-01/1 cancelled paused"]
 
     async def test_a_stop_in_the_middle_of_a_batch_holds_the_rest(self, run: Run) -> None:
-        """Each order asks anew: only those already on their way go out."""
+        """Each lease asks anew: only what was leased goes out, two for each of eight workers."""
         await run.homes()
         await told(run.store)
         await recorded(run.store)
@@ -306,7 +306,7 @@ class TestAStoppedRun:
 
         counts = await sent(run.store, run.bank)
 
-        assert 1 <= counts.accepted <= 8
+        assert 1 <= counts.accepted <= 16
         assert await run.stops.waiting() == Waiting(announced=0, recorded=20 - counts.accepted)
 
 

@@ -468,8 +468,8 @@ DEFECTS = {
     ),
     "what was not asked for counts as sent": Defect(
         file="billing/ask.py",
-        right='return Outcome(event=event, reason="not_asked", sent=not order.post)',
-        wrong='return Outcome(event=event, reason="not_asked")',
+        right="return Outcome(event=event, reason=NOT_ASKED, sent=not order.post)",
+        wrong="return Outcome(event=event, reason=NOT_ASKED)",
         tests=("tests/billing/test_collect_send.py::TestSend",),
     ),
     "a doubt is forgotten when it is not asked about": Defect(
