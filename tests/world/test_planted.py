@@ -1,6 +1,6 @@
 """Defects put into the service on purpose; the simulation must see each within some seeds.
 
-Unlike tests/planted these are put in place in the process, so that a few seconds hold them all. A
+Unlike tests/planted these are put in place in the process, so that two minutes hold them all. A
 defect that no seed notices is a promise that the simulation does not check.
 """
 
@@ -477,6 +477,7 @@ def first_red(name: str) -> tuple[str, int, tuple[str, ...]] | None:
     return stopped
 
 
+@pytest.mark.planted
 class TestEveryDefect:
     """What the simulation would not notice, it does not promise."""
 
