@@ -62,8 +62,8 @@ CALM_PAUSE_S: Final = 24 * 3600.0
 PATIENT_PAUSE_S: Final = 10 * 24 * 3600.0
 PAUSES_MORE_MAX: Final = 3
 CHAOS_DAYS: Final = 8
-# What nothing comes of is given up after sixty days.
-CALM_DAYS_MAX: Final = 130
+# What nothing comes of is given up after sixty days, and may begin again once before.
+CALM_DAYS_MAX: Final = 260
 # The bank pays nothing out to who owes it more; money confirmed for so long waits for that.
 PATIENCE_DAYS: Final = 14
 OVER: Final = frozenset(
@@ -223,7 +223,8 @@ class World:
 
     def _pause_s(self) -> float:
         usual = self.rng.choices(self.pauses_s, PAUSE_WEIGHTS)[0]
-        calm_s = PATIENT_PAUSE_S if self.patient else CALM_PAUSE_S
+        # A run that stops itself wants to be looked at every day.
+        calm_s = PATIENT_PAUSE_S if self.patient and self.limits is None else CALM_PAUSE_S
         most = calm_s if self.calm else usual
         return most * (0.5 + self.rng.random())
 
