@@ -3,8 +3,8 @@
 import asyncio
 from datetime import date, timedelta
 
-import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 import billing.collect
 from billing.announce import NoticeCounts
@@ -24,16 +24,6 @@ from tests.billing.debit_town import (
     told,
 )
 from tests.billing.fake_bank import FakeBank
-
-
-@pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
 
 
 @pytest.fixture
@@ -282,8 +272,19 @@ class TestRecord:
 
         monkeypatch.setattr(billing.collect, "frozen_body", broken)
 
-        assert await recorded(store) == RecordCounts(recorded=3)
+        with capture_logs() as said:
+            assert await recorded(store) == RecordCounts(recorded=3)
+
         assert await town.states("ACC-2") == ["2026-01/1 noticed"]
+        # What the mistake says may carry a row; its kind and whose debit it was are enough.
+        assert [one for one in said if one["log_level"] == "error"] == [
+            {
+                "event": "debit.left_behind",
+                "key": "debit:v1:ACC-2:2026-01:1",
+                "error": "ValueError",
+                "log_level": "error",
+            }
+        ]
         monkeypatch.undo()
         assert await recorded(store) == RecordCounts(recorded=1)
 
