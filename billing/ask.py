@@ -99,12 +99,11 @@ async def ask(bank: SendBank, order: Order, *, at: datetime) -> Outcome:
         case Rejected():
             return await _rejected(bank, order, answer)
         case NotExecuted(reason=reason, retry_after_s=seconds):
-            wait = BACK_OFF if seconds is None else timedelta(seconds=seconds)
             unmade = debit.sends == 1 or await _never_made(bank, order, at=at)
             return Outcome(
                 event=Event.BACK_OFF if unmade else Event.LOSE,
                 reason=reason,
-                wait=min(wait, BACK_OFF_MAX),
+                wait=back_off(seconds),
                 sent=False,
                 stop=True,
             )
@@ -134,9 +133,20 @@ def unasked(order: Order) -> Outcome:
     return Outcome(event=event, reason=NOT_ASKED, sent=not order.post)
 
 
+def back_off(retry_after_s: int | None) -> timedelta:
+    """Return how long to leave a bank alone that did nothing, as it wishes if it has said so."""
+    if retry_after_s is None:
+        return BACK_OFF
+    return min(timedelta(seconds=retry_after_s), BACK_OFF_MAX)
+
+
+def patience(sends: int) -> timedelta:
+    """Return how long to wait after the last of so many sends of which we heard nothing."""
+    return UNKNOWN_WAITS[min(max(sends, 1), len(UNKNOWN_WAITS)) - 1]
+
+
 def _lost(debit: Debit, reason: str) -> Outcome:
-    wait = UNKNOWN_WAITS[min(max(debit.sends, 1), len(UNKNOWN_WAITS)) - 1]
-    return Outcome(event=Event.LOSE, reason=reason_word(reason), wait=wait)
+    return Outcome(event=Event.LOSE, reason=reason_word(reason), wait=patience(debit.sends))
 
 
 def _compare(order: Order, payment: Payment, *, mismatch: str) -> Outcome:

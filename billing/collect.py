@@ -195,6 +195,8 @@ async def _record_batch(
     earliest = local_day(at, zone) + timedelta(days=SEND_LEAD_DAYS)
     async with store.begin() as desk:
         locked = await desk.try_lock_noticed(candidates)
+        if not locked:
+            return []
         planned = [replace(one, charge_on=max(one.charge_on, earliest)) for _, one in locked]
         facts = await desk.facts(planned)
         steps: list[tuple[Debit, Debit]] = []

@@ -18,7 +18,7 @@ from typing import Final, Protocol, assert_never
 
 import structlog
 
-from billing.ask import BACK_OFF, BACK_OFF_MAX, LISTED_AFTER, UNKNOWN_WAITS
+from billing.ask import LISTED_AFTER, back_off, patience
 from billing.bank import (
     BankError,
     BankRefund,
@@ -194,12 +194,11 @@ async def _ask(bank: PayBackBank, order: _Order) -> _Outcome:
         case Rejected():
             return await _rejected(bank, order, answer)
         case NotExecuted(reason=reason, retry_after_s=seconds):
-            wait = BACK_OFF if seconds is None else timedelta(seconds=seconds)
             earlier = refund.sends > 1
             return _Outcome(
                 event=RefundEvent.LOSE if earlier else RefundEvent.BACK_OFF,
                 reason=reason,
-                wait=min(wait, BACK_OFF_MAX),
+                wait=back_off(seconds),
                 sent=False,
                 stop=True,
             )
@@ -212,8 +211,7 @@ async def _ask(bank: PayBackBank, order: _Order) -> _Outcome:
 
 
 def _lost(refund: Refund, reason: str) -> _Outcome:
-    wait = UNKNOWN_WAITS[min(max(refund.sends, 1), len(UNKNOWN_WAITS)) - 1]
-    return _Outcome(event=RefundEvent.LOSE, reason=reason_word(reason), wait=wait)
+    return _Outcome(event=RefundEvent.LOSE, reason=reason_word(reason), wait=patience(refund.sends))
 
 
 def _compare(order: _Order, found: BankRefund, *, mismatch: str) -> _Outcome:

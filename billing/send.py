@@ -263,13 +263,15 @@ async def _keep(store: SendStore, answers: Sequence[_Answer], *, at: datetime) -
     async with store.begin() as desk:
         locked = await desk.lock_debits([order.debit.debit_id for order, _ in answers])
         debits = {one.debit_id: one for one in locked}
-        holders = await desk.payment_holders([one.named for one in answers if one.named])
+        named = [one.named for one in answers if one.named]
+        holders = await desk.payment_holders(named) if named else {}
         steps: list[tuple[Debit, Debit]] = []
         for answer in answers:
-            debit = debits[answer.order.debit.debit_id]
-            order, outcome = answer.order, answer.outcome
+            order, outcome = answer
+            debit = debits[order.debit.debit_id]
             if answer.named and holders.get(answer.named, debit.debit_id) != debit.debit_id:
                 # The bank's name for it stands on another debit of the account: one of them lies.
+                log.error("debit.named_twice", key=debit.key, payment=answer.named[1])
                 outcome = Outcome(event=Event.QUESTION, reason="answer_mismatch")
             payment = outcome.payment
             if payment is not None and debit.state in FINAL and debit.bank_payment_id is None:

@@ -185,11 +185,6 @@ FOR UPDATE;
 -- Lock a mandate, waiting for whoever holds it.
 SELECT * FROM mandate WHERE account_id = :account_id AND mandate_id = :mandate_id FOR UPDATE;
 
--- name: try_lock_mandate(account_id, mandate_id)^
--- Lock a mandate unless somebody else is at work on it.
-SELECT * FROM mandate WHERE account_id = :account_id AND mandate_id = :mandate_id
-FOR UPDATE SKIP LOCKED;
-
 -- name: mandate(account_id, mandate_id)^
 -- One mandate, as it stands.
 SELECT * FROM mandate WHERE account_id = :account_id AND mandate_id = :mandate_id;

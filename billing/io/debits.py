@@ -60,8 +60,15 @@ class Desk(AnnounceRows, ChangeDesk, RefundDesk, EventDesk, DebitStops):
 
     async def try_lock_mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
         """Lock a mandate; None if somebody else is at work on it."""
-        row = await _Q.try_lock_mandate(self._db, account_id=account_id, mandate_id=mandate_id)
-        return None if row is None else mandate_of(row)
+        return (await self._try_lock([(account_id, mandate_id)])).get((account_id, mandate_id))
+
+    async def _try_lock(self, named: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Mandate]:
+        rows = _Q.try_lock_mandates(
+            self._db,
+            account_ids=[account_id for account_id, _ in named],
+            mandate_ids=[mandate_id for _, mandate_id in named],
+        )
+        return {(row["account_id"], row["mandate_id"]): mandate_of(row) async for row in rows}
 
     async def usable_mandate(self, account_id: str) -> Mandate | None:
         """Lock the one mandate of an account that is usable or on its way to be."""
@@ -135,16 +142,10 @@ class Desk(AnnounceRows, ChangeDesk, RefundDesk, EventDesk, DebitStops):
         self, candidates: Sequence[Candidate]
     ) -> list[tuple[Mandate, Debit]]:
         """Lock what is announced, mandates first; leave out what somebody else is at work on."""
-        rows = _Q.try_lock_mandates(
-            self._db,
-            account_ids=[one.debit_id.account_id for one in candidates],
-            mandate_ids=[one.mandate_id for one in candidates],
-        )
-        mandates = {(row["account_id"], row["mandate_id"]): mandate_of(row) async for row in rows}
+        names = [(one.debit_id.account_id, one.mandate_id) for one in candidates]
+        mandates = await self._try_lock(names)
         free = [
-            one.debit_id
-            for one in candidates
-            if (one.debit_id.account_id, one.mandate_id) in mandates
+            one.debit_id for one, name in zip(candidates, names, strict=True) if name in mandates
         ]
         debits = [debit_of(row) async for row in _Q.try_lock_noticed(self._db, **names_of(free))]
         return [(mandates[one.account_id, one.mandate_id], one) for one in debits]

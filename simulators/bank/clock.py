@@ -1,24 +1,6 @@
 """The bank's own clock: the system's, or one that only a conductor moves."""
 
 from datetime import UTC, date, datetime, time
-from typing import Final
-
-# As HTTP spells them in every language.
-DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS: Final = (
-    "Jan",
-    "Feb",
-    "Mar",
-    "Apr",
-    "May",
-    "Jun",
-    "Jul",
-    "Aug",
-    "Sep",
-    "Oct",
-    "Nov",
-    "Dec",
-)
 
 
 class ClockBackwardsError(ValueError):
@@ -60,13 +42,6 @@ def stamp(instant: datetime) -> str:
     """Return the instant as the contract writes it; such strings sort like instants."""
     text = instant.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
-
-
-def http_date(instant: datetime) -> str:
-    """Return the instant as headers carry it, to the second."""
-    at = instant.astimezone(UTC)
-    name, month = DAYS[at.weekday()], MONTHS[at.month - 1]
-    return f"{name}, {at.day:02} {month} {at.year} {at.isoformat()[11:19]} GMT"
 
 
 def parse(text: str) -> datetime:

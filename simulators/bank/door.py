@@ -6,12 +6,13 @@ from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import format_datetime
 from typing import Final
 
 from aiohttp import web
 
 from simulators.bank import errors
-from simulators.bank.clock import http_date, stamp
+from simulators.bank.clock import stamp
 from simulators.bank.early import EARLY, Struck, Turns
 from simulators.bank.faults import Faults
 from simulators.bank.fields import Fields
@@ -170,7 +171,7 @@ class Door:
             headers |= self.pace.headers(at, refused=status == 429)  # noqa: PLR2004 - too many
         if struck is not None and name == "clock_skew":
             at += timedelta(seconds=struck.fault.seconds)
-        headers["Date"] = http_date(at)
+        headers["Date"] = format_datetime(at, usegmt=True)
         if document is None:
             return web.Response(status=status, headers=headers)
         return answer(status, document, headers)

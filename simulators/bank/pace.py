@@ -1,10 +1,10 @@
 """The rate limit: so many requests in a minute of the bank's clock, told in every answer."""
 
 from datetime import datetime, timedelta
+from email.utils import format_datetime
 from typing import Final
 
 from simulators.bank import errors
-from simulators.bank.clock import http_date
 
 # The contract's allowance per minute: shown while no limit is switched on.
 PER_MINUTE_SHOWN: Final = 1000
@@ -44,5 +44,5 @@ class Pace:
         return {
             "ratelimit-limit": str(limit),
             "ratelimit-remaining": "0" if refused else str(left),
-            "ratelimit-reset": http_date(reset_at),
+            "ratelimit-reset": format_datetime(reset_at, usegmt=True),
         }
