@@ -16,16 +16,6 @@ from billing.mandate import Caps
 from tests.billing.debit_town import ISSUED, TO_RECORD, DebitTown, day, recorded, told
 
 
-@pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
-
-
 @dataclass
 class Letters:
     """What the post has done: which letters were written, and when each was delivered."""

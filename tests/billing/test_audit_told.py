@@ -12,16 +12,6 @@ from tests.billing.fake_bank import FakeBank
 
 
 @pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
-
-
-@pytest.fixture
 def bank() -> FakeBank:
     return FakeBank()
 

@@ -4,7 +4,6 @@ from collections import deque
 from dataclasses import replace
 from datetime import timedelta
 
-import asyncpg
 import pytest
 
 from billing.bank import (
@@ -45,16 +44,6 @@ OTHERS = {
     "the order of another": replace(OURS, intent="debit:v1:ACC-2:2026-01:1"),
     "no order": replace(OURS, intent=None),
 }
-
-
-@pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
 
 
 @pytest.fixture

@@ -34,16 +34,6 @@ PAYOUT = "1485.44"
 
 
 @pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
-
-
-@pytest.fixture
 def books(pool: asyncpg.Pool) -> ReconBooks:
     return ReconBooks(pool=pool)
 

@@ -28,11 +28,6 @@ NOW = day("03-05")
 
 
 @pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
 def ledger(pool: asyncpg.Pool) -> Ledger:
     return Ledger(pool=pool, zone=ZONE)
 

@@ -5,7 +5,6 @@ from collections import deque
 from dataclasses import replace
 from datetime import date, timedelta
 
-import asyncpg
 import pytest
 
 from billing.announce import NoticeCounts
@@ -25,16 +24,6 @@ from tests.billing.debit_town import (
     told,
 )
 from tests.billing.fake_bank import FakeBank
-
-
-@pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
 
 
 @pytest.fixture

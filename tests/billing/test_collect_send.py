@@ -5,7 +5,6 @@ from collections import deque
 from dataclasses import replace
 from datetime import timedelta
 
-import asyncpg
 import pytest
 
 from billing.announce import NoticeCounts
@@ -26,16 +25,6 @@ from tests.billing.debit_town import (
 from tests.billing.fake_bank import LOST, FakeBank
 
 FIRST = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
-
-
-@pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from datetime import date, timedelta
 
-import asyncpg
 import pytest
 
 from billing.announce import NoticeCounts
@@ -26,16 +25,6 @@ from tests.billing.debit_town import (
     told,
 )
 from tests.billing.fake_bank import LOST, FakeBank
-
-
-@pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
 
 
 @pytest.fixture

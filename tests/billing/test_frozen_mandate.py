@@ -16,16 +16,6 @@ from tests.billing.fake_bank import LOST, FakeBank
 
 
 @pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
-
-
-@pytest.fixture
 def books(pool: asyncpg.Pool) -> ReconBooks:
     return ReconBooks(pool=pool)
 

@@ -48,16 +48,6 @@ TOTAL_MINOR = 74_297
 
 
 @pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
-
-
-@pytest.fixture
 def bank() -> FakeBank:
     return FakeBank()
 

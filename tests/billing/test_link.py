@@ -6,7 +6,6 @@ from datetime import timedelta
 from itertools import count
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
 import pytest
 
 from billing.bank import BankEvent, BankSilentError, MandateStatus
@@ -46,16 +45,6 @@ class Numbers:
     def token_hex(self, nbytes: int, /) -> str:
         """Return the next number, as long as a real one."""
         return f"{next(self._next):0{2 * nbytes}x}"
-
-
-@pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
 
 
 @pytest.fixture

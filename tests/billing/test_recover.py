@@ -19,16 +19,6 @@ TOTAL_MINOR = 74_297
 
 
 @pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
-
-
-@pytest.fixture
 def books(pool: asyncpg.Pool) -> ReconBooks:
     return ReconBooks(pool=pool)
 

@@ -5,7 +5,6 @@ import random
 from collections import deque
 from datetime import timedelta
 
-import asyncpg
 import pytest
 
 from billing.approve import NoSuchDebitError
@@ -28,16 +27,6 @@ from tests.billing.fake_bank import FakeBank
 
 FIRST = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 LATER = TO_RECORD + timedelta(hours=2)
-
-
-@pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from datetime import date, timedelta
 
-import asyncpg
 import pytest
 
 from billing.announce import NoticeCounts
@@ -21,16 +20,6 @@ from tests.billing.debit_town import (
     told,
 )
 from tests.billing.fake_bank import FakeBank
-
-
-@pytest.fixture
-def town(owner: asyncpg.Connection) -> DebitTown:
-    return DebitTown(owner)
-
-
-@pytest.fixture
-def store(pool: asyncpg.Pool) -> Debits:
-    return Debits(pool)
 
 
 @pytest.fixture

@@ -11,8 +11,10 @@ import asyncio
 import itertools
 import random
 import types
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -364,3 +366,11 @@ class Transaction:
         """Undo everything of it."""
         if self.open:
             self.let_go()
+
+
+class Book(ABC):
+    """Lists that a store gives, each read in one statement."""
+
+    @abstractmethod
+    def _read(self) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction that only reads."""

@@ -1,6 +1,5 @@
 """Changes of the bank account and approvals in memory; see billing/io/account_changes.py."""
 
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -10,7 +9,7 @@ from billing.approve import Approval
 from billing.debit import FINAL, Debit, DebitId
 from billing.mandate import ENDED, Enrolment, Mandate
 from billing.mandate import State as MandateState
-from tests.world.engine import Key, Table, Transaction
+from tests.world.engine import Book, Key, Table, Transaction
 from tests.world.memory_refunds import MemoryTelling
 
 _WAITING: Final = Enrolment.WAITING
@@ -123,11 +122,8 @@ class MemoryChangeDesk(MemoryTelling):
         return None
 
 
-class MemoryChangeBook:
+class MemoryChangeBook(Book):
     """Lists of changes."""
-
-    def _read(self) -> AbstractAsyncContextManager[Transaction]:
-        raise NotImplementedError
 
     async def changes_due(self, *, at: datetime, limit: int) -> list[tuple[str, str]]:
         """Return changes that have cooled off and whose mandate the bank lets us debit."""

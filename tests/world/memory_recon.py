@@ -6,7 +6,6 @@ here, because they are only ever replaced together.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from hashlib import sha256
@@ -24,7 +23,7 @@ from billing.payout import PAID_OUT, Payout, PayoutItem, PayoutStatus
 from billing.recon_port import BreakCounts, DoubledItem, KnownPayout, TornDay
 from billing.town import TownTransfer, identified, payout_fees, unidentified
 from billing.turn import BOUNCED
-from tests.world.engine import Table, Transaction
+from tests.world.engine import Book, Table, Transaction
 from tests.world.memory_breaks import FreezeRow, Pool, agree, break_tables, see, seen_by_person
 
 _PAID_OUT: Final = frozenset({State.SETTLED, State.RECONCILED})
@@ -68,11 +67,8 @@ def recon_tables() -> dict[str, Table]:
     return {**{name: Table() for name in names}, **break_tables()}
 
 
-class MemoryRecovery:
+class MemoryRecovery(Book):
     """What the bank has kept back, by its payouts and its statement."""
-
-    def _read(self) -> AbstractAsyncContextManager[Transaction]:
-        raise NotImplementedError
 
     async def debits_to_recover(self, *, limit: int) -> list[DebitId]:
         """Return debits whose money the bank has kept more often than the ledger has it."""

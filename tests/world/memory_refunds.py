@@ -1,7 +1,6 @@
 """Refunds and what residents are told, in memory; see billing/io/refunds.py and io/telling.py."""
 
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -20,7 +19,7 @@ from billing.told import (
     refund_message,
     step_message,
 )
-from tests.world.engine import Key, Table, Transaction
+from tests.world.engine import Book, Key, Table, Transaction
 
 _SENDABLE: Final = frozenset({RefundState.RECORDED, RefundState.UNKNOWN, RefundState.SENDING})
 _UNFROZEN: Final = frozenset({RefundState.REQUESTED, RefundState.REFUSED})
@@ -284,11 +283,8 @@ def _credited(account: Account, rows: Iterable[Transfer]) -> int:
     )
 
 
-class MemoryRefundBook:
+class MemoryRefundBook(Book):
     """Lists of refunds to work on."""
-
-    def _read(self) -> AbstractAsyncContextManager[Transaction]:
-        raise NotImplementedError
 
     async def debits_to_give_back(self, *, limit: int) -> list[GiveBack]:
         """Return money that waits to be sent back, each with the newest debit it can go through."""

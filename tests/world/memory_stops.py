@@ -5,7 +5,6 @@ See billing/io/run_stops.py; tests/contract/test_stop_store.py runs one suite ag
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Final
@@ -27,7 +26,7 @@ from billing.debit import State
 from billing.io.run_stops import Waiting
 from billing.mandate import Enrolment
 from billing.mandate import State as MandateState
-from tests.world.engine import Table, Transaction
+from tests.world.engine import Book, Table, Transaction
 from tests.world.memory_breaks import Pool
 
 _ENDED: Final = frozenset(
@@ -72,11 +71,8 @@ def open_stops(tx: Transaction) -> list[Stop]:
     return sorted(found, key=lambda one: one.stop_no)
 
 
-class MemoryStopBook:
+class MemoryStopBook(Book):
     """Whether the run is stopped, for those who would go on with it."""
-
-    def _read(self) -> AbstractAsyncContextManager[Transaction]:
-        raise NotImplementedError
 
     async def stopped(self) -> Stop | None:
         """Return the first of the stops that keep the run back; None while it goes on."""
