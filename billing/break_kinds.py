@@ -26,6 +26,7 @@ class Kind(StrEnum):
     ITEM_UNKNOWN = "item_unknown"
     ITEM_MISSING = "item_missing"
     ITEM_DOUBLED = "item_doubled"
+    ITEM_OVERKEPT = "item_overkept"
     ITEM_AMOUNT = "item_amount"
     LINE_DOUBLED = "line_doubled"
     LINE_ORPHAN = "line_orphan"
@@ -109,6 +110,10 @@ ADVICE: Final[Mapping[Kind, Advice]] = MappingProxyType(
         Kind.ITEM_DOUBLED: Advice(
             owner=Owner.ACCOUNTS,
             action="The bank paid the same payment out twice; it will take one back.",
+        ),
+        Kind.ITEM_OVERKEPT: Advice(
+            owner=Owner.ACCOUNTS,
+            action="The bank has kept more than it had paid out for the payment; claim it back.",
         ),
         Kind.ITEM_AMOUNT: Advice(
             owner=Owner.ACCOUNTS,

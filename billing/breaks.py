@@ -203,7 +203,12 @@ def check_lines(
 
 
 def arrived(payout: Payout, lines: Sequence[BookedLine]) -> bool:
-    """Say whether a payout is on the account, as a whole and in its own currency."""
+    """Say whether a payout is on the account, as a whole and in its own currency.
+
+    One of nothing is there once it is paid: no statement has a line of nothing.
+    """
+    if payout.status is PayoutStatus.PAID and payout.amount_minor == 0 and not lines:
+        return True
     return (
         payout.status is PayoutStatus.PAID
         and bool(lines)
@@ -268,6 +273,16 @@ def doubled_item(payment_id: str, payout_id: str, *, times: int, day: date) -> B
         kind=Kind.ITEM_DOUBLED,
         subject=f"payment {payment_id} in {payout_id}",
         detail=f"paid out {times} times",
+        day=day,
+    )
+
+
+def overkept_item(payment_id: str, payout_id: str, *, times: int, day: date) -> Break:
+    """Return the break of a payment that was kept too often, last by this payout."""
+    return Break(
+        kind=Kind.ITEM_OVERKEPT,
+        subject=f"payment {payment_id} in {payout_id}",
+        detail=f"kept {times} times more often than paid out",
         day=day,
     )
 
