@@ -14,6 +14,7 @@ class Kind(StrEnum):
     PAYMENT_MISSING = "payment_missing"
     PAYMENT_AMOUNT = "payment_amount"
     PAYMENT_CURRENCY = "payment_currency"
+    PAYMENT_MANDATE = "payment_mandate"
     PAYMENT_DOUBLED = "payment_doubled"
     PAYMENT_DATE = "payment_date"
     PAYMENT_STATE = "payment_state"
@@ -65,6 +66,11 @@ ADVICE: Final[Mapping[Kind, Advice]] = MappingProxyType(
         ),
         Kind.PAYMENT_CURRENCY: Advice(
             owner=Owner.ON_CALL, action="Cancel or refund the payment; ask the bank."
+        ),
+        Kind.PAYMENT_MANDATE: Advice(
+            owner=Owner.ON_CALL,
+            action="Another mandate than the ordered one was debited. Cancel or refund the payment"
+            " today, and ask the bank how it came about.",
         ),
         Kind.PAYMENT_DOUBLED: Advice(
             owner=Owner.ON_CALL,

@@ -17,6 +17,7 @@ from billing.bank import Payment, PaymentStatus
 from billing.break_kinds import Kind
 from billing.debit import FINAL, TAKEN, Debit
 from billing.iso.camt053 import StatementLine
+from billing.order import ordered_under
 from billing.payout import (
     PAID_OUT,
     TAKEN_BACK,
@@ -107,6 +108,9 @@ def check_payment(payment: Payment, debit: Debit | None, *, day: date) -> Iterat
         yield found(Kind.PAYMENT_CURRENCY, f"ordered in {debit.currency}")
     elif payment.amount_minor != debit.amount_minor:
         yield found(Kind.PAYMENT_AMOUNT, f"ordered {debit.amount_minor}")
+    ordered = ordered_under(debit)
+    if ordered is not None and payment.bank_mandate_id != ordered:
+        yield found(Kind.PAYMENT_MANDATE, f"under {payment.bank_mandate_id}, not {ordered}")
     if payment.charge_on is not None and drifted(payment.charge_on, debit.charge_on):
         yield found(Kind.PAYMENT_DATE, f"on {payment.charge_on}, ordered for {debit.charge_on}")
     here, there = debit.state, payment.status

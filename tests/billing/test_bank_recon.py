@@ -435,6 +435,7 @@ class TestWhatTheBankMaySayOtherwise:
         [
             (payment(amount_minor=74_298), ["payment_amount payment PM1"]),
             (payment(currency="EUR"), ["payment_currency payment PM1"]),
+            (payment(bank_mandate_id="MD-ACC-2"), ["payment_mandate payment PM1"]),
             (payment(charge_on=date(2026, 2, 24)), ["payment_date payment PM1"]),
             (payment(charge_on=date(2026, 3, 9)), ["payment_date payment PM1"]),
             (payment(charge_on=date(2026, 3, 2)), []),
