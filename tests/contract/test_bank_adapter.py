@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -304,6 +305,31 @@ class TestOrder:
         """But never for longer than an hour, and never a number that is none."""
         body = error("invalid_api_usage", 429, {"reason": "rate_limit_exceeded"})
         client = await odd(says(429, body, **{"Retry-After": header}))
+
+        answer = await client.create_payment(BODY, "key-00001")
+
+        assert answer == NotExecuted(reason="rate_limited", retry_after_s=seconds)
+
+    @pytest.mark.parametrize(
+        ("reset", "seconds"),
+        [
+            ("Fri, 27 Feb 2026 10:00:42 GMT", 42),
+            ("Fri, 27 Feb 2026 10:00:00 GMT", None),
+            ("Fri, 27 Feb 2026 09:59:00 GMT", None),
+            ("Fri, 27 Feb 2026 11:00:01 GMT", None),
+            ("Fri, 27 Feb 2026 10:00:42", 42),
+            ("Fri, 99 Feb 2026 10:00:42 GMT", None),
+            ("42", None),
+            ("", None),
+        ],
+    )
+    async def test_hears_when_its_allowance_is_whole_again(
+        self, odd: Odd, reset: str, seconds: int | None
+    ) -> None:
+        """This bank names an instant, by its own clock; ours may be wrong by any time."""
+        body = error("invalid_api_usage", 429, {"reason": "rate_limit_exceeded"})
+        told = {"Date": "Fri, 27 Feb 2026 10:00:00 GMT", "ratelimit-reset": reset}
+        client = await odd(says(429, body, **told))
 
         answer = await client.create_payment(BODY, "key-00001")
 
@@ -622,6 +648,10 @@ class TestSimulatedBank:
         assert len(books["payments"]) == made
         if fault == "garbled":
             assert isinstance(heard, Unknown)
+        elif isinstance(heard, NotExecuted):
+            # Its minute ends when it ends.
+            assert heard.retry_after_s in {None, *range(1, 61)}
+            assert replace(heard, retry_after_s=None) == answer
         else:
             assert heard == answer
 
