@@ -16,6 +16,7 @@ from billing.follow import follow
 from billing.io.debits import Debits
 from billing.io.recon import ReconBooks, StatementDiffersError
 from billing.iso.camt053 import read
+from billing.iso.document import FileError
 from billing.period import local_day, midnight
 from billing.recover import recover
 
@@ -85,6 +86,9 @@ async def statements_in(house: House, folder: Path, at: datetime) -> int:
             await import_statement(store=books, statements=found.statements, at=at)
         except StatementDiffersError as error:
             await asyncio.to_thread(statement_folder.refuse, file, f"differs: {error}")
+            continue
+        except FileError as error:
+            await asyncio.to_thread(statement_folder.refuse, file, str(error))
             continue
         await asyncio.to_thread(statement_folder.take, file)
         taken += 1

@@ -12,7 +12,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Final
 
-_WORD: Final = re.compile(r"^[a-z_]{1,40}$")
+_WORD: Final = re.compile(r"^[a-z_]{1,40}\Z")
 
 
 def reason_word(text: str | None) -> str:

@@ -32,11 +32,13 @@ from billing.breaks import (
     missing_item,
     missing_payment,
     orphan,
+    overkept_item,
     torn,
 )
 from billing.debit import DebitId, Event, State, moved
 from billing.decide import paid_out_again, payout_bounced, unmatched
 from billing.iso.camt053 import Statement
+from billing.iso.document import FieldError
 from billing.order import account_of
 from billing.payout import Payout, PayoutItem, PayoutStatus
 from billing.period import local_day
@@ -48,6 +50,8 @@ log = structlog.get_logger()
 LOOK_BACK: Final = timedelta(days=400)
 # A page of payments that is compared at once.
 PAGE: Final = 500
+# No clock, ours or the bank's, is wrong by more; a year that is wrong is.
+AHEAD: Final = timedelta(days=180)
 # A debit whose news is younger than this may be ahead of the bank's list of payouts.
 NEWS_AGE: Final = timedelta(hours=1)
 
@@ -223,6 +227,9 @@ async def _across_payouts(run: _Run) -> None:
     for item in await run.store.doubled_items(since=run.since):
         run.add(doubled_item(item.payment_id, item.payout_id, times=item.times, day=run.day))
         run.trouble.add(item.payout_id)
+    for item in await run.store.overkept_items(since=run.since):
+        run.add(overkept_item(item.payment_id, item.payout_id, times=item.times, day=run.day))
+        run.trouble.add(item.payout_id)
     for debit in await run.store.paid_out_without_item(
         since=run.since, unchanged_since=run.at - NEWS_AGE
     ):
@@ -308,8 +315,11 @@ async def import_statement(
     """Keep the statements of a file, each line once; return how many lines were new.
 
     Raises:
+        FieldError: one speaks of days that are far from having come; nothing was taken.
         StatementDiffersError: a line is kept already with another amount.
     """
+    if any(one.until_on > (at + AHEAD).date() for one in statements):
+        raise FieldError("Stmt/FrToDt")
     new = sum([await store.add_statement(one, at=at) for one in statements])
     log.info("statement.imported", statements=len(statements), lines=new)
     return new

@@ -14,6 +14,7 @@ class Kind(StrEnum):
     PAYMENT_MISSING = "payment_missing"
     PAYMENT_AMOUNT = "payment_amount"
     PAYMENT_CURRENCY = "payment_currency"
+    PAYMENT_MANDATE = "payment_mandate"
     PAYMENT_DOUBLED = "payment_doubled"
     PAYMENT_DATE = "payment_date"
     PAYMENT_STATE = "payment_state"
@@ -26,6 +27,7 @@ class Kind(StrEnum):
     ITEM_UNKNOWN = "item_unknown"
     ITEM_MISSING = "item_missing"
     ITEM_DOUBLED = "item_doubled"
+    ITEM_OVERKEPT = "item_overkept"
     ITEM_AMOUNT = "item_amount"
     LINE_DOUBLED = "line_doubled"
     LINE_ORPHAN = "line_orphan"
@@ -64,6 +66,11 @@ ADVICE: Final[Mapping[Kind, Advice]] = MappingProxyType(
         ),
         Kind.PAYMENT_CURRENCY: Advice(
             owner=Owner.ON_CALL, action="Cancel or refund the payment; ask the bank."
+        ),
+        Kind.PAYMENT_MANDATE: Advice(
+            owner=Owner.ON_CALL,
+            action="Another mandate than the ordered one was debited. Cancel or refund the payment"
+            " today, and ask the bank how it came about.",
         ),
         Kind.PAYMENT_DOUBLED: Advice(
             owner=Owner.ON_CALL,
@@ -109,6 +116,10 @@ ADVICE: Final[Mapping[Kind, Advice]] = MappingProxyType(
         Kind.ITEM_DOUBLED: Advice(
             owner=Owner.ACCOUNTS,
             action="The bank paid the same payment out twice; it will take one back.",
+        ),
+        Kind.ITEM_OVERKEPT: Advice(
+            owner=Owner.ACCOUNTS,
+            action="The bank has kept more than it had paid out for the payment; claim it back.",
         ),
         Kind.ITEM_AMOUNT: Advice(
             owner=Owner.ACCOUNTS,

@@ -17,6 +17,7 @@ from billing.bank import Payment, PaymentStatus
 from billing.break_kinds import Kind
 from billing.debit import FINAL, TAKEN, Debit
 from billing.iso.camt053 import StatementLine
+from billing.order import ordered_under
 from billing.payout import (
     PAID_OUT,
     TAKEN_BACK,
@@ -107,6 +108,9 @@ def check_payment(payment: Payment, debit: Debit | None, *, day: date) -> Iterat
         yield found(Kind.PAYMENT_CURRENCY, f"ordered in {debit.currency}")
     elif payment.amount_minor != debit.amount_minor:
         yield found(Kind.PAYMENT_AMOUNT, f"ordered {debit.amount_minor}")
+    ordered = ordered_under(debit)
+    if ordered is not None and payment.bank_mandate_id != ordered:
+        yield found(Kind.PAYMENT_MANDATE, f"under {payment.bank_mandate_id}, not {ordered}")
     if payment.charge_on is not None and drifted(payment.charge_on, debit.charge_on):
         yield found(Kind.PAYMENT_DATE, f"on {payment.charge_on}, ordered for {debit.charge_on}")
     here, there = debit.state, payment.status
@@ -203,7 +207,12 @@ def check_lines(
 
 
 def arrived(payout: Payout, lines: Sequence[BookedLine]) -> bool:
-    """Say whether a payout is on the account, as a whole and in its own currency."""
+    """Say whether a payout is on the account, as a whole and in its own currency.
+
+    One of nothing is there once it is paid: no statement has a line of nothing.
+    """
+    if payout.status is PayoutStatus.PAID and payout.amount_minor == 0 and not lines:
+        return True
     return (
         payout.status is PayoutStatus.PAID
         and bool(lines)
@@ -268,6 +277,16 @@ def doubled_item(payment_id: str, payout_id: str, *, times: int, day: date) -> B
         kind=Kind.ITEM_DOUBLED,
         subject=f"payment {payment_id} in {payout_id}",
         detail=f"paid out {times} times",
+        day=day,
+    )
+
+
+def overkept_item(payment_id: str, payout_id: str, *, times: int, day: date) -> Break:
+    """Return the break of a payment that was kept too often, last by this payout."""
+    return Break(
+        kind=Kind.ITEM_OVERKEPT,
+        subject=f"payment {payment_id} in {payout_id}",
+        detail=f"kept {times} times more often than paid out",
         day=day,
     )
 

@@ -59,6 +59,15 @@ def frozen_body(debit: Debit, bank_mandate_id: str) -> bytes:
     return json.dumps(order, sort_keys=True, separators=(",", ":")).encode()
 
 
+def ordered_under(debit: Debit) -> str | None:
+    """Return the bank's name of the mandate in a debit's frozen order; None if it names none."""
+    try:
+        named = json.loads(debit.body or b"")["payments"]["links"]["mandate"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return named if isinstance(named, str) else None
+
+
 def body_digest(body: bytes) -> bytes:
     """Return the SHA-256 by which a body that was changed afterwards is found out."""
     return hashlib.sha256(body).digest()

@@ -8,7 +8,7 @@ from billing.bank import TAKEN_BY_BANK, Payment
 from billing.bill import Bill
 from billing.debit import ALIVE, TAKEN, Debit, State
 from billing.ledger import Account, Transfer, balance_minor
-from billing.order import body_digest
+from billing.order import body_digest, ordered_under
 from billing.period import local_day
 from billing.proof import Facts, Finding, Kind, compare_transfers
 from billing.proof_carry import CARRIED, is_carried_to
@@ -182,6 +182,10 @@ def check_payment(payment: Payment, debit: Debit | None) -> Iterator[Finding]:
             f"{payment.amount_minor} {payment.currency},"
             f" ordered {debit.amount_minor} {debit.currency}",
         )
+    ordered = ordered_under(debit)
+    if ordered is not None and payment.bank_mandate_id != ordered:
+        detail = f"under {payment.bank_mandate_id}, ordered under {ordered}"
+        yield _at_bank(payment, Kind.PAYMENT_WRONG, detail)
     taken = payment.status in TAKEN_BY_BANK
     if debit.state is not State.REVIEW and taken != (debit.state in TAKEN):
         yield _at_bank(

@@ -34,7 +34,7 @@ class ReconBank(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoubledItem:
-    """A payment that stands in payouts more often than once, last in this one."""
+    """A payment that stands in payouts more often than it may, last in this one."""
 
     payment_id: str
     payout_id: str
@@ -107,6 +107,9 @@ class ReconStore(Protocol):
 
     async def doubled_items(self, *, since: datetime) -> Sequence[DoubledItem]:
         """Return payments that were paid out more than once."""
+
+    async def overkept_items(self, *, since: datetime) -> Sequence[DoubledItem]:
+        """Return payments that the bank has kept more often than it had paid them out."""
 
     async def paid_out_without_item(
         self, *, since: datetime, unchanged_since: datetime

@@ -24,6 +24,7 @@ each says how much goes back with it in all. REFUSED moved nothing. What BOUNCED
 again and waits to be paid by hand. REVIEW waits for a person.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -38,6 +39,8 @@ from billing.ledger import Account
 # Account ids and bill numbers hold no colon, so a key reads back in one way only.
 _KEY: Final = "refund:v1"
 _KEY_PARTS: Final = 6
+# Attempts and refunds are counted to 99, without a nought in front: one name has one spelling.
+_NUMBER: Final = re.compile(r"^[1-9][0-9]?\Z", re.ASCII)
 
 
 class RefundState(StrEnum):
@@ -221,7 +224,8 @@ def refund_of_key(key: str | None) -> RefundId | None:
     """Return which refund a key names; None if it is not one of our keys."""
     parts = (key or "").split(":")
     numbers = parts[4:]
-    if len(parts) != _KEY_PARTS or not all(one.isascii() and one.isdigit() for one in numbers):
+    # The bank's metadata may hold anything, numbers that no column can hold among it.
+    if len(parts) != _KEY_PARTS or not all(_NUMBER.match(one) for one in numbers):
         return None
     if f"{parts[0]}:{parts[1]}" != _KEY:
         return None

@@ -150,6 +150,32 @@ GROUP BY i.payment_id
 HAVING count(*) - max(k.times) > 1 AND max(p.created_at) >= :since::timestamptz
 ORDER BY i.payment_id;
 
+-- name: overkept_items(since, kind, kinds)
+-- List payments that the bank has kept, by payouts or the statement, more often than it had paid them out,
+-- where a payout made since an instant kept them, and the last payout that did.
+SELECT k.payment_id, t.kept - t.paid AS times, k.payout_id
+FROM (
+    SELECT i.payment_id,
+           (array_agg(p.payout_id ORDER BY p.created_at DESC, p.payout_id DESC))[1] AS payout_id
+    FROM bank_payout_item i
+    JOIN bank_payout p USING (payout_id)
+    WHERE i.kind = ANY (:kinds::text[]) AND i.payment_id IS NOT NULL
+      AND p.status <> 'bounced' AND p.created_at >= :since::timestamptz
+    GROUP BY i.payment_id
+) AS k
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE i.kind = :kind::text) AS paid,
+           count(*) FILTER (WHERE i.kind = ANY (:kinds::text[])) + (
+               SELECT count(*) FROM statement_line l
+               WHERE l.end_to_end_id = k.payment_id AND l.known_as = 'payment ' || k.payment_id
+           ) AS kept
+    FROM bank_payout_item i
+    JOIN bank_payout p USING (payout_id)
+    WHERE i.payment_id = k.payment_id AND p.status <> 'bounced'
+) AS t
+WHERE t.kept > t.paid
+ORDER BY k.payment_id;
+
 -- name: paid_out_without_item(since, kind, read_before)
 -- List debits that we believe paid out and that stand in no payout that counts.
 SELECT d.*
@@ -194,9 +220,10 @@ SELECT * FROM statement_line WHERE known_as IS NULL ORDER BY booked_on, line_id;
 -- Note what lines of statements are.
 UPDATE statement_line SET known_as = :known_as WHERE line_id = ANY (:line_ids::text[]);
 
--- name: lines_taken_back()
+-- name: lines_taken_back(kind, kinds)
 -- List unknown lines that name a refund, or a payment that was taken back outside of a payout. The account
--- bears a refund once, and not if a payout has borne it; one that came back is credited once.
+-- bears a refund once, and not if a payout has borne it; one that came back is credited once. A payment is
+-- taken back as often as payouts have paid it out, those times included in which a payout has kept it.
 SELECT f.line_id, f.known_as
 FROM (
     SELECT l.line_id, l.amount_minor, r.bank_refund_id, d.bank_payment_id,
@@ -222,10 +249,23 @@ WHERE f.copy_no = 1
             AND (i.amount_tenths > 0) = (f.amount_minor > 0)
     )
 UNION ALL
-SELECT l.line_id, 'payment ' || d.bank_payment_id
-FROM statement_line l
-JOIN debit d ON d.bank_payment_id = l.end_to_end_id
-WHERE l.known_as IS NULL AND l.amount_minor = -d.amount_minor AND l.currency = d.currency
+SELECT f.line_id, 'payment ' || f.bank_payment_id
+FROM (
+    SELECT l.line_id, d.bank_payment_id,
+        row_number() OVER (PARTITION BY d.bank_payment_id ORDER BY l.booked_on, l.line_id) AS copy_no
+    FROM statement_line l
+    JOIN debit d ON d.bank_payment_id = l.end_to_end_id
+    WHERE l.known_as IS NULL AND l.amount_minor = -d.amount_minor AND l.currency = d.currency
+) AS f
+WHERE f.copy_no + (
+    SELECT count(*) FROM statement_line k
+    WHERE k.end_to_end_id = f.bank_payment_id AND k.known_as = 'payment ' || f.bank_payment_id
+) <= (
+    SELECT count(*) FILTER (WHERE i.kind = :kind::text) - count(*) FILTER (WHERE i.kind = ANY (:kinds::text[]))
+    FROM bank_payout_item i
+    JOIN bank_payout p USING (payout_id)
+    WHERE i.payment_id = f.bank_payment_id AND p.status <> 'bounced'
+)
 ORDER BY line_id;
 
 -- name: add_town_transfer(transfer_id, debit_code, credit_code, amount_minor, currency, reference, at)!

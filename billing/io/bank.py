@@ -36,6 +36,7 @@ from billing.bank import (
     Unknown,
 )
 from billing.io import bank_wire as wire
+from billing.io.bank_pace import retry_after_s
 from billing.io.bank_payouts import PayoutReader
 from billing.io.bank_refunds import RefundCalls
 
@@ -46,11 +47,9 @@ TOTAL_S: Final = 30.0
 # A page of 500 payments or events is about 400 KB.
 RESPONSE_BYTES_MAX: Final = 4 * 1024 * 1024
 PAGE_LIMIT: Final = 500
-RETRY_AFTER_S_MAX: Final = 3600
 _CHUNK_BYTES: Final = 64 * 1024
 _SUCCESS: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
 _REFUSALS: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
-_DIGITS_MAX: Final = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,7 +321,7 @@ class BankClient(PayoutReader, RefundCalls):
                 return _Heard(
                     status=response.status,
                     body=content,
-                    retry_after_s=_retry_after_s(response.headers),
+                    retry_after_s=retry_after_s(response.headers),
                 )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             # No connection, no name, no trust: not one byte of the request has left.
@@ -343,13 +342,6 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes | None:
             response.close()
             return None
     return bytes(content)
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> int | None:
-    text = headers.get("Retry-After", "").strip()
-    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS_MAX:
-        return None
-    return min(int(text), RETRY_AFTER_S_MAX)
 
 
 def _refused(heard: _Heard) -> Conflict | Denied | NotExecuted | Rejected | None:

@@ -58,6 +58,8 @@ _STATUS: Final[Mapping[str, PaymentStatus]] = MappingProxyType(
     }
 )
 _PROGRESS: Final = ("submitted", "confirmed", "paid_out")
+# What failed or came back is taken again only by a credit on a statement, never by a late status.
+_BACK: Final = frozenset({PaymentStatus.FAILED, PaymentStatus.CHARGED_BACK})
 
 
 class FileBank:
@@ -350,7 +352,7 @@ def _name(name: str) -> str:
 def _later(status: PaymentStatus, action: str) -> PaymentStatus:
     """Return where a payment stands after one more word of the bank; progress never goes back."""
     said = _STATUS.get(action)
-    if said is None:
+    if said is None or (status in _BACK and action in {"submitted", "confirmed"}):
         return status
     if action in _PROGRESS and status.value in _PROGRESS:
         ahead = _PROGRESS.index(action) > _PROGRESS.index(status.value)

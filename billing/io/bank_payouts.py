@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from billing.bank import BankGarbledError
-from billing.io.bank_wire import AMOUNT_MAX, Name, Word, day_of
+from billing.io.bank_wire import AMOUNT_MAX, Name, Word, day_of, kept
 from billing.payout import Payout, PayoutItem, PayoutStatus, tenths
 
 PAGE_LIMIT: Final = 500
@@ -41,7 +41,7 @@ class _Payout(_Wire):
             amount_minor=self.amount,
             fees_minor=self.deducted_fees,
             currency=self.currency,
-            reference=self.reference or self.id,
+            reference=kept(self.reference or self.id),
             arrival_on=day_of(self.arrival_date),
             created_at=self.created_at,
         )
@@ -65,7 +65,7 @@ class _Item(_Wire):
         """
         links = self.links or _ItemLinks()
         return PayoutItem(
-            kind=self.type,
+            kind=kept(self.type),
             amount_tenths=tenths(self.amount),
             payment_id=links.payment,
             refund_id=links.refund,

@@ -18,7 +18,7 @@ from billing.bank import (
     RefundStatus,
     Unknown,
 )
-from billing.io.bank_wire import AMOUNT_MAX, Name, Word, demand_named
+from billing.io.bank_wire import AMOUNT_MAX, Name, Word, demand_named, kept
 
 PAGE_LIMIT: Final = 500
 
@@ -50,7 +50,7 @@ class _Refund(_Wire):
             amount_minor=self.amount,
             currency=self.currency,
             payment_id=self.links.payment,
-            intent=intent if isinstance(intent, str) else None,
+            intent=kept(intent) if isinstance(intent, str) else None,
         )
 
 

@@ -37,6 +37,11 @@ _MANDATE_STATUS: Final = {status.value: status for status in MandateStatus}
 _CONFLICT: Final = "idempotent_creation_conflict"
 
 
+def kept(text: str) -> str:
+    """Return a text of the bank's that a database can keep: none keeps the character of nothing."""
+    return text.replace("\0", "\ufffd")
+
+
 def day_of(text: str | None) -> date | None:
     """Return the day that a text of the bank's is; None if it is none."""
     try:
@@ -74,7 +79,7 @@ class _Payment(_Wire):
             amount_minor=self.amount,
             currency=self.currency,
             bank_mandate_id=self.links.mandate,
-            intent=intent if isinstance(intent, str) else None,
+            intent=kept(intent) if isinstance(intent, str) else None,
             charge_on=day_of(self.charge_date),
         )
 
@@ -199,7 +204,7 @@ class _PaymentsBody(_Wire):
     meta: _Meta = _Meta()
 
 
-_NAME: Final = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+_NAME: Final = re.compile(r"^[A-Za-z0-9_-]{1,64}\Z")
 _EVENT: Final = TypeAdapter(_Event)
 _NAMED: Final = TypeAdapter(_Named)
 

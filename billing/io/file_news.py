@@ -2,10 +2,12 @@
 
 Each file of the inbox becomes lines of the journal before it is put aside, and a line has a name
 made of its file and its place there: whoever is killed in between reads the file again, and adds
-nothing twice.
+nothing twice. Statements overlap and are written anew: a movement that was told of before is known
+by its entry, its day and its order, and is not told of again.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -43,7 +45,7 @@ class FileNews:
     """One word of the bank about an order, or a mandate on paper that is there.
 
     ``file`` is the digest of what was read, ``place`` counts the words in it; the last four are
-    there where the money was booked.
+    there where money was booked, amount and currency where it came.
     """
 
     file: str
@@ -60,6 +62,11 @@ class FileNews:
     def name(self) -> str:
         """Return a name that no other word has, however often it is read."""
         return "EV" + hashlib.sha256(f"{self.file}|{self.place}".encode()).hexdigest()[:32].upper()
+
+    @property
+    def entry(self) -> tuple[str, str | None, date | None, bool]:
+        """Return what makes two lines of statements the same movement."""
+        return self.order_id, self.entry_ref, self.booked_on, self.action == PAID_OUT
 
     def written(self) -> dict[str, Any]:
         """Return the line of the journal."""
@@ -124,7 +131,18 @@ class FileJournal:
         taken_on = {one.order_id: one.booked_on for one in news if one.action == PAID_OUT}
         lines = [line for statement in statements for line in statement.lines]
         ours = [line for line in lines if self._knows(line.end_to_end_id or "")]
-        return [_line(one, digest, place, taken_on) for place, one in enumerate(ours)], True
+        told = [_line(one, digest, place, taken_on) for place, one in enumerate(ours)]
+        return list(_fresh(told, news)), True
+
+
+def _fresh(told: list[FileNews], news: list[FileNews]) -> Iterator[FileNews]:
+    """Return the lines of a statement that no statement before had; the second copy is its own."""
+    known = Counter(one.entry for one in news if one.entry_ref is not None)
+    for one in told:
+        if known[one.entry] > 0:
+            known[one.entry] -= 1
+        else:
+            yield one
 
 
 def _word(news: OrderNews, digest: str, place: int) -> FileNews:
@@ -164,4 +182,5 @@ def _line(
         order_id=order_id,
         cause=cause_of(line.reason, days_since_taken=days),
         entry_ref=line.entry_ref,
+        booked_on=line.booked_on,
     )

@@ -140,6 +140,11 @@ class ReconBooks:
         rows = _Q.doubled_items(self.pool, since=since, kind=PAID_OUT, kinds=list(TAKEN_BACK))
         return [DoubledItem(**dict(row)) async for row in rows]
 
+    async def overkept_items(self, *, since: datetime) -> Sequence[DoubledItem]:
+        """Return payments that the bank has kept more often than it had paid them out."""
+        rows = _Q.overkept_items(self.pool, since=since, kind=PAID_OUT, kinds=list(TAKEN_BACK))
+        return [DoubledItem(**dict(row)) async for row in rows]
+
     async def paid_out_without_item(
         self, *, since: datetime, unchanged_since: datetime
     ) -> Sequence[Debit]:
@@ -168,7 +173,7 @@ class ReconBooks:
 
     async def lines_taken_back(self) -> Mapping[str, str]:
         """Return what unknown lines are that name a refund or a payment, by line."""
-        rows = _Q.lines_taken_back(self.pool)
+        rows = _Q.lines_taken_back(self.pool, kind=PAID_OUT, kinds=list(TAKEN_BACK))
         return {row["line_id"]: row["known_as"] async for row in rows}
 
     async def know_lines(self, lines: Sequence[BookedLine], known_as: str, *, at: datetime) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -38,6 +39,12 @@ _NOT_PROVIDED: Final = "NOTPROVIDED"
 _REFERENCE: Final = re.compile(r"(?<![A-Z0-9-])[A-Z0-9]{1,18}-[A-Z0-9]{10}(?![A-Z0-9-])")
 _TEXT_MAX: Final = 500
 _ENDING: Final = 4
+# The schema gives a name 35 characters and a reason four; here some banks write more in two places.
+_NAME_MAX: Final = 35
+_END_TO_END_MAX: Final = 140
+_REASON_MAX: Final = 40
+# A bank that writes once a year is late; one that speaks of more has a slip in a date.
+_DAYS_MAX: Final = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +92,9 @@ class Statement:
 
         Raises:
             SumError: lines and balances disagree.
-            FieldError: the days are the wrong way round.
+            FieldError: the days are the wrong way round, or more than a statement can have.
         """
-        if self.from_on > self.until_on:
+        if not 0 <= (self.until_on - self.from_on).days <= _DAYS_MAX:
             raise FieldError("Stmt/FrToDt")
         moved_minor = sum(line.amount_minor for line in self.lines)
         if self.opening_minor + moved_minor != self.closing_minor:
@@ -108,7 +115,7 @@ def read(data: bytes) -> tuple[Statement, ...]:
 
 
 def _statement(element: Element) -> Statement:
-    statement_id = needed(element, "Id")
+    statement_id = _short(needed(element, "Id"), _NAME_MAX, "Stmt/Id")
     number = text(element, "Acct/Id/IBAN") or needed(element, "Acct/Id/Othr/Id")
     opening_minor, opened_on, currency, kind = _balance(element, "OPBD", _BEFORE)
     closing_minor, closed_on, closing_currency, _ = _balance(element, "CLBD")
@@ -177,30 +184,33 @@ def _lines(entry: Element, fallback: str, currency: str) -> Iterator[StatementLi
         raise CurrencyError("Ntry/Amt")
     whole_minor *= _sign(entry)
     entry_ref = text(entry, "AcctSvcrRef") or text(entry, "NtryRef") or fallback
+    if entry_ref != fallback:
+        _short(entry_ref, _NAME_MAX, "Ntry/AcctSvcrRef")
     parts = entry.findall("NtryDtls/TxDtls")
-    whole = StatementLine(
-        entry_ref=entry_ref,
+    line = partial(
+        StatementLine,
         booked_on=day(entry, "BookgDt"),
-        amount_minor=whole_minor,
         currency=currency,
         end_to_end_id=None,
         payout_reference=None,
         status=_BOOKED,
         text=(text(entry, "AddtlNtryInf") or "")[:_TEXT_MAX],
     )
-    if len(parts) <= 1:
-        yield _told(whole, entry, parts[0] if parts else None)
-        return
-    amounts = [_part_minor(part, _sign(entry), currency) for part in parts]
-    if any(part_minor is None for part_minor in amounts):
-        yield _told(whole, entry, None)
-        return
+    several = parts if len(parts) > 1 else []
+    amounts = [_part_minor(part, _sign(entry), currency) for part in several]
     told = [part_minor for part_minor in amounts if part_minor is not None]
+    if not amounts or len(told) < len(amounts):
+        # An entry of nothing, for a fee that is waived, is no movement.
+        if whole_minor != 0:
+            whole = line(entry_ref=entry_ref, amount_minor=whole_minor)
+            yield _told(whole, entry, parts[0] if len(parts) == 1 else None)
+        return
     if sum(told) != whole_minor:
         raise SumError("Ntry/NtryDtls")
     for place, (part, part_minor) in enumerate(zip(parts, told, strict=True), 1):
-        line = replace(whole, entry_ref=f"{entry_ref}/{place}", amount_minor=part_minor)
-        yield _told(line, entry, part)
+        if part_minor != 0:
+            one = line(entry_ref=f"{entry_ref}/{place}", amount_minor=part_minor)
+            yield _told(one, entry, part)
 
 
 def _part_minor(part: Element, sign: int, currency: str) -> int | None:
@@ -218,6 +228,9 @@ def _told(line: StatementLine, entry: Element, part: Element | None) -> Statemen
     """Return a line with what its transaction says of itself."""
     said = text(part, "Refs/EndToEndId")
     end_to_end_id = None if said == _NOT_PROVIDED else said
+    _short(end_to_end_id or "", _END_TO_END_MAX, "Refs/EndToEndId")
+    reason = text(part, "RtrInf/Rsn/Cd")
+    _short(reason or "", _REASON_MAX, "RtrInf/Rsn/Cd")
     words = [] if part is None else [*texts(part, "RmtInf/Ustrd"), *texts(part, "AddtlTxInf")]
     words.extend(texts(entry, "AddtlNtryInf"))
     found = _REFERENCE.search(" ".join([end_to_end_id or "", *words]))
@@ -226,5 +239,16 @@ def _told(line: StatementLine, entry: Element, part: Element | None) -> Statemen
         end_to_end_id=end_to_end_id,
         payout_reference=found[0] if found else None,
         text=" ".join(words)[:_TEXT_MAX],
-        reason=text(part, "RtrInf/Rsn/Cd"),
+        reason=reason,
     )
+
+
+def _short(name: str, length_max: int, where: str) -> str:
+    """Return a name that can be kept whole.
+
+    Raises:
+        FieldError: it is longer than any.
+    """
+    if len(name) > length_max:
+        raise FieldError(where)
+    return name

@@ -260,12 +260,14 @@ class TestTheFolder:
         (folder / "a.xml").write_bytes(b"<!DOCTYPE a><a/>")
         (folder / "b.xml").write_bytes(one_line())
         (folder / "c.xml").write_bytes(one_line(amount="11.00"))
+        (folder / "d.xml").write_bytes(one_line(on=DAY.replace(year=DAY.year + 1)))
         (folder / "half.part").write_bytes(b"")
         assert await statements_in(house, folder, AT) == 1
 
         refused = folder / "refused"
         assert (refused / "a.txt").read_text() == "entities: the document type\n"
         assert (refused / "c.txt").read_text() == "differs: entry E1 of 2026-02-09\n"
+        assert (refused / "d.txt").read_text() == "bad_field: Stmt/FrToDt\n"
         assert (folder / "half.part").exists()
         assert await owner.fetchval("SELECT count(*) FROM statement_line") == 1
 

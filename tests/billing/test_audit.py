@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 import asyncpg
@@ -436,6 +436,7 @@ BOOKS = {
     "one payment listed twice": ([payment(), payment()], "payment_doubled"),
     "no payment at all": ([], "payment_missing"),
     "another amount": ([payment(amount=TOTAL_MINOR + 1)], "payment_wrong"),
+    "another mandate": ([replace(payment(), bank_mandate_id="MD2")], "payment_wrong"),
     "another currency": ([payment(currency="EUR")], "payment_wrong"),
     "a payment that failed there": (
         [payment(status=PaymentStatus.FAILED)],

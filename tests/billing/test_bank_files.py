@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from datetime import date
 from pathlib import Path
 
 import asyncpg
@@ -19,8 +20,10 @@ from billing.iso import pain008
 from billing.iso.camt053 import read
 from billing.link import finish_link, start_link
 from billing.mandate import Caps, State
+from billing.payout import PayoutItem
 from tests.billing.debit_town import ISSUED, ZONE, DebitTown, day
 from tests.billing.paper_bank import CREDITOR, DAY, PaperBank, order_id, ordered
+from tests.billing.statement_file import entry, part, statement
 
 KEY = "debit:v1:ACC-1:2026-01:1"
 NAME = order_id(KEY)
@@ -223,6 +226,8 @@ class TestTheInbox:
             (["ACSC", "ACCP"], Status.CONFIRMED),
             (["RJCT"], Status.FAILED),
             (["ACCP", "RJCT"], Status.FAILED),
+            (["RJCT", "ACCP"], Status.FAILED),
+            (["RJCT", "ACSC"], Status.FAILED),
             (["ACCP", "XXXX"], Status.SUBMITTED),
             (["CANC"], Status.CANCELLED),
         ],
@@ -261,6 +266,35 @@ class TestTheInbox:
 
         assert payment is not None
         assert (payment.status, page.events[0].cause) == (status, cause)
+
+    async def test_may_hold_a_statement_that_was_written_anew(self, paper: PaperBank) -> None:
+        """Its lines are the lines of before: what came back has not been taken once more."""
+        await give(paper)
+        paper.books(NAME, 74_297)
+        written = next((paper.root / "inbox").iterdir()).read_bytes()
+        await paper.client.get_payment(NAME)
+        paper.books(NAME, -74_297, on=date(2026, 2, 27), reason="AM04")
+        await paper.client.get_payment(NAME)
+        paper.put(written.replace(b"T23:59:59", b"T23:59:58"), "anew.xml")
+        payment = await paper.client.get_payment(NAME)
+        page = await paper.client.list_events(payment_id=NAME, limit=50)
+        payouts = [one async for one in paper.client.list_payouts(created_from=ISSUED)]
+
+        assert payment is not None
+        assert payment.status is Status.FAILED
+        assert [one.action for one in page.events] == ["failed", "paid_out"]
+        assert [await paper.client.list_payout_items(one.payout_id) for one in payouts] == [
+            (PayoutItem(kind="payment_paid_out", amount_tenths=742_970, payment_id=NAME),)
+        ]
+
+    async def test_may_take_the_same_order_twice(self, paper: PaperBank) -> None:
+        """A second entry of one statement is a second movement, whatever it is called."""
+        await give(paper)
+        paid = entry("742.97", DAY, ref="E1", parts=[part(end_to_end_id=NAME)])
+        paper.put(statement(on=DAY, opening="0", closing="1485.94", entries=[paid, paid]))
+        page = await paper.client.list_events(payment_id=NAME, limit=50)
+
+        assert [one.action for one in page.events] == ["paid_out", "paid_out"]
 
     async def test_passes_statements_on(self, paper: PaperBank) -> None:
         """The reconciliation reads them for itself."""

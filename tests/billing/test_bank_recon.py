@@ -13,6 +13,7 @@ from billing.io.breaks import BreakDesk
 from billing.io.debits import Debits
 from billing.io.recon import ReconBooks, StatementDiffersError
 from billing.iso.camt053 import read
+from billing.iso.document import FieldError
 from billing.payout import PayoutItem, PayoutStatus
 from tests.billing.debit_town import TO_RECORD, DebitTown, followed, recorded, sent, told
 from tests.billing.recon_town import (
@@ -137,6 +138,18 @@ class TestAgreement:
 
         assert await town.steps() == steps
         assert (counts.matched, counts.reconciled, counts.until) == (0, 0, PAID_ON)
+
+    async def test_includes_a_payout_of_nothing(
+        self, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """What came and what was given back cancel out: no statement will ever show that."""
+        back = PayoutItem(kind="payment_refunded", amount_tenths=-1_485_440, payment_id="PM2")
+        bank.items["PO1"].append(back)
+        bank.payouts["PO1"] = replace(bank.payouts["PO1"], amount_minor=0)
+        await told_by_bank(books, closing="0")
+        counts = await reconciled(books, store, bank)
+
+        assert (counts.matched, counts.breaks_open, counts.until) == (1, 0, PAID_ON)
 
     async def test_waits_for_the_statement(
         self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
@@ -396,6 +409,12 @@ def doubled_in_another(bank: PayingBank) -> None:
     )
 
 
+def overkept_item(bank: PayingBank) -> None:
+    kept = PayoutItem(kind="payment_charged_back", amount_tenths=-742_970, payment_id="PM1")
+    bank.items["PO1"] += [kept, kept]
+    bank.payouts["PO1"] = replace(bank.payouts["PO1"], amount_minor=-50)
+
+
 def lost_item(bank: PayingBank) -> None:
     del bank.items["PO1"][0]
     bank.payouts["PO1"] = replace(bank.payouts["PO1"], amount_minor=PAYOUT_MINOR - 74_297)
@@ -416,6 +435,7 @@ class TestWhatTheBankMaySayOtherwise:
         [
             (payment(amount_minor=74_298), ["payment_amount payment PM1"]),
             (payment(currency="EUR"), ["payment_currency payment PM1"]),
+            (payment(bank_mandate_id="MD-ACC-2"), ["payment_mandate payment PM1"]),
             (payment(charge_on=date(2026, 2, 24)), ["payment_date payment PM1"]),
             (payment(charge_on=date(2026, 3, 9)), ["payment_date payment PM1"]),
             (payment(charge_on=date(2026, 3, 2)), []),
@@ -436,6 +456,7 @@ class TestWhatTheBankMaySayOtherwise:
             (payout(currency="EUR"), ["payout_currency payment PM1 in PO1", "payout_currency"]),
             (doubled_item, ["item_doubled payment PM1 in PO1"]),
             (doubled_in_another, ["item_doubled payment PM1 in PO2"]),
+            (overkept_item, ["item_overkept payment PM1 in PO1"]),
             (lost_item, ["item_missing payment PM1"]),
             (strange_item, ["item_unknown payment PM-STRANGE in PO1"]),
         ],
@@ -590,6 +611,15 @@ class TestTheStatement:
 
         assert await town.owner.fetchval("SELECT amount_minor FROM statement_line") == 100
 
+    async def test_of_a_wrong_year_is_not_believed(
+        self, town: DebitTown, books: ReconBooks
+    ) -> None:
+        """With it every payout of the next year would be missed on the day on which it is made."""
+        with pytest.raises(FieldError):
+            await told_by_bank(books, on=date(2027, 2, 27), closing="0")
+
+        assert await town.owner.fetchval("SELECT count(*) FROM recon_day") == 0
+
     async def test_may_be_missing_in_between(
         self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
     ) -> None:
@@ -674,6 +704,66 @@ class TestWhatTheBankTakesBackFromTheAccount:
         counts = await reconciled(books, store, bank)
 
         assert (counts.breaks_open, await breaks(town)) == (0, [])
+
+    async def test_is_known_once_for_each_time_it_was_paid_out(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """The bank can take back what it has paid out; the same once more is money that is lost."""
+        lines = (PAYOUT, REFERENCE), ("-742.97", "PM1"), ("-742.97", "PM1")
+        await told_by_bank(books, *lines, opening="100.00", closing="99.50")
+        await reconciled(books, store, bank)
+        await reconciled(books, store, bank, NEXT)
+
+        assert [one.split()[0] for one in await breaks(town)] == ["line_orphan"]
+        assert "out suspense <- bank 74297" in await town_moves(town)
+
+    async def test_is_not_known_beside_a_payout_that_has_kept_it(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """Kept from a payout and taken from the account: that is one time too many."""
+        kept = PayoutItem(kind="payment_charged_back", amount_tenths=-742_970, payment_id="PM1")
+        bank.items["PO1"].append(kept)
+        bank.payouts["PO1"] = replace(bank.payouts["PO1"], amount_minor=PAYOUT_MINOR - 74_297)
+        await told_by_bank(
+            books,
+            ("742.47", REFERENCE),
+            ("-742.97", "PM1"),
+            opening="100.00",
+            closing="99.50",
+        )
+        await reconciled(books, store, bank)
+
+        assert [one.split()[0] for one in await breaks(town)] == ["line_orphan"]
+
+    async def test_is_too_much_where_a_payout_keeps_it_later(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """The account has borne it before; the payout that keeps it too does not agree."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), ("-742.97", "PM1"), closing="742.47")
+        await reconciled(books, store, bank)
+        kept = PayoutItem(kind="payment_charged_back", amount_tenths=-742_970, payment_id="PM1")
+        bank.pay_out(amount_minor=-74_347, payout_id="PO2", reference="AQKOL-8QX2M9K4TA")
+        bank.items["PO2"].append(kept)
+        await reconciled(books, store, bank, NEXT)
+
+        assert await breaks(town) == ["item_overkept payment PM1 in PO2"]
+
+    async def test_is_known_again_when_it_was_paid_out_again(
+        self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank
+    ) -> None:
+        """A chargeback that was given up, and claimed a second time."""
+        await told_by_bank(books, (PAYOUT, REFERENCE), ("-742.97", "PM1"), closing="742.47")
+        await reconciled(books, store, bank)
+        bank.pay_out(
+            ("PM1", "74297.0"), amount_minor=74_247, payout_id="PO2", reference="AQKOL-8QX2M9K4TA"
+        )
+        lines = ("742.47", "AQKOL-8QX2M9K4TA"), ("-742.97", "PM1")
+        await told_by_bank(
+            books, *lines, on=date(2026, 2, 28), opening="742.47", closing="741.97", at=NEXT
+        )
+        await reconciled(books, store, bank, NEXT)
+
+        assert await breaks(town) == []
 
     async def test_is_an_orphan_with_another_amount(
         self, town: DebitTown, store: Debits, books: ReconBooks, bank: PayingBank

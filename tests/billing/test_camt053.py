@@ -145,6 +145,33 @@ class TestAStatement:
             ("B1", 30_03, None)
         ]
 
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_passes_over_what_moves_nothing(self, version: str) -> None:
+        """Banks write entries and parts of nothing, for a fee that is waived."""
+        parts = [
+            part(end_to_end_id="E1", amount="10.01", version=version),
+            part(end_to_end_id="E2", amount="0", version=version),
+        ]
+        both = [
+            part(end_to_end_id="E3", amount="5.00", version=version),
+            part(end_to_end_id="E4", amount="5.00", version=version) | {"cdt_dbt_ind": "DBIT"},
+        ]
+        entries = [
+            entry("0.00", DAY, version=version, ref="B0"),
+            entry("10.01", DAY, version=version, ref="B1", parts=parts),
+            *([] if version == "02" else [entry("0.00", DAY, ref="B2", parts=both)]),
+        ]
+        (found,) = read(
+            statement(on=DAY, opening="0", closing="10.01", entries=entries, version=version)
+        )
+
+        # Two movements that cancel out are two; .02 gives parts no direction of their own.
+        cancelling = [] if version == "02" else [("B2/1", 5_00), ("B2/2", -5_00)]
+        assert [(one.entry_ref, one.amount_minor) for one in found.lines] == [
+            ("B1/1", 10_01),
+            *cancelling,
+        ]
+
     def test_keeps_four_characters_of_the_account(self) -> None:
         """The number itself is nobody's business here."""
         assert IBAN not in repr(read(one_payout()))
@@ -274,6 +301,26 @@ class TestABadFile:
         assert right in BY_HAND
         with pytest.raises(FieldError):
             read(BY_HAND.replace(right, wrong).encode())
+
+    @pytest.mark.parametrize(
+        ("right", "wrong"),
+        [
+            ("<Id>2026-041</Id>", f"<Id>{'x' * 36}</Id>"),
+            ("<NtryRef>77</NtryRef>", f"<NtryRef>{'7' * 36}</NtryRef>"),
+            ("NOTPROVIDED", "E" * 141),
+            ("</RmtInf>", f"</RmtInf><RtrInf><Rsn><Cd>{'A' * 41}</Cd></Rsn></RtrInf>"),
+        ],
+    )
+    def test_has_a_name_that_is_longer_than_any(self, right: str, wrong: str) -> None:
+        """Longer than we can keep whole; a name cut short would be another one's."""
+        assert right in BY_HAND
+        with pytest.raises(FieldError):
+            read(BY_HAND.replace(right, wrong, 1).encode())
+
+    def test_speaks_of_more_days_than_a_year_has(self) -> None:
+        """One slip in a year, and two thousand years would count as reconciled or not."""
+        with pytest.raises(FieldError):
+            read(BY_HAND.replace("<FrDtTm>2026-02-09", "<FrDtTm>0026-02-09").encode())
 
     def test_is_too_large(self) -> None:
         """A file that nobody could have meant is not unfolded in memory."""

@@ -190,7 +190,17 @@ class TestKey:
 
     @pytest.mark.parametrize(
         "key",
-        [None, "", "debit:v1:AC-1:2026-01:1", "refund:v2:AC-1:2026-01:1:2", "refund:v1:A:B:1:x"],
+        [
+            None,
+            "",
+            "debit:v1:AC-1:2026-01:1",
+            "refund:v2:AC-1:2026-01:1:2",
+            "refund:v1:A:B:1:x",
+            "refund:v1:A:B:1:",
+            "refund:v1:A:B:1:02",
+            "refund:v1:A:B:1:99999999999",
+            f"refund:v1:A:B:{'9' * 5000}:1",
+        ],
     )
     def test_is_not_taken_for_somebody_elses(self, key: str | None) -> None:
         """The bank's metadata may hold anything."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -190,6 +191,11 @@ class TestOrder:
                 error("invalid_state", 422, {"reason": "<b>Ünknown reason</b>"}),
                 Rejected(reason="other", causes=("<b>Ünknown reason</b>",)),
             ),
+            (
+                422,
+                error("invalid_state", 422, {"reason": "mandate_is_inactive\n"}),
+                Rejected(reason="other", causes=("mandate_is_inactive\n",)),
+            ),
             (401, error("invalid_api_usage", 401), Denied(reason="credentials")),
             (403, "<html>no</html>", Denied(reason="credentials")),
             (429, error("invalid_api_usage", 429), NotExecuted(reason="rate_limited")),
@@ -223,6 +229,18 @@ class TestOrder:
             (204, "", "redirected"),
             (409, error("invalid_state", 409, {"reason": "bank_account_exists"}), "not_the_bank"),
             (409, "<html>conflict</html>", "not_the_bank"),
+            (
+                409,
+                error(
+                    "invalid_state",
+                    409,
+                    {
+                        "reason": "idempotent_creation_conflict",
+                        "links": {"conflicting_resource_id": "PM7\n"},
+                    },
+                ),
+                "not_the_bank",
+            ),
             (422, "<html>blocked by a firewall</html>", "not_the_bank"),
             (404, "not found", "not_the_bank"),
             (408, error("invalid_api_usage", 408), "not_the_bank"),
@@ -287,6 +305,31 @@ class TestOrder:
         """But never for longer than an hour, and never a number that is none."""
         body = error("invalid_api_usage", 429, {"reason": "rate_limit_exceeded"})
         client = await odd(says(429, body, **{"Retry-After": header}))
+
+        answer = await client.create_payment(BODY, "key-00001")
+
+        assert answer == NotExecuted(reason="rate_limited", retry_after_s=seconds)
+
+    @pytest.mark.parametrize(
+        ("reset", "seconds"),
+        [
+            ("Fri, 27 Feb 2026 10:00:42 GMT", 42),
+            ("Fri, 27 Feb 2026 10:00:00 GMT", None),
+            ("Fri, 27 Feb 2026 09:59:00 GMT", None),
+            ("Fri, 27 Feb 2026 11:00:01 GMT", None),
+            ("Fri, 27 Feb 2026 10:00:42", 42),
+            ("Fri, 99 Feb 2026 10:00:42 GMT", None),
+            ("42", None),
+            ("", None),
+        ],
+    )
+    async def test_hears_when_its_allowance_is_whole_again(
+        self, odd: Odd, reset: str, seconds: int | None
+    ) -> None:
+        """This bank names an instant, by its own clock; ours may be wrong by any time."""
+        body = error("invalid_api_usage", 429, {"reason": "rate_limit_exceeded"})
+        told = {"Date": "Fri, 27 Feb 2026 10:00:00 GMT", "ratelimit-reset": reset}
+        client = await odd(says(429, body, **told))
 
         answer = await client.create_payment(BODY, "key-00001")
 
@@ -384,7 +427,7 @@ class TestQuestion:
                     "id": "EV3",
                     "resource_type": "payments",
                     "action": "failed",
-                    "links": {"payment": "PM1", "odd": "../x", "none": None},
+                    "links": {"payment": "PM1", "odd": "../x", "none": None, "line": "PM1\n"},
                     "details": {"cause": "insufficient_funds", "will_attempt_retry": True},
                 },
                 {"id": "EV2", "resource_type": 7},
@@ -462,6 +505,29 @@ class TestQuestion:
         assert (request.cancelled, request.bank_mandate_id) == (False, None)
         assert refund is not None
         assert refund.status is None
+
+    async def test_never_holds_what_no_database_can_keep(self, odd: Odd) -> None:
+        """JSON may carry a character of nothing; asked for or kept, it would end a whole run."""
+        item = {"type": "payment_paid_out\0", "amount": "1.0", "links": {}}
+        payout = {
+            "id": "PO1",
+            "status": "paid",
+            "amount": 1,
+            "currency": "KZT",
+            "reference": "AQKOL\0",
+            "created_at": "2026-02-27T00:00:00Z",
+        }
+        strange = PAYMENT | {"metadata": {"intent": "debit:v1:ACC-1\0:2026-01:1"}}
+        told = {"payments": [strange], "payouts": [payout], "payout_items": [item]}
+        client = await odd(says(200, told))
+
+        payments = client.list_payments(bank_mandate_id=None, created_from=None)
+        payouts = client.list_payouts(created_from=datetime(2026, 1, 1, tzinfo=UTC))
+        items = await client.list_payout_items("PO1")
+
+        assert [one.intent async for one in payments] == ["debit:v1:ACC-1\ufffd:2026-01:1"]
+        assert [one.reference async for one in payouts] == ["AQKOL\ufffd"]
+        assert [one.kind for one in items] == ["payment_paid_out\ufffd"]
 
     async def test_about_an_account_keeps_four_characters(self, odd: Odd) -> None:
         """Even if the bank sends the whole number one day."""
@@ -582,6 +648,10 @@ class TestSimulatedBank:
         assert len(books["payments"]) == made
         if fault == "garbled":
             assert isinstance(heard, Unknown)
+        elif isinstance(heard, NotExecuted):
+            # Its minute ends when it ends.
+            assert heard.retry_after_s in {None, *range(1, 61)}
+            assert replace(heard, retry_after_s=None) == answer
         else:
             assert heard == answer
 

@@ -577,6 +577,18 @@ DEFECTS = {
         wrong="opening_minor = 0 * len(before)",
         tests=("tests/simulators/test_bank_statement.py::TestStatement",),
     ),
+    "a statement that is written anew is told again": Defect(
+        file="billing/io/file_news.py",
+        right="        return list(_fresh(told, news)), True",
+        wrong="        return told, True",
+        tests=("tests/billing/test_bank_files.py::TestTheInbox",),
+    ),
+    "the account bears a payment as often as it is told": Defect(
+        file="sql/recon.sql",
+        right="count(*) FILTER (WHERE i.kind = :kind::text) - count(*) FILTER",
+        wrong="99 + count(*) FILTER (WHERE i.kind = :kind::text) - count(*) FILTER",
+        tests=("tests/billing/test_bank_recon.py::TestWhatTheBankTakesBackFromTheAccount",),
+    ),
 }
 
 DEFECTS |= {

@@ -276,6 +276,24 @@ class MemoryBooks:
                     )
         return found
 
+    async def overkept_items(self, *, since: datetime) -> Sequence[DoubledItem]:
+        """Return payments that the bank has kept more often than it had paid them out."""
+        async with self._store.begin() as desk:
+            tx = desk.tx
+            await tx.statement()
+            kept: dict[str, list[Payout]] = defaultdict(list)
+            for row in tx.scan("bank_payout"):
+                if _counts(row.payout) and row.payout.created_at >= since:
+                    for payment_id in _kept_by(tx, row.payout.payout_id):
+                        kept[payment_id].append(row.payout)
+            found = []
+            for payment_id, payouts in sorted(kept.items()):
+                times = _times_kept(tx, payment_id) - _times_paid(tx, payment_id)
+                if times > 0:
+                    last = max(payouts, key=_age).payout_id
+                    found.append(DoubledItem(payment_id=payment_id, payout_id=last, times=times))
+        return found
+
     async def payouts_to_match(self, *, since: datetime) -> Sequence[Payout]:
         """Return payouts that wait for the statement, or of which it speaks anew."""
         async with self._store.begin() as desk:
@@ -356,12 +374,19 @@ class MemoryBooks:
                 for row in tx.scan("debit")
             }
             found = {}
-            for row in _lines(tx):
+            more: Counter[str] = Counter()
+            for row in sorted(_lines(tx), key=_booking):
                 line = row.booked.line
-                name = (line.end_to_end_id, line.amount_minor, line.currency)
-                for kind in ("refund", "payment"):
-                    if row.known_as is None and name[0] and (kind, *name) in named:
-                        found[row.booked.line_id] = f"{kind} {name[0]}"
+                about = line.end_to_end_id
+                name = (about, line.amount_minor, line.currency)
+                if row.known_as is not None or about is None:
+                    continue
+                if ("refund", *name) in named:
+                    found[row.booked.line_id] = f"refund {about}"
+                elif ("payment", *name) in named:
+                    more[about] += 1
+                    if _times_kept(tx, about) + more[about] <= _times_paid(tx, about):
+                        found[row.booked.line_id] = f"payment {about}"
         return found
 
     async def know_lines(self, lines: Sequence[BookedLine], known_as: str, *, at: datetime) -> None:
@@ -493,6 +518,21 @@ def _paid_by(tx: Transaction, payout_id: str) -> list[str]:
     """Return the payments that stand in a payout, each as often as it does."""
     items = tx.get("bank_payout_item", (payout_id,)) or ()
     return [one.payment_id for one in items if one.kind == PAID_OUT and one.payment_id is not None]
+
+
+def _kept_by(tx: Transaction, payout_id: str) -> list[str]:
+    """Return the payments that a payout has kept, each as often as it has."""
+    items = tx.get("bank_payout_item", (payout_id,)) or ()
+    return [one.payment_id for one in items if one.kind in TAKEN_BACK and one.payment_id]
+
+
+def _times_paid(tx: Transaction, payment_id: str) -> int:
+    """Return how often payouts that count have paid a payment out."""
+    return sum(
+        _paid_by(tx, row.payout.payout_id).count(payment_id)
+        for row in tx.scan("bank_payout")
+        if _counts(row.payout)
+    )
 
 
 def _payouts_with(tx: Transaction, payment_id: str) -> list[Payout]:
