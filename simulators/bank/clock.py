@@ -47,12 +47,15 @@ def stamp(instant: datetime) -> str:
 def parse(text: str) -> datetime:
     """Read an instant that carries its zone.
 
-    :raises ValueError: when it is no instant, or names no zone.
+    :raises ValueError: when it is no instant, names no zone, or lies outside of the years in UTC.
     """
     instant = datetime.fromisoformat(text)
     if instant.utcoffset() is None:
         raise ValueError("an instant must carry a time zone")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("an instant must lie in the years 1 to 9999 of UTC") from error
 
 
 def midnight(day: date) -> datetime:

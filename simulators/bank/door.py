@@ -197,9 +197,12 @@ def _fields(operation: Operation, body: bytes) -> Fields:
 
 
 def _check_key(bank: Bank, operation: Operation, key: str) -> None:
-    if not 0 < len(key) <= KEY_LENGTH_MAX:
+    if not 0 < len(key) <= KEY_LENGTH_MAX or not key.isprintable():
         raise errors.invalid_usage(
-            400, "invalid_idempotency_key", "Invalid idempotency key", "it is empty or too long"
+            400,
+            "invalid_idempotency_key",
+            "Invalid idempotency key",
+            "it is empty, too long or no text",
         )
     since = stamp(bank.at - timedelta(days=KEY_DAYS))
     made = bank.store.recall_key(operation.name, key, since)

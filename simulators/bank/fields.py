@@ -15,6 +15,18 @@ TEXT_LENGTH_MAX: Final = 255
 INTEGER_MAX: Final = 10**12
 
 
+def is_http_url(text: str) -> bool:
+    """Say whether a text is an absolute http(s) address that can stand in a header."""
+    # The library forgives blanks and line ends; a header holds neither.
+    if not text.isprintable() or " " in text:
+        return False
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 class Fields:
     """The fields of one JSON object and where it stands in the request."""
 
@@ -126,8 +138,7 @@ class Fields:
         value = self.text(name, length_max=2000)
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
+        if not is_http_url(value):
             self.refuse(name, "must be an absolute http(s) URL")
             return None
         return value
