@@ -180,6 +180,12 @@ ORDER BY seq LIMIT :rows;
 SELECT body FROM resource
 WHERE customer = :customer AND kind = 'customer_bank_accounts' AND NOT removed ORDER BY seq;
 
+-- name: open_requests_of_customer(customer)
+-- Read the requests that nobody has answered to a customer that is being removed.
+SELECT body FROM resource
+WHERE customer = :customer AND kind = 'billing_requests'
+  AND status IN ('pending', 'ready_to_fulfil') ORDER BY seq;
+
 -- name: mandates_of_account(account)
 -- Read the mandates on a bank account that is being disabled.
 SELECT body FROM resource WHERE account = :account AND kind = 'mandates' ORDER BY seq;

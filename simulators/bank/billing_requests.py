@@ -4,7 +4,8 @@ pending --details, account, confirmation--> ready_to_fulfil --fulfil--> fulfille
    '---------------------- cancel ---------------'----> cancelled
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from simulators.bank import bank_accounts, customers, errors, limits, mandates
@@ -13,10 +14,11 @@ from simulators.bank.listing import listing
 from simulators.bank.operation import Call, Operation
 from simulators.bank.request_view import ACTIONS, show, show_short
 from simulators.bank.store import Document
-from simulators.bank.world import Bank, Details, Note
+from simulators.bank.world import Advance, Bank, Details, Note
 
 KIND: Final = "billing_requests"
 OPEN: Final = frozenset({"pending", "ready_to_fulfil"})
+CONFIRMED: Final = "confirm_payer_details"
 VERIFY: Final = frozenset({"minimum", "recommended", "when_available", "always"})
 TOLD: Final = {
     "created": "The billing request was created.",
@@ -160,13 +162,18 @@ def take_account(bank: Bank, request: Document, found: Document, *, origin: str)
 def confirm(bank: Bank, request: Document, *, origin: str) -> None:
     """Keep that the payer has checked and confirmed what was collected."""
     request["status"] = "ready_to_fulfil"
-    _done(bank, request, "confirm_payer_details", origin)
+    _done(bank, request, CONFIRMED, origin)
 
 
 def complete(bank: Bank, request: Document, *, origin: str) -> None:
-    """Make the mandate that was asked for."""
+    """Make the mandate that was asked for.
+
+    :raises BankError: 422 when the account was disabled in the meantime.
+    """
     asked = request["mandate_request"]
     account = bank.find("customer_bank_accounts", request["links"]["customer_bank_account"])
+    if not account["enabled"]:
+        raise errors.invalid_state("bank_account_disabled", "Bank account is disabled")
     found = {
         "authorisation_source": asked["authorisation_source"],
         "consent_parameters": limits.consent(asked["constraints"]),
@@ -201,10 +208,15 @@ def stop(bank: Bank, request: Document, *, origin: str) -> None:
 
 
 def _done(bank: Bank, request: Document, name: str, origin: str) -> None:
-    if name not in request["hidden"]["done"]:
-        request["hidden"]["done"].append(name)
+    done = request["hidden"]["done"]
+    if CONFIRMED in done and name != CONFIRMED:
+        # The payer has confirmed something else.
+        done.remove(CONFIRMED)
+        request["status"] = "pending"
+    if name not in done:
+        done.append(name)
     bank.store.put(request)
-    action = "payer_details_confirmed" if name == "confirm_payer_details" else name
+    action = "payer_details_confirmed" if name == CONFIRMED else name
     tell(bank, request, action, origin=origin)
 
 
@@ -276,6 +288,13 @@ def cancel(bank: Bank, call: Call) -> Document:
     call.fields.check()
     stop(bank, request, origin="api")
     return show(bank, request)
+
+
+def _end(bank: Bank, request: Document, _note: Note) -> None:
+    stop(bank, request, origin="api")
+
+
+STEPS: Final[Mapping[tuple[str, str], Advance]] = MappingProxyType({(KIND, "cancel"): _end})
 
 
 def _action_of(run: Callable[[Bank, Call], Document]) -> Operation:

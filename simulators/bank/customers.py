@@ -108,8 +108,10 @@ def update(bank: Bank, call: Call) -> Document:
 
 
 def remove(bank: Bank, call: Call) -> None:
-    """Forget a customer: disable the accounts, which cancels mandates and waiting payments."""
+    """Forget a customer: end what is still asked, and disable the accounts with all on them."""
     customer = bank.find("customers", call.identity)
+    for request in bank.store.open_requests_of(customer["id"]):
+        bank.take("billing_requests", request, "cancel")
     for account in bank.store.accounts_of(customer["id"]):
         if account["enabled"]:
             bank_accounts.close(bank, account)

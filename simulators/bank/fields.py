@@ -1,7 +1,8 @@
 """Reads a request's fields, gathering every error before refusing."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ METADATA_VALUE_LENGTH_MAX: Final = 500
 TEXT_LENGTH_MAX: Final = 255
 # Ten thousand million in major units: far above any bill, far below SQLite's integers.
 INTEGER_MAX: Final = 10**12
+NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def is_http_url(text: str) -> bool:
@@ -143,11 +145,11 @@ class Fields:
             return None
         return value
 
-    def metadata(self) -> dict[str, str]:
-        """Return the metadata: at most three short keys with strings of some length."""
+    def metadata(self, kept: Mapping[str, str] = NO_METADATA) -> dict[str, str]:
+        """Return the metadata, at most three short keys with strings of some length, or `kept`."""
         value = self._value("metadata")
         if value is None:
-            return {}
+            return dict(kept)
         if not isinstance(value, dict):
             self.refuse("metadata", "must be an object")
             return {}

@@ -191,7 +191,7 @@ def index(bank: Bank, call: Call) -> Document:
 def update(bank: Bank, call: Call) -> Document:
     """Change a mandate's metadata; nothing else of it can change."""
     mandate = bank.find(KIND, call.identity)
-    mandate["metadata"] = call.fields.metadata()
+    mandate["metadata"] = call.fields.metadata(mandate["metadata"])
     call.fields.check()
     bank.store.put(mandate)
     return show(bank, mandate)

@@ -139,6 +139,11 @@ class Store:
         found = _Q.accounts_of_customer(self._connection, customer=customer_id)
         return [_document(body) for (body,) in found]
 
+    def open_requests_of(self, customer_id: str) -> list[Document]:
+        """Return the billing requests to a customer that wait for an answer."""
+        found = _Q.open_requests_of_customer(self._connection, customer=customer_id)
+        return [_document(body) for (body,) in found]
+
     def mandates_of(self, account_id: str) -> list[Document]:
         """Return the mandates on a bank account."""
         found = _Q.mandates_of_account(self._connection, account=account_id)
