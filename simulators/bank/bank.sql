@@ -261,9 +261,9 @@ ORDER BY due_at, agenda_id LIMIT 1;
 -- Take a step off the agenda in the transaction that carries it out.
 DELETE FROM agenda WHERE agenda_id = :agenda_id;
 
--- name: strike_all(resource_id)!
+-- name: strike_all(resource_id, but)!
 -- Forget what was planned for a resource whose life took another turn.
-DELETE FROM agenda WHERE resource_id = :resource_id;
+DELETE FROM agenda WHERE resource_id = :resource_id AND step <> :but;
 
 -- name: newest(kind, other_than)$
 -- Find the newest resource of a kind beside one.

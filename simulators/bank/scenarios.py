@@ -63,6 +63,7 @@ TABLES: Final[Mapping[str, Mapping[tuple[str, str], str]]] = MappingProxyType(
         "refunds": refund_life.NEXT,
     }
 )
+RESUBMIT: Final = "resubmit"
 # Steps by which a payout takes or gives money, wherever the payout comes from.
 BORNE: Final = frozenset({"settle", "settle_late", "settle_chargeback", "return"})
 
@@ -92,7 +93,8 @@ def run(bank: Bank, call: Call) -> Document:
             "scenario_not_possible", f"{call.identity} is not possible in the present state"
         )
     if kind != "payouts":
-        bank.store.strike_all(resource_id)
+        # A second try that an event has announced is no calendar's: it comes.
+        bank.store.strike_all(resource_id, but=RESUBMIT)
     return {"id": call.identity}
 
 

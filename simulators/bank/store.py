@@ -234,9 +234,9 @@ class Store:
         """Take one step off the agenda."""
         _Q.strike_step(self._connection, agenda_id=agenda_id)
 
-    def strike_all(self, resource_id: str) -> None:
-        """Take every step of a resource off the agenda."""
-        _Q.strike_all(self._connection, resource_id=resource_id)
+    def strike_all(self, resource_id: str, but: str = "") -> None:
+        """Take every step of a resource off the agenda, or every one but one."""
+        _Q.strike_all(self._connection, resource_id=resource_id, but=but)
 
     def newest(self, kind: str, other_than: str = "") -> str | None:
         """Return the id of the newest document of a kind beside one, or None."""

@@ -155,6 +155,26 @@ class TestPayment:
             "20T09 paid_out",
         ]
 
+    async def test_is_tried_again_as_announced_when_a_scenario_failed_it(
+        self, teller: Teller
+    ) -> None:
+        """What an event has promised comes; a client that waits for it would wait for ever."""
+        payment_id = await teller.pay(retry_if_possible=True)
+        await teller.simulate("payment_failed", payment_id)
+        (failed,) = await teller.events(payment=payment_id, action="failed")
+        await teller.advance(at(14))
+
+        assert failed["details"]["will_attempt_retry"] is True
+        assert await teller.told(payment=payment_id) == [
+            "01T00 created",
+            "01T00 submitted",
+            "01T00 failed",
+            "05T00 resubmission_requested",
+            "08T00 submitted",
+            "09T00 confirmed",
+            "12T09 paid_out",
+        ]
+
     async def test_is_not_tried_again_when_time_does_not_heal(self, teller: Teller) -> None:
         """A closed account stays closed; the contract has a word for why there is no retry."""
         payment_id = await teller.pay("Wrong", retry_if_possible=True)
