@@ -58,6 +58,17 @@ def parse(text: str) -> datetime:
         raise ValueError("an instant must lie in the years 1 to 9999 of UTC") from error
 
 
+def parse_day(text: str) -> date:
+    """Read a calendar day written YYYY-MM-DD, in no other way of the standard.
+
+    :raises ValueError: when it is none.
+    """
+    day = date.fromisoformat(text)
+    if day.isoformat() != text:
+        raise ValueError("a day is written YYYY-MM-DD")
+    return day
+
+
 def midnight(day: date) -> datetime:
     """Return the instant at which the bank begins the day's work."""
     return datetime.combine(day, time(), tzinfo=UTC)

@@ -1,11 +1,11 @@
 """Reads a request's fields, gathering every error before refusing."""
 
 from collections.abc import Collection, Mapping
-from datetime import date
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from simulators.bank.clock import parse_day
 from simulators.bank.errors import validation_failed
 
 METADATA_KEYS_MAX: Final = 3
@@ -130,7 +130,7 @@ class Fields:
         if value is None:
             return None
         try:
-            return date.fromisoformat(value).isoformat()
+            return parse_day(value).isoformat()
         except ValueError:
             self.refuse(name, "is not a valid date")
             return None

@@ -134,7 +134,7 @@ def get(bank: Bank, call: Call) -> Document:
 def index(bank: Bank, call: Call) -> Document:
     """Return a page of webhooks; there are no test ones here."""
     query = dict(call.query)
-    if query.pop("is_test", "false") == "true":
+    if query.pop("is_test", "false") != "false":
         query["successful"] = "never"
     return listing(bank, KIND, query, ("created_at", "successful"))
 

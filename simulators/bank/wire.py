@@ -9,6 +9,7 @@ from aiohttp import web
 
 # Ten times the longest honest request (a flow with everything prefilled).
 REQUEST_BYTES_MAX = 64 * 1024
+JSON = "application/json"
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -30,7 +31,7 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
     return web.Response(
         status=status,
         body=text.encode(),
-        content_type="application/json",
+        content_type=JSON,
         headers=headers,
     )
 
