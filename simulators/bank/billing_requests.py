@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from simulators.bank import bank_accounts, customers, errors, limits, mandates
-from simulators.bank.fields import Fields
+from simulators.bank.fields import NO_METADATA, Fields
 from simulators.bank.listing import listing
 from simulators.bank.operation import Call, Operation
 from simulators.bank.request_view import ACTIONS, show, show_short
@@ -38,7 +38,9 @@ def create(bank: Bank, call: Call) -> Document:
         if fields.has(name):
             fields.refuse(name, "is not supported by this bank")
     fields.ignore(*UNSUPPORTED, "payment_purpose_code", "payment_context_code")
-    asked = _mandate_request(bank, fields.child("mandate_request", required=True))
+    wanted = fields.child("mandate_request", required=True)
+    reference = wanted.text("reference", length_max=mandates.REFERENCE_LENGTH_MAX)
+    asked = _mandate_request(bank, wanted)
     links = fields.child("links")
     found: Document = {
         "fallback_enabled": fields.boolean("fallback_enabled", default=False),
@@ -57,7 +59,8 @@ def create(bank: Bank, call: Call) -> Document:
             "mandate_request": "MRQ" + bank.new_id(KIND).removeprefix("BRQ"),
             "organisation": "OR0001",
         },
-        "hidden": {"done": []},
+        # The contract takes the mandate's reference and shows it with the mandate only.
+        "hidden": {"done": [], "reference": reference},
     }
     _read_links(bank, links, found)
     fields.check()
@@ -73,7 +76,6 @@ def _mandate_request(bank: Bank, asked: Fields) -> Document:
     scheme = asked.text("scheme")
     if scheme not in {None, bank.profile.scheme}:
         asked.refuse("scheme", f"must be {bank.profile.scheme}")
-    asked.ignore("reference", "constraints")
     return {
         "authorisation_source": asked.choice("authorisation_source", {"web", "telephone", "paper"})
         or "web",
@@ -113,7 +115,14 @@ def _read_links(bank: Bank, links: Fields, found: Document) -> None:
         found["hidden"]["done"].append("collect_bank_account")
 
 
-def tell(bank: Bank, request: Document, action: str, *, origin: str = "api") -> None:
+def tell(
+    bank: Bank,
+    request: Document,
+    action: str,
+    *,
+    origin: str = "api",
+    metadata: Mapping[str, str] = NO_METADATA,
+) -> None:
     """Write down an event of a billing request, linked to all it has led to so far."""
     links = {
         name: request["links"][name]
@@ -122,7 +131,7 @@ def tell(bank: Bank, request: Document, action: str, *, origin: str = "api") -> 
     }
     cause = f"billing_request_{action}"
     details = Details(origin=origin, cause=cause, description=TOLD[action])
-    bank.tell(KIND, request, action, details, Note(links=links))
+    bank.tell(KIND, request, action, details, Note(links=links, metadata=metadata))
 
 
 def get(bank: Bank, call: Call) -> Document:
@@ -159,13 +168,17 @@ def take_account(bank: Bank, request: Document, found: Document, *, origin: str)
     _done(bank, request, "collect_bank_account", origin)
 
 
-def confirm(bank: Bank, request: Document, *, origin: str) -> None:
+def confirm(
+    bank: Bank, request: Document, *, origin: str, metadata: Mapping[str, str] = NO_METADATA
+) -> None:
     """Keep that the payer has checked and confirmed what was collected."""
     request["status"] = "ready_to_fulfil"
-    _done(bank, request, CONFIRMED, origin)
+    _done(bank, request, CONFIRMED, origin, metadata)
 
 
-def complete(bank: Bank, request: Document, *, origin: str) -> None:
+def complete(
+    bank: Bank, request: Document, *, origin: str, metadata: Mapping[str, str] = NO_METADATA
+) -> None:
     """Make the mandate that was asked for.
 
     :raises BankError: 422 when the account was disabled in the meantime.
@@ -180,6 +193,7 @@ def complete(bank: Bank, request: Document, *, origin: str) -> None:
         "consent_type": asked["consent_type"],
         "funds_settlement": asked["funds_settlement"],
         "metadata": asked["metadata"],
+        "reference": request["hidden"].get("reference"),
         "hidden": {"constraints": asked["constraints"]},
     }
     mandate = mandates.new(bank, account, found)
@@ -187,7 +201,7 @@ def complete(bank: Bank, request: Document, *, origin: str) -> None:
     request["links"]["mandate_request_mandate"] = mandate["id"]
     request["status"] = "fulfilled"
     bank.store.put(request)
-    tell(bank, request, "fulfilled", origin=origin)
+    tell(bank, request, "fulfilled", origin=origin, metadata=metadata)
 
 
 def authorise(bank: Bank, request: Document) -> None:
@@ -200,14 +214,22 @@ def authorise(bank: Bank, request: Document) -> None:
     complete(bank, request, origin="payer")
 
 
-def stop(bank: Bank, request: Document, *, origin: str) -> None:
+def stop(
+    bank: Bank, request: Document, *, origin: str, metadata: Mapping[str, str] = NO_METADATA
+) -> None:
     """Cancel a request that is still open."""
     request["status"] = "cancelled"
     bank.store.put(request)
-    tell(bank, request, "cancelled", origin=origin)
+    tell(bank, request, "cancelled", origin=origin, metadata=metadata)
 
 
-def _done(bank: Bank, request: Document, name: str, origin: str) -> None:
+def _done(
+    bank: Bank,
+    request: Document,
+    name: str,
+    origin: str,
+    metadata: Mapping[str, str] = NO_METADATA,
+) -> None:
     done = request["hidden"]["done"]
     if CONFIRMED in done and name != CONFIRMED:
         # The payer has confirmed something else.
@@ -217,7 +239,7 @@ def _done(bank: Bank, request: Document, name: str, origin: str) -> None:
         done.append(name)
     bank.store.put(request)
     action = "payer_details_confirmed" if name == CONFIRMED else name
-    tell(bank, request, action, origin=origin)
+    tell(bank, request, action, origin=origin, metadata=metadata)
 
 
 def _open(bank: Bank, call: Call, *needs: str) -> Document:
@@ -265,28 +287,28 @@ def collect_bank_account(bank: Bank, call: Call) -> Document:
 def confirm_payer_details(bank: Bank, call: Call) -> Document:
     """Say that the payer has confirmed the details."""
     request = _open(bank, call, "collect_customer_details", "collect_bank_account")
-    call.fields.metadata()
+    metadata = call.fields.metadata()
     call.fields.ignore("payer_requested_dual_signature")
     call.fields.check()
-    confirm(bank, request, origin="api")
+    confirm(bank, request, origin="api", metadata=metadata)
     return show(bank, request)
 
 
 def fulfil(bank: Bank, call: Call) -> Document:
     """Make the mandate once everything is collected and confirmed."""
     request = _open(bank, call, *(name for name, _ in ACTIONS))
-    call.fields.metadata()
+    metadata = call.fields.metadata()
     call.fields.check()
-    complete(bank, request, origin="api")
+    complete(bank, request, origin="api", metadata=metadata)
     return show(bank, request)
 
 
 def cancel(bank: Bank, call: Call) -> Document:
     """Withdraw an open request."""
     request = _open(bank, call)
-    call.fields.metadata()
+    metadata = call.fields.metadata()
     call.fields.check()
-    stop(bank, request, origin="api")
+    stop(bank, request, origin="api", metadata=metadata)
     return show(bank, request)
 
 

@@ -63,6 +63,10 @@ class Fields:
         for child in self._children:
             child.refuse_unknown()
 
+    def __contains__(self, name: str) -> bool:
+        """Say whether the field is there, a null too."""
+        return name in self._raw
+
     def has(self, name: str) -> bool:
         """Say whether the field is there and not null."""
         return self._raw.get(name) is not None

@@ -68,6 +68,64 @@ class TestAnAgreement:
         assert told[-1] == "01T00 cancelled"
 
 
+class TestARequest:
+    """What was said with a request ..."""
+
+    async def test_is_the_reference_of_its_mandate(self, teller: Teller) -> None:
+        """By it a mandate is found again, at the bank and on the payer's statement."""
+        asked = {"mandate_request": {"currency": teller.currency, "reference": "GAS-7"}}
+        _, made = await teller.api("POST", f"/{KIND}", {KIND: asked})
+        assert await teller.simulate("billing_request_fulfilled", made[KIND]["id"]) == 422
+        number = {"account_holder_name": "Aigul", "iban": teller.iban}
+        await teller.act(KIND, made[KIND]["id"], "collect_customer_details", **PERSON)
+        await teller.act(KIND, made[KIND]["id"], "collect_bank_account", **number)
+        assert await teller.simulate("billing_request_fulfilled", made[KIND]["id"]) == 200
+
+        _, page = await teller.api("GET", "/mandates?reference=GAS-7")
+
+        assert [mandate["reference"] for mandate in page["mandates"]] == ["GAS-7"]
+
+    async def test_is_told_with_its_event(self, teller: Teller) -> None:
+        """Metadata of an action is its event's, as it is when a payment is cancelled."""
+        note = {"metadata": {"desk": "3"}}
+        links = await agreed(teller)
+        for action in ("confirm_payer_details", "fulfil"):
+            await teller.act(KIND, links["id"], action, **note)
+        other = await agreed(teller)
+        await teller.act(KIND, other["id"], "cancel", **note)
+
+        told = [*await teller.events(billing_request=links["id"])][-2:]
+        told += [*await teller.events(billing_request=other["id"])][-1:]
+        assert [(event["action"], event["metadata"]) for event in told] == [
+            ("payer_details_confirmed", {"desk": "3"}),
+            ("fulfilled", {"desk": "3"}),
+            ("cancelled", {"desk": "3"}),
+        ]
+
+
+class TestACustomer:
+    """What we know of a customer ..."""
+
+    async def test_is_emptied_by_a_null(self, teller: Teller) -> None:
+        """A telephone that is somebody else's now must be gone; the name stays what it was."""
+        fields = {"company_name": "Bakery", "phone_number": "+77000000000", "city": "Aqkol"}
+        _, made = await teller.api("POST", "/customers", {"customers": fields})
+        path = f"/customers/{made['customers']['id']}"
+        news = {"phone_number": None, "email": "b@example.com"}
+
+        _, changed = await teller.api("PUT", path, {"customers": news})
+        status, refusal = await teller.api("PUT", path, {"customers": {"company_name": None}})
+
+        found = changed["customers"]
+        assert (found["phone_number"], found["email"], found["city"], found["company_name"]) == (
+            None,
+            "b@example.com",
+            "Aqkol",
+            "Bakery",
+        )
+        assert (status, refusal["error"]["errors"][0]["field"]) == (422, "given_name")
+
+
 class TestMetadata:
     """What we have noted at the bank ..."""
 

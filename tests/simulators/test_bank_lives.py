@@ -155,6 +155,17 @@ class TestPayment:
             "20T09 paid_out",
         ]
 
+    async def test_is_submitted_by_no_scenario_when_the_payer_stands_against_it(
+        self, teller: Teller
+    ) -> None:
+        """The payment fails instead, which is not what was asked for."""
+        payment_id = await teller.pay()
+        payment = await teller.read("payments", payment_id)
+        await teller.simulate("mandate_suspended_by_payer", payment["links"]["mandate"])
+
+        assert await teller.simulate("payment_submitted", payment_id) == 422
+        assert (await teller.read("payments", payment_id))["status"] == "pending_submission"
+
     async def test_is_tried_again_as_announced_when_a_scenario_failed_it(
         self, teller: Teller
     ) -> None:

@@ -182,3 +182,18 @@ class TestAnswer:
         assert await bank.approve(url) is None
         _, text = await read(bank, url + "?lang=en")
         assert "Permission given" in text
+
+    async def test_yes_without_auto_fulfil_leaves_the_mandate_to_be_asked_for(
+        self, shared_bank: SimulatedBank
+    ) -> None:
+        """Whoever made the flow looks at the answer first, and fulfils it then or never."""
+        request_id, url = await ask(shared_bank, auto_fulfil=False)
+        sent_to = await shared_bank.approve(url)
+        _, found = await shared_bank.api("GET", f"/billing_requests/{request_id}")
+        path = f"/billing_requests/{request_id}/actions/fulfil"
+        _, done = await shared_bank.api("POST", path, {"data": {}})
+
+        assert sent_to == "http://localhost:1/linked"
+        assert found["billing_requests"]["status"] == "ready_to_fulfil"
+        assert "mandate_request_mandate" not in found["billing_requests"]["links"]
+        assert done["billing_requests"]["status"] == "fulfilled"
