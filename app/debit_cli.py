@@ -17,16 +17,18 @@ from billing.debit import DebitId
 from billing.debit import State as DebitState
 from billing.decide import NotInReviewError, NotLegalError, decide
 from billing.decision import Decision, ReviewWord
-from billing.io.api_debit_desk import decided_shown
+from billing.io.api_debit_desk import decided_shown, stopped_shown
 from billing.io.api_debits import NoBankError
 from billing.io.debits import Debits
 from billing.io.views import FIRST_DEBIT, Views
 from billing.io.wire_debits import NewApproval, NewDecision
+from billing.stop_debit import DebitOverError, DebitTooLateError, stop_debit
 
 SHOWN_MAX: Final = 200
 
 Account = Annotated[str, typer.Argument(help="The account, such as ACC-1.")]
 BillName = Annotated[str, typer.Argument(help="The bill, such as 2026-01.")]
+Attempt = Annotated[int, typer.Argument(help="Which attempt for the bill.", min=1, max=99)]
 
 # What was asked wrongly, and is the asker's to mend.
 _MISTAKES: Final = (
@@ -35,6 +37,8 @@ _MISTAKES: Final = (
     approving.AmountDiffersError,
     NotInReviewError,
     NotLegalError,
+    DebitTooLateError,
+    DebitOverError,
     NoBankError,
     BankError,
     ValueError,
@@ -91,11 +95,35 @@ def approve(  # noqa: PLR0913 - options
     do(work, state=state, as_json=as_json)
 
 
+@debit.command("stop")
+def stop(  # noqa: PLR0913 - options
+    account_id: Account,
+    bill_no: BillName,
+    attempt: Attempt,
+    *,
+    by: By,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Keep a resident's no, given by telephone, to one debit; its bill is paid by hand."""
+
+    async def work(house: House) -> Any:  # noqa: ANN401 - what is printed
+        stopped = await stop_debit(
+            store=Debits(house.pool, house.settings.bill_policy),
+            debit_id=DebitId(account_id=account_id, bill_no=bill_no, attempt=attempt),
+            stopped_by=written(by, NAME_MAX),
+            at=house.clock.now(),
+        )
+        return stopped_shown(stopped).model_dump(mode="json")
+
+    do(work, state=state, as_json=as_json)
+
+
 @debit.command("decide")
 def decide_about(  # noqa: PLR0913 - options
     account_id: Account,
     bill_no: BillName,
-    attempt: Annotated[int, typer.Argument(help="Which attempt for the bill.", min=1, max=99)],
+    attempt: Attempt,
     *,
     decision: Annotated[Decision, typer.Option(help="What becomes of it.")],
     because: Because,

@@ -38,7 +38,7 @@ from billing.notice import (
     broken_promise,
     first_charge_day,
 )
-from billing.order import body_digest, frozen_body
+from billing.order import frozen_order
 from billing.pay_back import PayBackBank
 from billing.period import local_day
 from billing.retire import RetireStore, retire
@@ -220,16 +220,8 @@ async def _record_batch(
 def _recorded(debit: Debit, due: Debit, mandate: Mandate, at: datetime) -> Debit:
     """Return a debit with its order frozen for the day on which it is due."""
     assert mandate.bank_mandate_id is not None, "an active mandate has its name at the bank"
-    body = frozen_body(due, mandate.bank_mandate_id)
-    return moved(
-        debit,
-        Event.RECORD,
-        at=at,
-        charge_on=due.charge_on,
-        idempotency_key=debit.key,
-        body=body,
-        body_digest=body_digest(body),
-    )
+    order = frozen_order(due, mandate.bank_mandate_id)
+    return moved(debit, Event.RECORD, at=at, charge_on=due.charge_on, **order)
 
 
 def _turned_back(debit: Debit, obstacle: _Obstacle, at: datetime, zone: str) -> Debit:

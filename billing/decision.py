@@ -19,7 +19,7 @@ from billing.bank import Payment
 from billing.debit import Debit, Event
 from billing.order import is_ours
 from billing.proposal import same_person
-from billing.turn import ENDED_AT_BANK
+from billing.turn import BEGUN_ANEW, ENDED_AT_BANK, GIVEN_UP
 
 # A large winter bill; below it one person's mistake costs less than a second person's time.
 REVIEW_TWO_FROM_MINOR: Final = 1_000_000
@@ -47,8 +47,8 @@ REASONS: Final[Mapping[Decision, str]] = MappingProxyType(
     {
         Decision.RELEASE: "released",
         Decision.ADOPT: "adopted",
-        Decision.GIVE_UP: "given_up_by_person",
-        Decision.BEGIN_ANEW: "begin_anew",
+        Decision.GIVE_UP: GIVEN_UP,
+        Decision.BEGIN_ANEW: BEGUN_ANEW,
     }
 )
 

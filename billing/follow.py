@@ -78,7 +78,7 @@ class FollowStore(LinkStore, RefundNewsStore, Protocol):
         """Return the debit that a payment belongs to."""
 
     async def debit_by_key(self, account_id: str, key: str) -> Debit | None:
-        """Return the debit that a key was made for."""
+        """Return the debit that a key names, if it is recorded, or ended before it was."""
 
     async def mandate_by_request(self, bank_request_id: str) -> Mandate | None:
         """Return the mandate that a billing request was made for."""

@@ -30,7 +30,7 @@ from billing.debit import (
 from billing.enrol import cancel_unsent
 from billing.link import LinkDesk
 from billing.mandate import ENDED, Enrolment, Mandate
-from billing.order import is_ours
+from billing.order import FrozenOrder, frozen_order, is_ours
 from billing.refund import Cause
 from billing.refund_order import Asked
 from billing.retry import FallDesk, fall_through
@@ -323,6 +323,7 @@ async def question(
 
     If another attempt for the bill is alive, it is taken back where that is still possible; where
     it is not, both may take money: what was taken for the one we had given up goes back at once.
+    One that we do not know to have been sent (an old backup was restored) keeps its order from now.
     """
     log.error("debit.contradicted", key=debit.key, payment=payment.payment_id)
     if debit.state in FINAL:
@@ -334,12 +335,14 @@ async def question(
                 return
             gone = moved(other, Event.CANCEL, at=at, reason="contradiction")
             await desk.save_debit(other, gone)
+    order: FrozenOrder = {} if debit.body else frozen_order(debit, payment.bank_mandate_id)
     after = moved(
         debit,
         Event.QUESTION,
         at=at,
         reason=reason,
         bank_payment_id=debit.bank_payment_id or payment.payment_id,
+        **order,
     )
     await desk.save_debit(debit, after)
 

@@ -2,18 +2,42 @@
 
 import hashlib
 import json
-from typing import Final
+from typing import Final, TypedDict
 
 from billing.bank import Payment
-from billing.debit import KEY, Debit
+from billing.debit import KEY, Debit, DebitId
 
 _KEY_PARTS: Final = 5
+
+
+class FrozenOrder(TypedDict, total=False):
+    """What a debit keeps of its order: all of it, or nothing."""
+
+    idempotency_key: str
+    body: bytes
+    body_digest: bytes
 
 
 def account_of(key: str | None) -> str | None:
     """Return whose debit a key names; None if it is not one of our keys."""
     parts = (key or "").split(":")
     return parts[2] if len(parts) == _KEY_PARTS and key and key.startswith(f"{KEY}:") else None
+
+
+def debit_of_key(key: str) -> DebitId | None:
+    """Return the debit that a key names; None if it is not one of our keys, letter by letter."""
+    *_, bill_no, attempt = key.split(":")
+    account_id = account_of(key)
+    if account_id is None or not (attempt.isascii() and attempt.isdigit()):
+        return None
+    named = DebitId(account_id=account_id, bill_no=bill_no, attempt=int(attempt))
+    return named if named.key == key else None
+
+
+def frozen_order(debit: Debit, bank_mandate_id: str) -> FrozenOrder:
+    """Return what a debit keeps of its order from now on: the key, the bytes and their digest."""
+    body = frozen_body(debit, bank_mandate_id)
+    return {"idempotency_key": debit.key, "body": body, "body_digest": body_digest(body)}
 
 
 def frozen_body(debit: Debit, bank_mandate_id: str) -> bytes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from billing.bank import BankEvent, PaymentStatus, reason_word
-from billing.debit import Debit, Event, State, merge
+from billing.debit import FINAL, Debit, Event, State, merge
 
 # What the bank calls the end of a payment that had begun.
 FAILURE_ACTIONS: Final = frozenset({"failed", "charged_back"})
@@ -20,6 +20,10 @@ RESUBMITTED: Final = "resubmission_requested"
 RESTORED: Final = "chargeback_cancelled"
 # Our own word for a debit whose payout came back to the bank.
 BOUNCED: Final = "payout_bounced"
+# Why a debit ended that a person has ended in review, where it stands and where it began anew.
+GIVEN_UP: Final = "given_up_by_person"
+BEGUN_ANEW: Final = "begin_anew"
+ENDED_BY_PERSON: Final = frozenset({GIVEN_UP, BEGUN_ANEW})
 _TURNS: Final = FAILURE_ACTIONS | {RESUBMITTED, RESTORED}
 # The bank takes nothing under a payment that stands so.
 ENDED_AT_BANK: Final = frozenset(
@@ -62,16 +66,20 @@ def word_of(events: Sequence[BankEvent]) -> Word:
 def steps(debit: Debit, status: PaymentStatus | None, word: Word) -> tuple[Event, ...]:
     """Return the steps that bring a debit to what the bank says, the ways back included."""
     alive = status is not None and status not in ENDED_AT_BANK
-    if alive and debit.state in {State.FAILED, State.RETRY_DUE} and word.turn == RESUBMITTED:
-        return (Event.RESUBMIT, *merge(State.ACCEPTED, status))
     if alive and debit.state is State.CHARGED_BACK and word.turn == RESTORED:
         return _restored(debit, status)
     if debit.reason == BOUNCED and status is PaymentStatus.PAID_OUT:
         # The payment's status does not know of it; the next payout does.
         return ()
-    if status is PaymentStatus.FAILED and _failed_again(debit, word):
+    disputed = status is PaymentStatus.CHARGED_BACK and _came_and_went(debit)
+    again = (
+        disputed
+        or (alive and word.turn == RESUBMITTED)
+        or (status is PaymentStatus.FAILED and _failed_again(debit, word))
+    )
+    if again and debit.state in {State.FAILED, State.RETRY_DUE}:
         return (Event.RESUBMIT, *merge(State.ACCEPTED, status))
-    return merge(debit.state, status)
+    return (Event.QUESTION,) if disputed else merge(debit.state, status)
 
 
 def _failed_again(debit: Debit, word: Word) -> bool:
@@ -80,8 +88,16 @@ def _failed_again(debit: Debit, word: Word) -> bool:
     Its last cause counts: what time would have healed may be a closed account by now.
     """
     hoping = debit.state is State.RETRY_DUE or debit.reason == BANK_RETRIES
-    told = word.asked and word.cause not in {debit.reason, NO_CAUSE}
-    return told and hoping and debit.state in {State.FAILED, State.RETRY_DUE}
+    return hoping and word.asked and word.cause not in {debit.reason, NO_CAUSE}
+
+
+def _came_and_went(debit: Debit) -> bool:
+    """Say whether money was taken and disputed for a debit that had ended, and nobody heard of it.
+
+    What was disputed before has its own way back, and what a person has ended stays so.
+    """
+    heard = debit.before_chargeback is not None or debit.reason in ENDED_BY_PERSON
+    return debit.state in FINAL and not heard
 
 
 def _restored(debit: Debit, status: PaymentStatus | None) -> tuple[Event, ...]:

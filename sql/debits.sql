@@ -240,9 +240,15 @@ JOIN debit d USING (account_id, bank_payment_id);
 -- The debit that a payment at the bank belongs to.
 SELECT * FROM debit WHERE bank_payment_id = :bank_payment_id;
 
--- name: debit_by_key(account_id, idempotency_key)^
--- The debit that a key was made for.
-SELECT * FROM debit WHERE account_id = :account_id AND idempotency_key = :idempotency_key;
+-- name: debit_named(account_id, bill_no, attempt)^
+-- A debit that is recorded, or that ended before it was: the bank may know it all the same, when an
+-- old backup is all that was left. One that may still be recorded hears of it then.
+SELECT *
+FROM debit
+WHERE account_id = :account_id
+    AND bill_no = :bill_no
+    AND attempt = :attempt
+    AND (idempotency_key IS NOT NULL OR state IN ('cancelled', 'exhausted'));
 
 -- name: try_lock_mandates(account_ids, mandate_ids)
 -- Lock the mandates that nobody else is at work on.

@@ -33,7 +33,13 @@ from billing.io.wire_debits import (
     NewDecision,
     ReviewWordShown,
 )
-from billing.stop_debit import DebitOverError, DebitTooLateError, StopDesk, stop_debit
+from billing.stop_debit import (
+    DebitOverError,
+    DebitTooLateError,
+    StopDesk,
+    Stopped,
+    stop_debit,
+)
 from metering.io.route import Answer, Call, Nothing, Policy, Role, route
 
 
@@ -109,11 +115,7 @@ class DebitDeskApi:
             stopped_by="the resident" if resident else call.caller.label,
             at=call.at,
         )
-        return DebitStopped(
-            state=stopped.debit.state.value,
-            reason=stopped.debit.reason,
-            stopped="done" if stopped.done else "asked",
-        )
+        return stopped_shown(stopped)
 
     @route(
         "POST",
@@ -148,6 +150,15 @@ class DebitDeskApi:
             at=call.at,
         )
         return decided_shown(decided)
+
+
+def stopped_shown(stopped: Stopped) -> DebitStopped:
+    """Return a stopped debit as the wire has it."""
+    return DebitStopped(
+        state=stopped.debit.state.value,
+        reason=stopped.debit.reason,
+        stopped="done" if stopped.done else "asked",
+    )
 
 
 def decided_shown(decided: Decided) -> DecidedShown:

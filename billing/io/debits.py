@@ -37,6 +37,7 @@ from billing.notice import (
     Candidate,
     DueBill,
 )
+from billing.order import debit_of_key
 from billing.policy import NO_POLICY, BillPolicy
 
 _Q: Final = sql.queries("debits")
@@ -296,6 +297,11 @@ class Debits(ChangeBook, RefundBook, EventBook, StopBook):
         return None if row is None else debit_of(row)
 
     async def debit_by_key(self, account_id: str, key: str) -> Debit | None:
-        """Return the debit that a key was made for."""
-        row = await _Q.debit_by_key(self._pool, account_id=account_id, idempotency_key=key)
+        """Return the debit that a key names, if it is recorded, or ended before it was."""
+        named = debit_of_key(key)
+        if named is None or named.account_id != account_id:
+            return None
+        row = await _Q.debit_named(
+            self._pool, account_id=account_id, bill_no=named.bill_no, attempt=named.attempt
+        )
         return None if row is None else debit_of(row)

@@ -66,3 +66,18 @@ class TestTheCommand:
         wrong = aqkol.invoke(shell.cli, [*say, "--because", "old", "--by", "Olga"])
 
         assert (wrong.exit_code, "no bank" in wrong.stderr) == (2, True)
+
+    def test_stops_one_debit_for_who_telephones(self, aqkol: CliRunner) -> None:
+        """A resident without a screen has the same no; the second time it changes nothing."""
+        say = ["debit", "stop", "A-1", "2026-01", "1", "--by", "Olga", "--json"]
+        gone = {"state": "cancelled", "reason": "stopped_by_resident", "stopped": "done"}
+
+        for _ in range(2):
+            told = aqkol.invoke(shell.cli, say).stdout.splitlines()
+            assert json.loads(told[-1]) == gone
+
+    def test_says_what_cannot_be_stopped(self, aqkol: CliRunner) -> None:
+        """A debit that nobody has is a sentence, not a traceback."""
+        wrong = aqkol.invoke(shell.cli, ["debit", "stop", "A-1", "2026-01", "2", "--by", "Olga"])
+
+        assert (wrong.exit_code, "2026-01" in wrong.stderr) == (2, True)

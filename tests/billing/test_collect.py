@@ -14,6 +14,7 @@ from billing.debit import Debit
 from billing.enrol import change_caps
 from billing.io.debits import Debits
 from billing.mandate import Caps
+from billing.order import FrozenOrder
 from tests.billing.debit_town import (
     ISSUED,
     TO_RECORD,
@@ -263,14 +264,14 @@ class TestRecord:
         for number in range(1, 5):
             await town.home(f"ACC-{number}")
         await told(store)
-        freeze = billing.collect.frozen_body
+        freeze = billing.collect.frozen_order
 
-        def broken(debit: Debit, bank_mandate_id: str) -> bytes:
+        def broken(debit: Debit, bank_mandate_id: str) -> FrozenOrder:
             if debit.account_id == "ACC-2":
                 raise ValueError("cannot be frozen")
             return freeze(debit, bank_mandate_id)
 
-        monkeypatch.setattr(billing.collect, "frozen_body", broken)
+        monkeypatch.setattr(billing.collect, "frozen_order", broken)
 
         with capture_logs() as said:
             assert await recorded(store) == RecordCounts(recorded=3)
@@ -296,10 +297,10 @@ class TestRecord:
             await town.home(f"ACC-{number}")
         await told(store)
 
-        def broken(*_: object) -> bytes:
+        def broken(*_: object) -> FrozenOrder:
             raise ValueError("cannot be frozen")
 
-        monkeypatch.setattr(billing.collect, "frozen_body", broken)
+        monkeypatch.setattr(billing.collect, "frozen_order", broken)
 
         with pytest.raises(ValueError, match="cannot be frozen"):
             await recorded(store)

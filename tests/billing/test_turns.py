@@ -5,10 +5,12 @@ from datetime import date, timedelta
 import pytest
 
 from billing.announce import NoticeCounts
-from billing.bank import BankEvent, PaymentStatus
+from billing.bank import BankEvent, Payment, PaymentStatus
+from billing.debit import DebitId
 from billing.follow import FollowCounts, reread
 from billing.io.debits import Debits
 from billing.retry import close
+from billing.stop_debit import stop_debit
 from tests.billing.debit_town import (
     TO_RECORD,
     DebitTown,
@@ -20,6 +22,16 @@ from tests.billing.debit_town import (
     told,
 )
 from tests.billing.fake_bank import FakeBank
+
+# What the bank made for an order that an old backup does not know.
+FORGOTTEN = Payment(
+    payment_id="PM1",
+    status=PaymentStatus.CONFIRMED,
+    amount_minor=74_297,
+    currency="KZT",
+    bank_mandate_id="MD1",
+    intent="debit:v1:ACC-1:2026-01:1",
+)
 
 
 @pytest.fixture
@@ -241,6 +253,66 @@ class TestOurRetry:
 
 class TestADispute:
     """A chargeback ..."""
+
+    async def test_of_the_banks_retry_is_heard_although_the_retry_was_not(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Asked for again, taken and disputed while we were deaf: nothing more is asked for."""
+        await accepted(town, store, bank)
+        fail_and_retry(bank)
+        await followed(store, bank)
+        bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
+        bank.tell("PM1", PaymentStatus.CONFIRMED)
+        bank.tell("PM1", PaymentStatus.CHARGED_BACK, cause="authorisation_disputed")
+
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 charged_back authorisation_disputed"]
+        assert await town.owner.fetchval("SELECT enrolment FROM mandate") == "paused"
+        assert await town.balances() == {"receivable": 74_297, "revenue": -74_297}
+
+    async def test_of_our_failed_first_takes_back_our_second(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The bank asked again without a word; who disputes is not asked a second time by us."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+        await followed(store, bank)
+        await told(store, day("02-27"))
+        bank.tell("PM1", PaymentStatus.CHARGED_BACK, cause="authorisation_disputed")
+
+        await followed(store, bank, day("02-28"))
+
+        assert await town.states() == [
+            "2026-01/1 charged_back authorisation_disputed",
+            "2026-01/2 cancelled bank_retries",
+        ]
+        assert await town.owner.fetchval("SELECT enrolment FROM mandate") == "paused"
+
+    async def test_of_what_was_never_sent_is_for_a_person(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """An old backup had forgotten the order; its money came and went, and no row says so."""
+        await town.home()
+        await told(store)
+        name = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
+        await stop_debit(store=store, debit_id=name, stopped_by="the resident", at=TO_RECORD)
+        bank.payments["PM1"] = FORGOTTEN
+        bank.tell("PM1", PaymentStatus.CHARGED_BACK, cause="authorisation_disputed")
+
+        assert await followed(store, bank) == FollowCounts(contradicted=1)
+        assert await town.states() == ["2026-01/1 review contradiction"]
+
+    async def test_of_what_a_person_has_ended_is_nothing_new(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """He saw what the bank shows, and said that nothing more is asked."""
+        await self.test_of_what_was_never_sent_is_for_a_person(town, store, bank)
+        await town.owner.execute("UPDATE debit SET state='exhausted', reason='given_up_by_person'")
+        bank.hint("PM1", "charged_back")
+
+        assert await followed(store, bank) == FollowCounts(unchanged=1)
+        assert await town.states() == ["2026-01/1 exhausted given_up_by_person"]
 
     @pytest.mark.parametrize(
         ("before", "status"),

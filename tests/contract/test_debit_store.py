@@ -379,6 +379,18 @@ class TestAStep:
         assert await store.debit_by_key("ACC-1", one.key) == one
         assert await store.debit_by_key("ACC-2", one.key) is None
 
+    async def test_is_named_by_its_key_once_it_is_recorded_or_over(
+        self, facts: Facts, store: Store
+    ) -> None:
+        """The bank may know one that an old backup had forgotten; what may still go out waits."""
+        await home(facts)
+        over = await walk(store, debit(), Event.CANCEL)
+        second = await walk(store, debit(attempt=2))
+
+        assert await store.debit_by_key("ACC-1", over.key) == over
+        assert await store.debit_by_key("ACC-1", second.key) is None
+        assert await store.debit_by_key("ACC-1", "debit:v1:ACC-1:2026-01:01") is None
+
     async def test_may_find_nothing_new(self, facts: Facts, store: Store) -> None:
         """Who was looked at goes to the end of the queue, and nothing else changes."""
         await home(facts)

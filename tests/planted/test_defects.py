@@ -438,9 +438,24 @@ DEFECTS = {
     ),
     "a failure of the bank's own retry is not heard": Defect(
         file="billing/turn.py",
-        right="    if status is PaymentStatus.FAILED and _failed_again(debit, word):",
-        wrong="    if False:",
+        right="or (status is PaymentStatus.FAILED and _failed_again(debit, word))",
+        wrong="",
         tests=("tests/billing/test_turns.py::TestTheBanksRetry",),
+    ),
+    "a dispute of money that nobody heard of is no news": Defect(
+        file="billing/turn.py",
+        right="status is PaymentStatus.CHARGED_BACK and _came_and_went(debit)",
+        wrong="False",
+        tests=("tests/billing/test_turns.py::TestADispute",),
+    ),
+    "a payment for what an old backup had forgotten is a stranger's": Defect(
+        file="sql/debits.sql",
+        right="AND (idempotency_key IS NOT NULL OR state IN ('cancelled', 'exhausted'));",
+        wrong="AND idempotency_key IS NOT NULL;",
+        tests=(
+            "tests/billing/test_turns.py::TestADispute",
+            "tests/contract/test_debit_store.py::TestAStep",
+        ),
     ),
     "an old event says why a debit failed": Defect(
         file="billing/turn.py",

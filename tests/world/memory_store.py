@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
 from typing import Final
 
-from billing.debit import FELL_THROUGH, Debit, DebitId, State
+from billing.debit import FELL_THROUGH, FINAL, Debit, DebitId, State
 from billing.ledger import Account, Phase
 from billing.mandate import ENDED, Enrolment, Mandate
 from billing.mandate import State as MandateState
@@ -285,13 +285,15 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemorySto
             )
 
     async def debit_by_key(self, account_id: str, key: str) -> Debit | None:
-        """Return the debit that a key was made for."""
+        """Return the debit that a key names, if it is recorded, or ended before it was."""
         async with self._read() as tx:
             return next(
                 (
                     row
                     for row in tx.scan("debit")
-                    if row.account_id == account_id and row.idempotency_key == key
+                    if row.account_id == account_id
+                    and row.key == key
+                    and (row.idempotency_key is not None or row.state in FINAL)
                 ),
                 None,
             )
