@@ -76,7 +76,7 @@ class Pages:
                     billing_requests.stop(bank, asked, origin="payer")
             elif choice == "approve":
                 try:
-                    self._approve(flow, asked, given)
+                    self._approve(asked, given)
                 except errors.BankError as refusal:
                     wrong = [item.get("field", "") for item in refusal.items]
                     fresh = bank.find("billing_requests", asked["id"])
@@ -85,11 +85,8 @@ class Pages:
                 return _question(422, language, asked, given, [])
         return _send_on(flow, asked, language)
 
-    def _approve(self, flow: Document, asked: Document, given: dict[str, str]) -> None:
-        """Collect and confirm in one transaction, as the payer's single yes, and fulfil as a rule.
-
-        A flow without auto_fulfil leaves that to whoever made it.
-        """
+    def _approve(self, asked: Document, given: dict[str, str]) -> None:
+        """Collect, confirm and fulfil in one transaction, as the payer's single yes."""
         bank = self._bank
         person = Fields({name: given[name] for name in NAMES[:2]}, "")
         found = customers.read(person)
@@ -104,8 +101,7 @@ class Pages:
             billing_requests.take_details(bank, asked, found, origin="payer")
             billing_requests.take_account(bank, asked, account, origin="payer")
             billing_requests.confirm(bank, asked, origin="payer")
-            if flow["auto_fulfil"]:
-                billing_requests.complete(bank, asked, origin="payer")
+            billing_requests.complete(bank, asked, origin="payer")
 
 
 async def _form(request: web.Request) -> Mapping[str, object]:
@@ -129,11 +125,11 @@ def _check_both(*forms: Fields) -> None:
 
 
 def _outcome(asked: Document) -> str:
-    return "denied" if asked["status"] == "cancelled" else "approved"
+    return "approved" if asked["status"] == "fulfilled" else "denied"
 
 
 def _send_on(flow: Document, asked: Document, language: str) -> web.Response:
-    address = flow["exit_uri"] if asked["status"] == "cancelled" else flow["redirect_uri"]
+    address = flow["redirect_uri"] if asked["status"] == "fulfilled" else flow["exit_uri"]
     if address is None:
         return _page(200, language, _outcome(asked))
     return web.Response(status=303, headers={**HEADERS, "Location": address})

@@ -196,6 +196,21 @@ class TestPayment:
         assert failed["details"]["not_retried_reason"] == "failure_filter_applied"
         assert (await teller.read("payments", payment_id))["status"] == "failed"
 
+    @pytest.mark.parametrize(
+        ("given_name", "retry_if_possible"),
+        [("Penniless", False), ("Penniless", True), ("Late", True), ("Hasty", False)],
+    )
+    async def test_says_of_every_failure_whether_it_is_tried_again_and_why_not(
+        self, teller: Teller, given_name: str, *, retry_if_possible: bool
+    ) -> None:
+        """The contract sets both on every failed event, late ones and the last try's too."""
+        payment_id = await teller.pay(given_name, retry_if_possible=retry_if_possible)
+        await teller.advance(at(1, 3))
+
+        *_, failed = await teller.events(payment=payment_id, action="failed")
+        details = failed["details"]
+        assert (details["will_attempt_retry"], details["not_retried_reason"]) == (False, "other")
+
     async def test_waiting_for_the_banks_retry_is_not_retried_twice(self, teller: Teller) -> None:
         """Our retry comes first and takes the place of the bank's."""
         payment_id = await teller.pay("Recovered", retry_if_possible=True)

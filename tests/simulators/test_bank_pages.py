@@ -183,17 +183,19 @@ class TestAnswer:
         _, text = await read(bank, url + "?lang=en")
         assert "Permission given" in text
 
-    async def test_yes_without_auto_fulfil_leaves_the_mandate_to_be_asked_for(
+    async def test_yes_cannot_be_asked_for_without_its_mandate(
         self, shared_bank: SimulatedBank
     ) -> None:
-        """Whoever made the flow looks at the answer first, and fulfils it then or never."""
-        request_id, url = await ask(shared_bank, auto_fulfil=False)
-        sent_to = await shared_bank.approve(url)
-        _, found = await shared_bank.api("GET", f"/billing_requests/{request_id}")
-        path = f"/billing_requests/{request_id}/actions/fulfil"
-        _, done = await shared_bank.api("POST", path, {"data": {}})
+        """The contract does not let auto_fulfil be switched off; a 201 would be a lie."""
+        asked = {"mandate_request": {"currency": "KZT"}}
+        _, made = await shared_bank.api("POST", "/billing_requests", {"billing_requests": asked})
+        flow = {
+            "auto_fulfil": False,
+            "links": {"billing_request": made["billing_requests"]["id"]},
+        }
 
-        assert sent_to == "http://localhost:1/linked"
-        assert found["billing_requests"]["status"] == "ready_to_fulfil"
-        assert "mandate_request_mandate" not in found["billing_requests"]["links"]
-        assert done["billing_requests"]["status"] == "fulfilled"
+        status, refusal = await shared_bank.api(
+            "POST", "/billing_request_flows", {"billing_request_flows": flow}
+        )
+
+        assert (status, refusal["error"]["errors"][0]["field"]) == (422, "auto_fulfil")
