@@ -180,8 +180,9 @@ class Door:
 
 def _query(request: web.Request) -> Mapping[str, str]:
     """Return the parameters, each of which is there once: of two, one would be ignored."""
-    for name in request.query:
-        if len(request.query.getall(name)) > 1:
+    names = list(request.query)
+    for name in set(names):
+        if names.count(name) > 1:
             raise bad_parameter(name, "is there more than once")
     return request.query
 
@@ -190,7 +191,8 @@ def _fields(operation: Operation, request: web.Request, body: bytes) -> Fields:
     """Return what stands inside the envelope; an action may come without one."""
     if operation.method in {"GET", "DELETE"}:
         return Fields({}, "")
-    if body and request.content_type != JSON:
+    content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if body and content_type != JSON:
         raise errors.invalid_usage(
             400, "invalid_content_type", "Invalid content type", f"it is not {JSON}"
         )
