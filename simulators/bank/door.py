@@ -180,7 +180,7 @@ class Door:
 
 def _query(request: web.Request) -> Mapping[str, str]:
     """Return the parameters, each of which is there once: of two, one would be ignored."""
-    names = list(request.query)
+    names = [name for name, _ in request.query.items()]
     for name in set(names):
         if names.count(name) > 1:
             raise bad_parameter(name, "is there more than once")
