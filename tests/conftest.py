@@ -52,6 +52,15 @@ def running(server: Server, home: Path) -> Iterator[str]:
             shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_bank() -> Iterator[None]:
+    """Forget the bank of the environment, which only the walk at a sandbox has read by now."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AQKOL_BANK_URL", "AQKOL_BANK_TOKEN"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """Start a throw-away PostgreSQL and return the URL of its maintenance database."""

@@ -4,13 +4,12 @@ from typing import Final
 
 from simulators.bank import settlement
 from simulators.bank.clock import stamp
-from simulators.bank.listing import bad_parameter
+from simulators.bank.listing import bad_parameter, limit_of
 from simulators.bank.operation import Call, Operation
 from simulators.bank.store import ALL, Document
 from simulators.bank.world import Bank
 
 KIND: Final = "balances"
-LIMIT: Final = 50
 
 
 def amounts(bank: Bank) -> dict[str, int]:
@@ -31,11 +30,12 @@ def amounts(bank: Bank) -> dict[str, int]:
 def index(bank: Bank, call: Call) -> Document:
     """Return the three balances of the one creditor.
 
-    :raises BankError: 400 for another parameter than the creditor.
+    :raises BankError: 400 for another parameter than the creditor and how many.
     """
     for name in call.query:
         if name not in {"creditor", "limit"}:
             raise bad_parameter(name, "is not a parameter of this list")
+    limit = limit_of(call.query)
     ours = call.query.get("creditor", bank.creditor_id) == bank.creditor_id
     listed = [
         {
@@ -48,8 +48,8 @@ def index(bank: Bank, call: Call) -> Document:
         for name, amount in amounts(bank).items()
     ]
     return {
-        KIND: listed if ours else [],
-        "meta": {"cursors": {"before": None, "after": None}, "limit": LIMIT},
+        KIND: listed[:limit] if ours else [],
+        "meta": {"cursors": {"before": None, "after": None}, "limit": limit},
     }
 
 

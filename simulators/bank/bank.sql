@@ -180,6 +180,12 @@ ORDER BY seq LIMIT :rows;
 SELECT body FROM resource
 WHERE customer = :customer AND kind = 'customer_bank_accounts' AND NOT removed ORDER BY seq;
 
+-- name: open_requests_of_customer(customer)
+-- Read the requests that nobody has answered to a customer that is being removed.
+SELECT body FROM resource
+WHERE customer = :customer AND kind = 'billing_requests'
+  AND status IN ('pending', 'ready_to_fulfil') ORDER BY seq;
+
 -- name: mandates_of_account(account)
 -- Read the mandates on a bank account that is being disabled.
 SELECT body FROM resource WHERE account = :account AND kind = 'mandates' ORDER BY seq;
@@ -255,9 +261,9 @@ ORDER BY due_at, agenda_id LIMIT 1;
 -- Take a step off the agenda in the transaction that carries it out.
 DELETE FROM agenda WHERE agenda_id = :agenda_id;
 
--- name: strike_all(resource_id)!
+-- name: strike_all(resource_id, but)!
 -- Forget what was planned for a resource whose life took another turn.
-DELETE FROM agenda WHERE resource_id = :resource_id;
+DELETE FROM agenda WHERE resource_id = :resource_id AND step <> :but;
 
 -- name: newest(kind, other_than)$
 -- Find the newest resource of a kind beside one.

@@ -94,7 +94,7 @@ def index(bank: Bank, call: Call) -> Document:
 def update(bank: Bank, call: Call) -> Document:
     """Change a bank account's metadata; nothing else of it can change."""
     account = bank.find(KIND, call.identity)
-    account["metadata"] = call.fields.metadata()
+    account["metadata"] = call.fields.metadata(account["metadata"])
     call.fields.check()
     bank.store.put(account)
     return shown(account)

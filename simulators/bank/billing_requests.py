@@ -4,19 +4,21 @@ pending --details, account, confirmation--> ready_to_fulfil --fulfil--> fulfille
    '---------------------- cancel ---------------'----> cancelled
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from simulators.bank import bank_accounts, customers, errors, limits, mandates
-from simulators.bank.fields import Fields
+from simulators.bank.fields import NO_METADATA, Fields
 from simulators.bank.listing import listing
 from simulators.bank.operation import Call, Operation
 from simulators.bank.request_view import ACTIONS, show, show_short
 from simulators.bank.store import Document
-from simulators.bank.world import Bank, Details, Note
+from simulators.bank.world import Advance, Bank, Details, Note
 
 KIND: Final = "billing_requests"
 OPEN: Final = frozenset({"pending", "ready_to_fulfil"})
+CONFIRMED: Final = "confirm_payer_details"
 VERIFY: Final = frozenset({"minimum", "recommended", "when_available", "always"})
 TOLD: Final = {
     "created": "The billing request was created.",
@@ -36,7 +38,9 @@ def create(bank: Bank, call: Call) -> Document:
         if fields.has(name):
             fields.refuse(name, "is not supported by this bank")
     fields.ignore(*UNSUPPORTED, "payment_purpose_code", "payment_context_code")
-    asked = _mandate_request(bank, fields.child("mandate_request", required=True))
+    wanted = fields.child("mandate_request", required=True)
+    reference = wanted.text("reference", length_max=mandates.REFERENCE_LENGTH_MAX)
+    asked = _mandate_request(bank, wanted)
     links = fields.child("links")
     found: Document = {
         "fallback_enabled": fields.boolean("fallback_enabled", default=False),
@@ -55,7 +59,8 @@ def create(bank: Bank, call: Call) -> Document:
             "mandate_request": "MRQ" + bank.new_id(KIND).removeprefix("BRQ"),
             "organisation": "OR0001",
         },
-        "hidden": {"done": []},
+        # The contract takes the mandate's reference and shows it with the mandate only.
+        "hidden": {"done": [], "reference": reference},
     }
     _read_links(bank, links, found)
     fields.check()
@@ -71,7 +76,6 @@ def _mandate_request(bank: Bank, asked: Fields) -> Document:
     scheme = asked.text("scheme")
     if scheme not in {None, bank.profile.scheme}:
         asked.refuse("scheme", f"must be {bank.profile.scheme}")
-    asked.ignore("reference", "constraints")
     return {
         "authorisation_source": asked.choice("authorisation_source", {"web", "telephone", "paper"})
         or "web",
@@ -111,7 +115,14 @@ def _read_links(bank: Bank, links: Fields, found: Document) -> None:
         found["hidden"]["done"].append("collect_bank_account")
 
 
-def tell(bank: Bank, request: Document, action: str, *, origin: str = "api") -> None:
+def tell(
+    bank: Bank,
+    request: Document,
+    action: str,
+    *,
+    origin: str = "api",
+    metadata: Mapping[str, str] = NO_METADATA,
+) -> None:
     """Write down an event of a billing request, linked to all it has led to so far."""
     links = {
         name: request["links"][name]
@@ -120,7 +131,7 @@ def tell(bank: Bank, request: Document, action: str, *, origin: str = "api") -> 
     }
     cause = f"billing_request_{action}"
     details = Details(origin=origin, cause=cause, description=TOLD[action])
-    bank.tell(KIND, request, action, details, Note(links=links))
+    bank.tell(KIND, request, action, details, Note(links=links, metadata=metadata))
 
 
 def get(bank: Bank, call: Call) -> Document:
@@ -157,22 +168,32 @@ def take_account(bank: Bank, request: Document, found: Document, *, origin: str)
     _done(bank, request, "collect_bank_account", origin)
 
 
-def confirm(bank: Bank, request: Document, *, origin: str) -> None:
+def confirm(
+    bank: Bank, request: Document, *, origin: str, metadata: Mapping[str, str] = NO_METADATA
+) -> None:
     """Keep that the payer has checked and confirmed what was collected."""
     request["status"] = "ready_to_fulfil"
-    _done(bank, request, "confirm_payer_details", origin)
+    _done(bank, request, CONFIRMED, origin, metadata)
 
 
-def complete(bank: Bank, request: Document, *, origin: str) -> None:
-    """Make the mandate that was asked for."""
+def complete(
+    bank: Bank, request: Document, *, origin: str, metadata: Mapping[str, str] = NO_METADATA
+) -> None:
+    """Make the mandate that was asked for.
+
+    :raises BankError: 422 when the account was disabled in the meantime.
+    """
     asked = request["mandate_request"]
     account = bank.find("customer_bank_accounts", request["links"]["customer_bank_account"])
+    if not account["enabled"]:
+        raise errors.invalid_state("bank_account_disabled", "Bank account is disabled")
     found = {
         "authorisation_source": asked["authorisation_source"],
         "consent_parameters": limits.consent(asked["constraints"]),
         "consent_type": asked["consent_type"],
         "funds_settlement": asked["funds_settlement"],
         "metadata": asked["metadata"],
+        "reference": request["hidden"].get("reference"),
         "hidden": {"constraints": asked["constraints"]},
     }
     mandate = mandates.new(bank, account, found)
@@ -180,7 +201,7 @@ def complete(bank: Bank, request: Document, *, origin: str) -> None:
     request["links"]["mandate_request_mandate"] = mandate["id"]
     request["status"] = "fulfilled"
     bank.store.put(request)
-    tell(bank, request, "fulfilled", origin=origin)
+    tell(bank, request, "fulfilled", origin=origin, metadata=metadata)
 
 
 def authorise(bank: Bank, request: Document) -> None:
@@ -193,19 +214,32 @@ def authorise(bank: Bank, request: Document) -> None:
     complete(bank, request, origin="payer")
 
 
-def stop(bank: Bank, request: Document, *, origin: str) -> None:
+def stop(
+    bank: Bank, request: Document, *, origin: str, metadata: Mapping[str, str] = NO_METADATA
+) -> None:
     """Cancel a request that is still open."""
     request["status"] = "cancelled"
     bank.store.put(request)
-    tell(bank, request, "cancelled", origin=origin)
+    tell(bank, request, "cancelled", origin=origin, metadata=metadata)
 
 
-def _done(bank: Bank, request: Document, name: str, origin: str) -> None:
-    if name not in request["hidden"]["done"]:
-        request["hidden"]["done"].append(name)
+def _done(
+    bank: Bank,
+    request: Document,
+    name: str,
+    origin: str,
+    metadata: Mapping[str, str] = NO_METADATA,
+) -> None:
+    done = request["hidden"]["done"]
+    if CONFIRMED in done and name != CONFIRMED:
+        # The payer has confirmed something else.
+        done.remove(CONFIRMED)
+        request["status"] = "pending"
+    if name not in done:
+        done.append(name)
     bank.store.put(request)
-    action = "payer_details_confirmed" if name == "confirm_payer_details" else name
-    tell(bank, request, action, origin=origin)
+    action = "payer_details_confirmed" if name == CONFIRMED else name
+    tell(bank, request, action, origin=origin, metadata=metadata)
 
 
 def _open(bank: Bank, call: Call, *needs: str) -> Document:
@@ -253,29 +287,36 @@ def collect_bank_account(bank: Bank, call: Call) -> Document:
 def confirm_payer_details(bank: Bank, call: Call) -> Document:
     """Say that the payer has confirmed the details."""
     request = _open(bank, call, "collect_customer_details", "collect_bank_account")
-    call.fields.metadata()
+    metadata = call.fields.metadata()
     call.fields.ignore("payer_requested_dual_signature")
     call.fields.check()
-    confirm(bank, request, origin="api")
+    confirm(bank, request, origin="api", metadata=metadata)
     return show(bank, request)
 
 
 def fulfil(bank: Bank, call: Call) -> Document:
     """Make the mandate once everything is collected and confirmed."""
     request = _open(bank, call, *(name for name, _ in ACTIONS))
-    call.fields.metadata()
+    metadata = call.fields.metadata()
     call.fields.check()
-    complete(bank, request, origin="api")
+    complete(bank, request, origin="api", metadata=metadata)
     return show(bank, request)
 
 
 def cancel(bank: Bank, call: Call) -> Document:
     """Withdraw an open request."""
     request = _open(bank, call)
-    call.fields.metadata()
+    metadata = call.fields.metadata()
     call.fields.check()
-    stop(bank, request, origin="api")
+    stop(bank, request, origin="api", metadata=metadata)
     return show(bank, request)
+
+
+def _end(bank: Bank, request: Document, _note: Note) -> None:
+    stop(bank, request, origin="api")
+
+
+STEPS: Final[Mapping[tuple[str, str], Advance]] = MappingProxyType({(KIND, "cancel"): _end})
 
 
 def _action_of(run: Callable[[Bank, Call], Document]) -> Operation:

@@ -47,12 +47,26 @@ def stamp(instant: datetime) -> str:
 def parse(text: str) -> datetime:
     """Read an instant that carries its zone.
 
-    :raises ValueError: when it is no instant, or names no zone.
+    :raises ValueError: when it is no instant, names no zone, or lies outside of the years in UTC.
     """
     instant = datetime.fromisoformat(text)
     if instant.utcoffset() is None:
         raise ValueError("an instant must carry a time zone")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("an instant must lie in the years 1 to 9999 of UTC") from error
+
+
+def parse_day(text: str) -> date:
+    """Read a calendar day written YYYY-MM-DD, in no other way of the standard.
+
+    :raises ValueError: when it is none.
+    """
+    day = date.fromisoformat(text)
+    if day.isoformat() != text:
+        raise ValueError("a day is written YYYY-MM-DD")
+    return day
 
 
 def midnight(day: date) -> datetime:

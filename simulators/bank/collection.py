@@ -13,6 +13,7 @@ from simulators.bank.payment_life import (
     COURSE_USUAL,
     ENDS_MANDATE,
     NEXT,
+    NOT_RETRIED,
     REASON,
     RESENT,
     RETRIED,
@@ -127,11 +128,13 @@ def _failure(bank: Bank, payment: Document, reason: Details) -> Details:
     again = wanted and _may_present_again(bank, payment, bank.days_on(RESUBMIT_CHARGE_WORKING_DAYS))
     if again:
         bank.plan(KIND, payment, "resubmit", midnight(bank.days_on(RESUBMIT_WORKING_DAYS)))
-    filtered = payment["retry_if_possible"] and not heals and not again
+    filtered = payment["retry_if_possible"] and not heals
+    if again:
+        return replace(reason, will_attempt_retry=True)
     return replace(
         reason,
-        will_attempt_retry=again,
-        not_retried_reason=FILTERED if filtered else None,
+        will_attempt_retry=False,
+        not_retried_reason=FILTERED if filtered else NOT_RETRIED,
     )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
@@ -28,9 +29,13 @@ from simulators.bank.steps import STEPS
 from simulators.bank.store import Store
 from simulators.bank.tokens import Tokens
 from simulators.bank.webhooks import BadEndpointError, Endpoint
+from simulators.bank.workdays import UNKNOWN, is_known
 from simulators.bank.world import CLOCK, PROFILES, Bank
 
 ENVIRONMENT: Final = "BANK_WEBHOOK_SECRETS"
+PORT_MAX: Final = 65_535
+# An endpoint that takes longer than an hour takes nothing.
+WAIT_SECONDS_MAX: Final = 3600.0
 
 log = structlog.get_logger()
 
@@ -42,8 +47,8 @@ def arguments(args: Sequence[str]) -> argparse.Namespace:
         description="A bank that speaks the GoCardless contract and keeps its books in one file.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address of both listeners")
-    parser.add_argument("--port", type=int, default=0, help="public port; 0 picks a free one")
-    parser.add_argument("--control-port", type=int, default=0, help="control port; 0 likewise")
+    parser.add_argument("--port", type=_port, default=0, help="public port; 0 picks a free one")
+    parser.add_argument("--control-port", type=_port, default=0, help="control port; 0 likewise")
     parser.add_argument("--state", type=Path, required=True, help="the file that holds the books")
     parser.add_argument("--token", help="access token; made up and printed when left out")
     parser.add_argument("--read-only-token", help="a second token, which may only read")
@@ -54,8 +59,8 @@ def arguments(args: Sequence[str]) -> argparse.Namespace:
         type=Path,
         help=f"its one or two secrets, a line each; else {ENVIRONMENT}, one word each",
     )
-    parser.add_argument("--webhook-timeout", type=float, default=TIMEOUT_SECONDS, help="seconds")
-    parser.add_argument("--now", type=parse, help="start a clock that only POST /clock moves")
+    parser.add_argument("--webhook-timeout", type=_wait, default=TIMEOUT_SECONDS, help="seconds")
+    parser.add_argument("--now", type=_instant, help="start a clock that only POST /clock moves")
     parser.add_argument("--profile", choices=sorted(PROFILES), default="mock-kz")
     parser.add_argument("--public-url", help="address of the pages, when behind a proxy")
     return parser.parse_args(args)
@@ -66,6 +71,29 @@ def _whole(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError("must be a whole number above zero")
     return int(text)
+
+
+def _port(text: str) -> int:
+    """Read the number of a port, or 0 for a free one."""
+    if not text.isascii() or not text.isdigit() or int(text) > PORT_MAX:
+        raise argparse.ArgumentTypeError(f"must be a whole number up to {PORT_MAX}")
+    return int(text)
+
+
+def _wait(text: str) -> float:
+    """Read seconds; neither none of them nor for ever."""
+    seconds = float(text)
+    if not 0 < seconds <= WAIT_SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most {WAIT_SECONDS_MAX:.0f}")
+    return seconds
+
+
+def _instant(text: str) -> datetime:
+    """Read an instant at which the bank can plan ahead."""
+    instant = parse(text)
+    if not is_known(instant):
+        raise argparse.ArgumentTypeError(UNKNOWN)
+    return instant
 
 
 def endpoint(options: argparse.Namespace, environment: Mapping[str, str]) -> Endpoint | None:
@@ -172,9 +200,15 @@ def main(args: Sequence[str]) -> int:
         endpoint(options, os.environ)
     except BadEndpointError as error:
         raise SystemExit(str(error)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit(f"the webhook's secrets cannot be read: {error}") from error
     structlog.configure(
         processors=[structlog.processors.KeyValueRenderer(key_order=["event"])],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    asyncio.run(_serve(options))
+    try:
+        asyncio.run(_serve(options))
+    except (OSError, sqlite3.Error) as error:
+        # No such place, no such port, somebody else's, or no books of a bank.
+        raise SystemExit(f"the bank cannot open with {options.state}: {error}") from error
     return 0

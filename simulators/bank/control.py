@@ -18,6 +18,7 @@ from simulators.bank.server import STATEMENT
 from simulators.bank.store import Document
 from simulators.bank.webhooks import BadEndpointError, Endpoint
 from simulators.bank.wire import REQUEST_BYTES_MAX, answer, parse_json
+from simulators.bank.workdays import UNKNOWN, is_known
 from simulators.bank.world import CLOCK, Bank, shown
 
 TAKEN: Final = frozenset({"confirmed", "paid_out"})
@@ -47,6 +48,8 @@ class Control:
             to = parse(wanted["now"])
         except (ValueError, TypeError, KeyError):
             return answer(422, {"error": 'send {"now": "2026-01-01T00:00:00Z"}'})
+        if not is_known(to):
+            return answer(422, {"error": UNKNOWN})
         if not bank.clock.conducted:
             return answer(409, {"error": "started without --now: the system's clock rules"})
         try:

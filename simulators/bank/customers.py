@@ -44,9 +44,8 @@ ADDRESS: Final = (
 
 
 def read(fields: Fields) -> Document:
-    """Return the customer's fields that the request carries, nothing for the others."""
-    found: Document = {name: fields.text(name) for name in TEXTS if fields.has(name)}
-    fields.ignore(*TEXTS)
+    """Return the customer's fields that the request carries, a null to empty one among them."""
+    found: Document = {name: fields.text(name) for name in TEXTS if name in fields}
     language = fields.choice("language", LANGUAGES)
     if language is not None:
         found["language"] = language
@@ -59,7 +58,7 @@ def read(fields: Fields) -> Document:
 def read_detail(fields: Fields) -> Document:
     """Return the address part of the fields, as billing requests keep it apart."""
     fields.ignore("ip_address")
-    return {name: fields.text(name) for name in ADDRESS if fields.has(name)}
+    return {name: fields.text(name) for name in ADDRESS if name in fields}
 
 
 def is_named(customer: Document) -> bool:
@@ -108,8 +107,10 @@ def update(bank: Bank, call: Call) -> Document:
 
 
 def remove(bank: Bank, call: Call) -> None:
-    """Forget a customer: disable the accounts, which cancels mandates and waiting payments."""
+    """Forget a customer: end what is still asked, and disable the accounts with all on them."""
     customer = bank.find("customers", call.identity)
+    for request in bank.store.open_requests_of(customer["id"]):
+        bank.take("billing_requests", request, "cancel")
     for account in bank.store.accounts_of(customer["id"]):
         if account["enabled"]:
             bank_accounts.close(bank, account)

@@ -1,7 +1,7 @@
 """The way of a request: who asks, faults, idempotency, one transaction, one answer."""
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -16,12 +16,13 @@ from simulators.bank.clock import stamp
 from simulators.bank.early import EARLY, Struck, Turns
 from simulators.bank.faults import Faults
 from simulators.bank.fields import Fields
+from simulators.bank.listing import bad_parameter
 from simulators.bank.operation import Call, Operation
 from simulators.bank.pace import Pace
 from simulators.bank.store import Document
 from simulators.bank.tokens import Tokens
 from simulators.bank.twists import TWISTS
-from simulators.bank.wire import Text, answer, parse_json
+from simulators.bank.wire import JSON, Text, answer, parse_json
 from simulators.bank.wire_faults import SPOIL
 from simulators.bank.world import Bank
 
@@ -131,8 +132,8 @@ class Door:
         key = request.headers.get("Idempotency-Key") if operation.creates else None
         call = Call(
             identity=request.match_info.get("identity", ""),
-            fields=_fields(operation, body),
-            query=request.query,
+            fields=_fields(operation, request, body),
+            query=_query(request),
         )
         bank = self.bank
         with bank.store.transaction():
@@ -177,10 +178,24 @@ class Door:
         return answer(status, document, headers)
 
 
-def _fields(operation: Operation, body: bytes) -> Fields:
+def _query(request: web.Request) -> Mapping[str, str]:
+    """Return the parameters, each of which is there once: of two, one would be ignored."""
+    names = [name for name, _ in request.query.items()]
+    for name in set(names):
+        if names.count(name) > 1:
+            raise bad_parameter(name, "is there more than once")
+    return request.query
+
+
+def _fields(operation: Operation, request: web.Request, body: bytes) -> Fields:
     """Return what stands inside the envelope; an action may come without one."""
     if operation.method in {"GET", "DELETE"}:
         return Fields({}, "")
+    content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if body and content_type != JSON:
+        raise errors.invalid_usage(
+            400, "invalid_content_type", "Invalid content type", f"it is not {JSON}"
+        )
     try:
         document = parse_json(body) if body else None
     except ValueError as error:
@@ -197,9 +212,12 @@ def _fields(operation: Operation, body: bytes) -> Fields:
 
 
 def _check_key(bank: Bank, operation: Operation, key: str) -> None:
-    if not 0 < len(key) <= KEY_LENGTH_MAX:
+    if not 0 < len(key) <= KEY_LENGTH_MAX or not key.isprintable():
         raise errors.invalid_usage(
-            400, "invalid_idempotency_key", "Invalid idempotency key", "it is empty or too long"
+            400,
+            "invalid_idempotency_key",
+            "Invalid idempotency key",
+            "it is empty, too long or no text",
         )
     since = stamp(bank.at - timedelta(days=KEY_DAYS))
     made = bank.store.recall_key(operation.name, key, since)

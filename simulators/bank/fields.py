@@ -1,10 +1,11 @@
 """Reads a request's fields, gathering every error before refusing."""
 
-from collections.abc import Collection
-from datetime import date
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from simulators.bank.clock import parse_day
 from simulators.bank.errors import validation_failed
 
 METADATA_KEYS_MAX: Final = 3
@@ -13,6 +14,19 @@ METADATA_VALUE_LENGTH_MAX: Final = 500
 TEXT_LENGTH_MAX: Final = 255
 # Ten thousand million in major units: far above any bill, far below SQLite's integers.
 INTEGER_MAX: Final = 10**12
+NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def is_http_url(text: str) -> bool:
+    """Say whether a text is an absolute http(s) address that can stand in a header."""
+    # The library forgives blanks and line ends; a header holds neither.
+    if not text.isprintable() or " " in text:
+        return False
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 class Fields:
@@ -48,6 +62,10 @@ class Fields:
             self.refuse(name, "is not a known field")
         for child in self._children:
             child.refuse_unknown()
+
+    def __contains__(self, name: str) -> bool:
+        """Say whether the field is there, a null too."""
+        return name in self._raw
 
     def has(self, name: str) -> bool:
         """Say whether the field is there and not null."""
@@ -116,7 +134,7 @@ class Fields:
         if value is None:
             return None
         try:
-            return date.fromisoformat(value).isoformat()
+            return parse_day(value).isoformat()
         except ValueError:
             self.refuse(name, "is not a valid date")
             return None
@@ -126,17 +144,16 @@ class Fields:
         value = self.text(name, length_max=2000)
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
+        if not is_http_url(value):
             self.refuse(name, "must be an absolute http(s) URL")
             return None
         return value
 
-    def metadata(self) -> dict[str, str]:
-        """Return the metadata: at most three short keys with strings of some length."""
+    def metadata(self, kept: Mapping[str, str] = NO_METADATA) -> dict[str, str]:
+        """Return the metadata, at most three short keys with strings of some length, or `kept`."""
         value = self._value("metadata")
         if value is None:
-            return {}
+            return dict(kept)
         if not isinstance(value, dict):
             self.refuse("metadata", "must be an object")
             return {}

@@ -55,6 +55,8 @@ def create(bank: Bank, call: Call) -> Document:
         "redirect_uri": fields.url("redirect_uri"),
         "session_token": None,
     }
+    if not found["auto_fulfil"]:
+        fields.refuse("auto_fulfil", "cannot be switched off")
     fields.ignore("customer_details_captured")
     links = fields.child("links", required=True)
     request_id = links.text("billing_request", required=True) or ""

@@ -4,11 +4,10 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Final
 
 from simulators.bank import errors
-from simulators.bank.clock import parse, stamp
+from simulators.bank.clock import floor_ms, parse, parse_day, stamp
 from simulators.bank.store import SEQ_END, Document
 from simulators.bank.wire import Text
 from simulators.bank.world import Bank, shown
@@ -81,7 +80,7 @@ class _Page:
 
 def _page(bank: Bank, kind: str, query: Mapping[str, str], filters: tuple[str, ...]) -> _Page:
     where = _where(query, filters) if set(query) - PLACE else None
-    limit = _limit(query)
+    limit = limit_of(query)
     newer = "before" in query
     edge_seq = _edge(bank, kind, query)
     found = bank.store.page(kind, newer=newer, edge_seq=edge_seq, rows=limit + 1, where=where)
@@ -103,7 +102,11 @@ def _name(body: str) -> str:
     return found
 
 
-def _limit(query: Mapping[str, str]) -> int:
+def limit_of(query: Mapping[str, str]) -> int:
+    """Return how many of a list a page has.
+
+    :raises BankError: 400 when it is none of 1 to 500.
+    """
     text = query.get("limit", str(LIMIT_DEFAULT))
     if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= LIMIT_MAX:
         raise bad_parameter("limit", f"must be between 1 and {LIMIT_MAX}")
@@ -144,16 +147,22 @@ def _where(query: Mapping[str, str], filters: tuple[str, ...]) -> dict[str, Any]
 
 def _bound(bounds: dict[str, str], name: str, sign: str, value: str) -> None:
     try:
-        edge = (
-            stamp(parse(value)) if name == "created_at" else date.fromisoformat(value).isoformat()
-        )
+        if name == "created_at":
+            instant = parse(value)
+            edge, is_between = stamp(instant), instant != floor_ms(instant)
+        else:
+            edge, is_between = parse_day(value).isoformat(), False
     except ValueError as error:
         raise bad_parameter(f"{name}[{sign}]", "cannot be read") from error
     # One step beyond the edge in the order of the strings themselves.
-    if sign in {"gt", "lte"}:
+    if sign in {"gt", "lte"} or is_between:
         edge += "\x00"
-    side = "from" if sign in {"gt", "gte"} else "to"
-    bounds[("created_" if name == "created_at" else "charged_") + side] = edge
+    kind = "created" if name == "created_at" else "charged"
+    # Of two bounds on one side the narrower holds: both were asked for.
+    if sign in {"gt", "gte"}:
+        bounds[f"{kind}_from"] = max(bounds[f"{kind}_from"], edge)
+    else:
+        bounds[f"{kind}_to"] = min(bounds[f"{kind}_to"], edge)
 
 
 def bad_parameter(name: str, message: str) -> errors.BankError:

@@ -18,6 +18,7 @@ from simulators.bank.world import NOTHING, Advance, Bank, Details, Note, shown
 KIND: Final = "mandates"
 REINSTATEMENTS_MAX: Final = 10
 REFERENCE_SIGNS: Final = 8
+REFERENCE_LENGTH_MAX: Final = 35
 # Mandates that are not over but cannot be used; asking to reinstate them does not help.
 STOPPED: Final = frozenset({"suspended_by_payer", "blocked"})
 
@@ -152,7 +153,7 @@ def create(bank: Bank, call: Call) -> Document:
         "authorisation_source": fields.choice("authorisation_source", {"web", "telephone", "paper"})
         or "web",
         "metadata": fields.metadata(),
-        "reference": fields.text("reference", length_max=35),
+        "reference": fields.text("reference", length_max=REFERENCE_LENGTH_MAX),
     }
     fields.ignore("payer_ip_address")
     links = fields.child("links", required=True)
@@ -191,7 +192,7 @@ def index(bank: Bank, call: Call) -> Document:
 def update(bank: Bank, call: Call) -> Document:
     """Change a mandate's metadata; nothing else of it can change."""
     mandate = bank.find(KIND, call.identity)
-    mandate["metadata"] = call.fields.metadata()
+    mandate["metadata"] = call.fields.metadata(mandate["metadata"])
     call.fields.check()
     bank.store.put(mandate)
     return show(bank, mandate)

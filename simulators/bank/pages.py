@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
 
@@ -60,7 +61,7 @@ class Pages:
     async def answer(self, request: web.Request) -> web.Response:
         """Take yes or no; a repeated yes is sent on again and changes nothing."""
         bank = self._bank
-        form = await request.post()
+        form = await _form(request)
         bank.catch_up(bank.clock.now())
         flow = bank.store.get("billing_request_flows", request.match_info["flow"])
         language = _language(request, flow, bank.profile.language)
@@ -101,6 +102,15 @@ class Pages:
             billing_requests.take_account(bank, asked, account, origin="payer")
             billing_requests.confirm(bank, asked, origin="payer")
             billing_requests.complete(bank, asked, origin="payer")
+
+
+async def _form(request: web.Request) -> Mapping[str, object]:
+    """Return what the payer typed; a form that cannot be read is one that says nothing."""
+    try:
+        return await request.post()
+    except (LookupError, ValueError):
+        # No such encoding, bytes that are none of it, or parts without a boundary.
+        return {}
 
 
 def _check_both(*forms: Fields) -> None:

@@ -131,6 +131,8 @@ REASON: Final[Mapping[tuple[str, str], Details]] = MappingProxyType(
         ),
     }
 )
+# What the contract says of a failure that is not tried again for any other reason.
+NOT_RETRIED: Final = "other"
 # Causes that the bank's own retry is for: time may heal them.
 RETRIED: Final = frozenset({"insufficient_funds", "refer_to_payer"})
 # The bank sends this one again by itself, asked or not: the new account is known.
@@ -208,6 +210,8 @@ TOLD: Final[Mapping[str, tuple[str, Details]]] = MappingProxyType(
                 cause="refer_to_payer",
                 description="The payer's bank returned the payment after it was collected.",
                 reason_code="MS03",
+                will_attempt_retry=False,
+                not_retried_reason=NOT_RETRIED,
             ),
         ),
         "settle_late": (

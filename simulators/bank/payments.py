@@ -119,12 +119,10 @@ def index(bank: Bank, call: Call) -> Document:
 def update(bank: Bank, call: Call) -> Document:
     """Change a payment's metadata and whether the bank may retry it."""
     payment = bank.find(KIND, call.identity)
-    if call.fields.has("metadata"):
-        payment["metadata"] = call.fields.metadata()
+    payment["metadata"] = call.fields.metadata(payment["metadata"])
     payment["retry_if_possible"] = call.fields.boolean(
         "retry_if_possible", default=payment["retry_if_possible"]
     )
-    call.fields.ignore("metadata")
     call.fields.check()
     bank.store.put(payment)
     return shown(payment)

@@ -187,7 +187,7 @@ def index(bank: Bank, call: Call) -> Document:
 def update(bank: Bank, call: Call) -> Document:
     """Change a payout's metadata; nothing else of it can change."""
     payout = bank.find(KIND, call.identity)
-    payout["metadata"] = call.fields.metadata()
+    payout["metadata"] = call.fields.metadata(payout["metadata"])
     call.fields.check()
     bank.store.put(payout)
     return shown(payout)

@@ -123,7 +123,8 @@ class Postman:
                 ) as heard,
             ):
                 body = (await heard.read()).decode(errors="replace")
-                return Answer(code=heard.status, body=body, headers=dict(heard.headers))
+                headers = {_text(name): _text(value) for name, value in heard.headers.items()}
+                return Answer(code=heard.status, body=body, headers=headers)
         except (aiohttp.ClientError, TimeoutError):
             return SILENCE
 
@@ -157,3 +158,8 @@ def _kept(bank: Bank) -> Endpoint | None:
     """Return the endpoint that the books remember."""
     kept = json.loads(bank.store.setting(ENDPOINT) or "null")
     return None if kept is None else Endpoint(url=kept["url"], secrets=tuple(kept["secrets"]))
+
+
+def _text(heard: str) -> str:
+    """Return a header's text with a question mark for every byte that is none."""
+    return heard.encode(errors="replace").decode()

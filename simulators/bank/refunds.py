@@ -125,7 +125,7 @@ def index(bank: Bank, call: Call) -> Document:
 def update(bank: Bank, call: Call) -> Document:
     """Change a refund's metadata; nothing else of it can change."""
     refund = bank.find(KIND, call.identity)
-    refund["metadata"] = call.fields.metadata()
+    refund["metadata"] = call.fields.metadata(refund["metadata"])
     call.fields.check()
     bank.store.put(refund)
     return shown(refund)

@@ -63,6 +63,7 @@ TABLES: Final[Mapping[str, Mapping[tuple[str, str], str]]] = MappingProxyType(
         "refunds": refund_life.NEXT,
     }
 )
+RESUBMIT: Final = "resubmit"
 # Steps by which a payout takes or gives money, wherever the payout comes from.
 BORNE: Final = frozenset({"settle", "settle_late", "settle_chargeback", "return"})
 
@@ -86,13 +87,16 @@ def run(bank: Bank, call: Call) -> Document:
         document = bank.find(kind, resource_id)
         if _is_possible(kind, document, step):
             _take(bank, document, kind, step)
+            if step == "submit" and bank.find(kind, resource_id)["status"] != "submitted":
+                break
             taken = step
     if taken != steps[-1]:
         raise errors.invalid_state(
             "scenario_not_possible", f"{call.identity} is not possible in the present state"
         )
     if kind != "payouts":
-        bank.store.strike_all(resource_id)
+        # A second try that an event has announced is no calendar's: it comes.
+        bank.store.strike_all(resource_id, but=RESUBMIT)
     return {"id": call.identity}
 
 

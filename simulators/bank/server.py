@@ -49,6 +49,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *webhooks.OPERATIONS,
 )
 
+# What no operation could refuse, in words of its own each.
+REASONS: Final[Mapping[int, str]] = MappingProxyType(
+    {404: "path_not_found", 405: "method_not_allowed", 413: "request_entity_too_large"}
+)
 STATEMENT: Final = "statement.read"
 # What a fault may strike: every operation, the bank's own deliveries, and the statement.
 TRAITS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
@@ -65,8 +69,9 @@ async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPClientError as refusal:
         if request.path.startswith("/flow/"):
             raise
+        reason = REASONS.get(refusal.status, "bad_request")
         error = errors.invalid_usage(
-            refusal.status, "not_found", refusal.reason, f"{request.method} {request.path}"
+            refusal.status, reason, refusal.reason, f"{request.method} {request.path}"
         )
         return answer(refusal.status, error.envelope(str(uuid.uuid4())))
 

@@ -3,8 +3,14 @@
 from types import MappingProxyType
 from typing import Final
 
-from simulators.bank import collection, mandates, payouts, refunds
+from simulators.bank import billing_requests, collection, mandates, payouts, refunds
 
 STEPS: Final = MappingProxyType(
-    {**collection.STEPS, **mandates.STEPS, **payouts.STEPS, **refunds.STEPS}
+    {
+        **billing_requests.STEPS,
+        **collection.STEPS,
+        **mandates.STEPS,
+        **payouts.STEPS,
+        **refunds.STEPS,
+    }
 )

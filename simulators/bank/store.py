@@ -139,6 +139,11 @@ class Store:
         found = _Q.accounts_of_customer(self._connection, customer=customer_id)
         return [_document(body) for (body,) in found]
 
+    def open_requests_of(self, customer_id: str) -> list[Document]:
+        """Return the billing requests to a customer that wait for an answer."""
+        found = _Q.open_requests_of_customer(self._connection, customer=customer_id)
+        return [_document(body) for (body,) in found]
+
     def mandates_of(self, account_id: str) -> list[Document]:
         """Return the mandates on a bank account."""
         found = _Q.mandates_of_account(self._connection, account=account_id)
@@ -229,9 +234,9 @@ class Store:
         """Take one step off the agenda."""
         _Q.strike_step(self._connection, agenda_id=agenda_id)
 
-    def strike_all(self, resource_id: str) -> None:
-        """Take every step of a resource off the agenda."""
-        _Q.strike_all(self._connection, resource_id=resource_id)
+    def strike_all(self, resource_id: str, but: str = "") -> None:
+        """Take every step of a resource off the agenda, or every one but one."""
+        _Q.strike_all(self._connection, resource_id=resource_id, but=but)
 
     def newest(self, kind: str, other_than: str = "") -> str | None:
         """Return the id of the newest document of a kind beside one, or None."""

@@ -27,4 +27,9 @@ class Tokens:
 
 
 def _same(header: str, token: str) -> bool:
-    return hmac.compare_digest(header.encode(), f"Bearer {token}".encode())
+    return hmac.compare_digest(_bytes(header), _bytes(f"Bearer {token}"))
+
+
+def _bytes(text: str) -> bytes:
+    """Return the bytes of a header as they came, though they be no UTF-8."""
+    return text.encode(errors="surrogateescape")

@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from simulators.bank.clock import stamp
+from simulators.bank.fields import is_http_url
 from simulators.bank.listing import listing
 from simulators.bank.operation import Call, Operation
 from simulators.bank.store import Document
@@ -39,8 +40,7 @@ class Endpoint:
     secrets: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not _is_loopback(parts.hostname or ""):
+        if not is_http_url(self.url) or not _is_loopback(urlsplit(self.url).hostname or ""):
             raise BadEndpointError("webhooks go to an http(s) address of this machine only")
         if not 1 <= len(self.secrets) <= SECRETS_MAX or not all(self.secrets):
             raise BadEndpointError("webhooks are signed with one secret, or two")
@@ -134,7 +134,7 @@ def get(bank: Bank, call: Call) -> Document:
 def index(bank: Bank, call: Call) -> Document:
     """Return a page of webhooks; there are no test ones here."""
     query = dict(call.query)
-    if query.pop("is_test", "false") == "true":
+    if query.pop("is_test", "false") != "false":
         query["successful"] = "never"
     return listing(bank, KIND, query, ("created_at", "successful"))
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 # Ten times the longest honest request (a flow with everything prefilled).
 REQUEST_BYTES_MAX = 64 * 1024
+JSON = "application/json"
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -30,7 +31,7 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
     return web.Response(
         status=status,
         body=text.encode(),
-        content_type="application/json",
+        content_type=JSON,
         headers=headers,
     )
 
@@ -38,11 +39,12 @@ def answer(status: int, body: object, headers: Mapping[str, str] | None = None) 
 def parse_json(text: bytes) -> Any:  # noqa: ANN401 - JSON can be anything until it is looked at
     """Read JSON strictly.
 
-    :raises ValueError: when it is none; NaN and Infinity are none, nor is what is nested too deep
-        or holds half a sign, which could be neither kept nor given back.
+    :raises ValueError: when it is none; NaN and Infinity are none, nor is what is nested too deep,
+        is not UTF-8 or holds half a sign, which could be neither kept nor given back.
     """
     try:
-        document = json.loads(text, parse_constant=_refuse)
+        # Given bytes, the library would guess their encoding and let halves of signs through.
+        document = json.loads(text.decode(), parse_constant=_refuse)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if b"\\u" in text:

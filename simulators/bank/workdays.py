@@ -15,6 +15,14 @@ _SATURDAY: Final = 5
 _KNOWN: Final = json.loads(Path(__file__).with_name("closed_days.json").read_text(encoding="ascii"))
 FIRST: Final = date.fromisoformat(_KNOWN["first"])
 LAST: Final = date.fromisoformat(_KNOWN["last"])
+# Nothing is planned further ahead: a payment at most three years, and the holidays after.
+HORIZON: Final = timedelta(days=3 * 365 + 31)
+UNKNOWN: Final = f"days of banks are known and can be planned from {FIRST} to {LAST - HORIZON}"
+
+
+def is_known(at: datetime) -> bool:
+    """Say whether every day that a bank plans at an instant has been written down."""
+    return FIRST <= at.date() <= LAST - HORIZON
 
 
 class DayUnknownError(ValueError):

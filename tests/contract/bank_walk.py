@@ -219,7 +219,11 @@ class Walk:
     def ask_payer(self) -> None:
         """Take one billing request to its mandate step by step, and withdraw another."""
         kind, flows = "billing_requests", "billing_request_flows"
-        wanted = {"mandate_request": {"currency": self.currency, "constraints": LIMITS}}
+        asked_for: dict[str, Untyped] = {"currency": self.currency}
+        if not self.is_sandbox:
+            # The provider has caps for other rails than the one a sandbox gives everybody.
+            asked_for["constraints"] = LIMITS
+        wanted = {"mandate_request": asked_for}
         asked = self.do(f"{kind}.create", params=wanted)
         flow = self.do(
             f"{flows}.create",
@@ -230,9 +234,13 @@ class Walk:
             },
         )
         self.do(f"{flows}.initialise", flow.id)
-        person = {"given_name": "Dana", "family_name": "Serik", "email": "dana@example.com"}
+        names = ("email", "family_name", "given_name")
+        person = {
+            "customer": {name: PERSON[name] for name in names},
+            "customer_billing_detail": {name: PERSON[name] for name in PERSON if name not in names},
+        }
         number = {"account_holder_name": "Dana Serik", "iban": self.iban}
-        self.do(f"{kind}.collect_customer_details", asked.id, params={"customer": person})
+        self.do(f"{kind}.collect_customer_details", asked.id, params=person)
         self.do(f"{kind}.collect_bank_account", asked.id, params=number)
         self.do(f"{kind}.confirm_payer_details", asked.id)
         self.do(f"{kind}.fulfil", asked.id)
@@ -248,9 +256,14 @@ class Walk:
         created = {"resource_type": "payments", "action": "created", "limit": 5}
         for event in self.do("events.list", params=created).records:
             for notification in event.customer_notifications or ():
-                handled = notification["id"]
-                self.do("customer_notifications.handle", handled)
-                return
+                try:
+                    self.do("customer_notifications.handle", notification["id"])
+                except errors.InvalidStateError:
+                    # Of a payment that somebody else made there: its deadline has passed.
+                    if not self.is_sandbox:
+                        raise
+                else:
+                    return
         if self.is_sandbox:
             reason = "this creditor leaves it to the provider to tell payers"
             self.skip(reason, "customer_notifications.handle")

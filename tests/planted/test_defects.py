@@ -1039,6 +1039,24 @@ DEFECTS |= {
         wrong="    collected_minor = sum(by_status[status] for status in TAKEN)",
         tests=("tests/simulators/test_bank_money.py::TestRefund",),
     ),
+    "the simulated bank makes a mandate that the payer did not confirm": Defect(
+        file="simulators/bank/billing_requests.py",
+        right="    if CONFIRMED in done and name != CONFIRMED:",
+        wrong="    if False:",
+        tests=("tests/simulators/test_bank_asking.py::TestAnAgreement",),
+    ),
+    "the simulated bank lets the encoding of a body be guessed": Defect(
+        file="simulators/bank/wire.py",
+        right="json.loads(text.decode(), parse_constant=_refuse)",
+        wrong="json.loads(text, parse_constant=_refuse)",
+        tests=("tests/simulators/test_bank_odd_bytes.py::TestHalfASign",),
+    ),
+    "of two bounds of a list of the simulated bank the last holds": Defect(
+        file="simulators/bank/listing.py",
+        right='max(bounds[f"{kind}_from"], edge)',
+        wrong="edge",
+        tests=("tests/simulators/test_bank_wire.py::TestList",),
+    ),
     "a bill whose debit was stopped is asked for again": Defect(
         file="sql/debits.sql",
         right="FROM debit_stop s WHERE s.account_id = b.account_id AND s.bill_no = b.bill_no",

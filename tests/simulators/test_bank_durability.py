@@ -105,6 +105,25 @@ class TestClock:
         assert refused == 409
         assert await bank.mandate()
 
+    @pytest.mark.parametrize("year", [2057, 2061, 9999])
+    async def test_goes_no_further_than_its_calendar(self, bank: SimulatedBank, year: int) -> None:
+        """Beyond it every payment would be a 500, and the way back is closed."""
+        body = {"now": f"{year}-01-01T00:00:00Z"}
+        async with bank.session.post(bank.control_url + "/clock", json=body) as answer:
+            refused = answer.status
+
+        assert refused == 422
+        await bank.advance(datetime(2056, 1, 1, tzinfo=UTC))
+        mandate_id = await bank.mandate()
+        fields = {
+            "amount": 1,
+            "currency": "KZT",
+            "charge_date": "2058-12-29",
+            "links": {"mandate": mandate_id},
+        }
+        status, _ = await bank.api("POST", "/payments", {"payments": fields})
+        assert status == 201
+
     async def test_needs_an_instant_with_a_zone(self, bank: SimulatedBank) -> None:
         """A naive time would be five hours wrong in Kazakhstan."""
         bodies: tuple[object, ...] = (

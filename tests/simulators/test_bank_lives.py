@@ -155,6 +155,37 @@ class TestPayment:
             "20T09 paid_out",
         ]
 
+    async def test_is_submitted_by_no_scenario_when_the_payer_stands_against_it(
+        self, teller: Teller
+    ) -> None:
+        """The payment fails instead, which is not what was asked for."""
+        payment_id = await teller.pay()
+        payment = await teller.read("payments", payment_id)
+        await teller.simulate("mandate_suspended_by_payer", payment["links"]["mandate"])
+
+        assert await teller.simulate("payment_submitted", payment_id) == 422
+        assert (await teller.read("payments", payment_id))["status"] == "pending_submission"
+
+    async def test_is_tried_again_as_announced_when_a_scenario_failed_it(
+        self, teller: Teller
+    ) -> None:
+        """What an event has promised comes; a client that waits for it would wait for ever."""
+        payment_id = await teller.pay(retry_if_possible=True)
+        await teller.simulate("payment_failed", payment_id)
+        (failed,) = await teller.events(payment=payment_id, action="failed")
+        await teller.advance(at(14))
+
+        assert failed["details"]["will_attempt_retry"] is True
+        assert await teller.told(payment=payment_id) == [
+            "01T00 created",
+            "01T00 submitted",
+            "01T00 failed",
+            "05T00 resubmission_requested",
+            "08T00 submitted",
+            "09T00 confirmed",
+            "12T09 paid_out",
+        ]
+
     async def test_is_not_tried_again_when_time_does_not_heal(self, teller: Teller) -> None:
         """A closed account stays closed; the contract has a word for why there is no retry."""
         payment_id = await teller.pay("Wrong", retry_if_possible=True)
@@ -164,6 +195,21 @@ class TestPayment:
         assert failed["details"]["will_attempt_retry"] is False
         assert failed["details"]["not_retried_reason"] == "failure_filter_applied"
         assert (await teller.read("payments", payment_id))["status"] == "failed"
+
+    @pytest.mark.parametrize(
+        ("given_name", "retry_if_possible"),
+        [("Penniless", False), ("Penniless", True), ("Late", True), ("Hasty", False)],
+    )
+    async def test_says_of_every_failure_whether_it_is_tried_again_and_why_not(
+        self, teller: Teller, given_name: str, *, retry_if_possible: bool
+    ) -> None:
+        """The contract sets both on every failed event, late ones and the last try's too."""
+        payment_id = await teller.pay(given_name, retry_if_possible=retry_if_possible)
+        await teller.advance(at(1, 3))
+
+        *_, failed = await teller.events(payment=payment_id, action="failed")
+        details = failed["details"]
+        assert (details["will_attempt_retry"], details["not_retried_reason"]) == (False, "other")
 
     async def test_waiting_for_the_banks_retry_is_not_retried_twice(self, teller: Teller) -> None:
         """Our retry comes first and takes the place of the bank's."""

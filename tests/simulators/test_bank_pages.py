@@ -182,3 +182,20 @@ class TestAnswer:
         assert await bank.approve(url) is None
         _, text = await read(bank, url + "?lang=en")
         assert "Permission given" in text
+
+    async def test_yes_cannot_be_asked_for_without_its_mandate(
+        self, shared_bank: SimulatedBank
+    ) -> None:
+        """The contract does not let auto_fulfil be switched off; a 201 would be a lie."""
+        asked = {"mandate_request": {"currency": "KZT"}}
+        _, made = await shared_bank.api("POST", "/billing_requests", {"billing_requests": asked})
+        flow = {
+            "auto_fulfil": False,
+            "links": {"billing_request": made["billing_requests"]["id"]},
+        }
+
+        status, refusal = await shared_bank.api(
+            "POST", "/billing_request_flows", {"billing_request_flows": flow}
+        )
+
+        assert (status, refusal["error"]["errors"][0]["field"]) == (422, "auto_fulfil")

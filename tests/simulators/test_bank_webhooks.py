@@ -314,6 +314,28 @@ class TestRetry:
         assert webhook["url"] == endpoint.url
         assert tests["webhooks"] == []
 
+    async def test_can_be_looked_at_whatever_the_endpoint_said(self, bank: SimulatedBank) -> None:
+        """Bytes that are no text, in a header of one answer, must not break the list for ever."""
+
+        async def mumble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(
+                b"HTTP/1.1 204 No Content\r\nX-Desk: \xff\xe9\r\nConnection: close\r\n\r\n"
+            )
+            writer.close()
+
+        async with await asyncio.start_server(mumble, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            wanted = {"url": f"http://127.0.0.1:{port}/", "secrets": [SECRET]}
+            await bank.control("POST", "/webhooks", wanted)
+            await bank.mandate()
+            assert await deliver(bank) == {"delivered": 1}
+
+        status, page = await bank.api("GET", "/webhooks")
+
+        assert status == 200
+        assert page["webhooks"][0]["response_headers"]["X-Desk"] == "??"
+
 
 class TestFault:
     """A fault of a delivery ..."""

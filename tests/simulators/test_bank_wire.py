@@ -7,9 +7,13 @@ import pytest
 
 from simulators.bank import iban
 from tests.fixtures_bank import BANK_TOKEN, SimulatedBank
-from tests.simulators.teller import OpenBank
+from tests.simulators.teller import OpenBank, Teller
 
-GOOD = {"Authorization": f"Bearer {BANK_TOKEN}", "GoCardless-Version": "2015-07-06"}
+GOOD = {
+    "Authorization": f"Bearer {BANK_TOKEN}",
+    "Content-Type": "application/json",
+    "GoCardless-Version": "2015-07-06",
+}
 
 
 async def raw(
@@ -75,11 +79,30 @@ class TestDoor:
 
     async def test_refuses_paths_methods_and_sizes(self, shared_bank: SimulatedBank) -> None:
         """What no operation serves is told in the envelope too."""
-        path, _ = await raw(shared_bank, "GET", "/subscriptions", b"", **GOOD)
-        method, _ = await raw(shared_bank, "DELETE", "/payments", b"", **GOOD)
-        size, _ = await raw(shared_bank, "POST", "/payments", b" " * 70_000, **GOOD)
+        refused = [
+            await raw(shared_bank, "GET", "/subscriptions", b"", **GOOD),
+            await raw(shared_bank, "DELETE", "/payments", b"", **GOOD),
+            await raw(shared_bank, "POST", "/payments", b" " * 70_000, **GOOD),
+        ]
 
-        assert (path, method, size) == (404, 405, 413)
+        reasons = [(code, told["error"]["errors"][0]["reason"]) for code, told in refused]
+        assert reasons == [
+            (404, "path_not_found"),
+            (405, "method_not_allowed"),
+            (413, "request_entity_too_large"),
+        ]
+
+    @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded"])
+    async def test_takes_a_document_under_no_other_name(
+        self, shared_bank: SimulatedBank, content_type: str
+    ) -> None:
+        """The header is one that the contract asks for; without it the real bank reads nothing."""
+        headers = GOOD | {"Content-Type": content_type}
+        body = b'{"customers": {"company_name": "Bakery"}}'
+        status, refusal = await raw(shared_bank, "POST", "/customers", body, **headers)
+
+        reason = refusal["error"]["errors"][0]["reason"]
+        assert (status, reason) == (400, "invalid_content_type")
 
 
 class TestFields:
@@ -96,6 +119,8 @@ class TestFields:
             ({"currency": "EUR"}, "/payments/currency"),
             ({"charge_date": "2026-02-30"}, "/payments/charge_date"),
             ({"charge_date": "2025-01-01"}, "/payments/charge_date"),
+            ({"charge_date": "20260112"}, "/payments/charge_date"),
+            ({"charge_date": "2026-W03-1"}, "/payments/charge_date"),
             ({"links": {"mandate": "MD0"}}, "/payments/links/mandate"),
             ({"links": {}}, "/payments/links/mandate"),
             ({"metadata": {"a": 1}}, "/payments/metadata"),
@@ -169,6 +194,9 @@ class TestList:
             "created_at[gte]=2026-01-01",
             "created_at[about]=2026-01-01T00:00:00Z",
             "charge_date[gte]=soon",
+            "charge_date[gte]=20260101",
+            "limit=5&limit=6",
+            "status=failed&status=cancelled",
         ],
     )
     async def test_refuses_what_it_does_not_know(
@@ -221,6 +249,46 @@ class TestList:
             found[query] = [payment["charge_date"][-2:] for payment in page["payments"]]
 
         assert list(found.values()) == [["12"], ["12"], ["12"], ["13"], ["13", "12"], []]
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("created_at[gt]=2026-01-01T00:00:00Z&created_at[gte]=2025-01-01T00:00:00Z", 0),
+            ("created_at[gte]=2025-01-01T00:00:00Z&created_at[gt]=2026-01-01T00:00:00Z", 0),
+            ("created_at[lt]=2026-01-01T00:00:00Z&created_at[lte]=2027-01-01T00:00:00Z", 0),
+            ("created_at[gte]=2026-01-01T00:00:00.000400Z", 0),
+            ("created_at[lt]=2026-01-01T00:00:00.000400Z", 1),
+            ("created_at[gte]=2026-01-01T00:00:00Z&created_at[lt]=2026-01-01T00:00:00.001Z", 1),
+        ],
+    )
+    async def test_keeps_to_both_bounds_of_a_side(
+        self, teller: Teller, query: str, found: int
+    ) -> None:
+        """Whoever asks from one instant to another, to the microsecond, gets nothing beside it."""
+        await teller.api("POST", "/customers", {"customers": {"company_name": "Bakery"}})
+
+        status, page = await teller.api("GET", f"/customers?{query}")
+
+        assert (status, len(page["customers"])) == (200, found)
+
+    async def test_of_balances_is_as_long_as_asked(self, teller: Teller) -> None:
+        """Balances have pages like everything else."""
+        _, two = await teller.api("GET", "/balances?limit=2")
+        status, _ = await teller.api("GET", "/balances?limit=0")
+
+        assert (len(two["balances"]), two["meta"]["limit"], status) == (2, 2, 400)
+
+    async def test_of_webhooks_knows_no_test_but_true_and_false(self, teller: Teller) -> None:
+        """A slip in the filter finds nothing; everything would be a lie."""
+        webhook = dict.fromkeys(("request_body", "response_body", "response_code"))
+        with teller.bank.store.transaction():
+            teller.bank.create("webhooks", {"is_test": False, "successful": True, **webhook})
+        pages = {
+            word: (await teller.api("GET", f"/webhooks?is_test={word}"))[1]["webhooks"]
+            for word in ("false", "true", "fasle")
+        }
+
+        assert [len(pages[word]) for word in pages] == [1, 0, 0]
 
 
 class TestIban:

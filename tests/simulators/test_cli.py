@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -221,3 +222,74 @@ class TestReplayCommand:
 
         assert code == 1
         assert err.startswith("simulators: /nowhere.csv cannot be read")
+
+
+class TestBankCommand:
+    """`python -m simulators bank` ..."""
+
+    @pytest.mark.parametrize(
+        "args",
+        [
+            ("--port", 65_536),
+            ("--control-port", -1),
+            ("--now", "9999-12-31T23:59:59-14:00"),
+            ("--now", "2059-12-31T00:00:00Z"),
+            ("--now", "2014-12-31T00:00:00Z"),
+            ("--webhook-timeout", "nan"),
+            ("--webhook-timeout", "0"),
+            ("--rate-limit", "0"),
+        ],
+    )
+    async def test_refuses_bad_usage(self, tmp_path: Path, args: tuple[object, ...]) -> None:
+        """Exit code 2 and a usage line, before anybody is served."""
+        code, out, err = await finished("bank", "--state", tmp_path / "bank.sqlite", *args)
+
+        assert (code, out) == (2, "")
+        assert "usage" in err
+        assert "Traceback" not in err
+
+    @pytest.mark.parametrize(
+        "state",
+        ["missing/bank.sqlite", ".", "letter.txt"],
+        ids=["no such place", "place", "letter"],
+    )
+    async def test_says_plainly_that_there_are_no_books(self, tmp_path: Path, state: str) -> None:
+        """One sentence that names the file, instead of a traceback."""
+        (tmp_path / "letter.txt").write_text("Dear bank")
+
+        code, out, err = await finished("bank", "--state", tmp_path / state)
+
+        assert (code, out) == (1, "")
+        assert err.startswith(f"the bank cannot open with {tmp_path / state}: ")
+        assert len(err.splitlines()) == 1
+
+    async def test_says_plainly_that_a_port_is_taken(self, tmp_path: Path) -> None:
+        """Two banks of one port are a mistake of whoever starts them."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            code, _, err = await finished("bank", "--state", tmp_path / "bank", "--port", port)
+
+        assert (code, len(err.splitlines())) == (1, 1)
+        assert "already in use" in err
+
+    @pytest.mark.parametrize(
+        ("written", "said"),
+        [
+            (None, "cannot be read"),
+            (b"\xff\xfe", "cannot be read"),
+            (b"a b c", "one secret, or two"),
+        ],
+    )
+    async def test_says_plainly_that_there_are_no_secrets(
+        self, tmp_path: Path, written: bytes | None, said: str
+    ) -> None:
+        """A webhook that nobody can check is not sent."""
+        file = tmp_path / "secrets"
+        if written is not None:
+            file.write_bytes(written)
+        told = ("--webhook-url", "http://127.0.0.1:1/", "--webhook-secret-file", file)
+
+        code, _, err = await finished("bank", "--state", tmp_path / "bank", *told)
+
+        assert (code, len(err.splitlines())) == (1, 1)
+        assert said in err
