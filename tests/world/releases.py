@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-import billing.collect
+import billing.order
 from billing.debit import Debit
 from billing.order import frozen_body
 from tests.world.engine import Database, Key
@@ -60,15 +60,15 @@ class Releases:
 
     def two_bodies(self) -> None:
         """Let each process write the body of a new order as its release does."""
-        kept = billing.collect.frozen_body
+        kept = billing.order.frozen_body
 
         def written(debit: Debit, bank_mandate_id: str) -> bytes:
             older = self.is_older()
             self.struck["older_body" if older else "newer_body"] += 1
             return (older_body if older else frozen_body)(debit, bank_mandate_id)
 
-        billing.collect.frozen_body = written
-        self.undo.append(lambda: setattr(billing.collect, "frozen_body", kept))
+        billing.order.frozen_body = written
+        self.undo.append(lambda: setattr(billing.order, "frozen_body", kept))
 
     def watch(self, process: Process | None, undo: list[tuple[str, Key, Any]]) -> None:
         """See that no release loses or changes a column that it does not know."""

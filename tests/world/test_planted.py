@@ -25,6 +25,7 @@ import billing.enrol
 import billing.follow
 import billing.news
 import billing.notice
+import billing.order
 import billing.retry
 import billing.send
 import billing.turn
@@ -275,7 +276,7 @@ def _float(patch: pytest.MonkeyPatch) -> None:
         whole = b'"amount":%d,' % debit.amount_minor
         return body.replace(whole, whole[:-1] + b".0,")
 
-    patch.setattr(billing.collect, "frozen_body", with_point)
+    patch.setattr(billing.order, "frozen_body", with_point)
 
 
 @defect("no receipt is written", "plain", seen_by=("I12",))
@@ -371,7 +372,7 @@ def _last_word(patch: pytest.MonkeyPatch) -> None:
 @defect("each release sends its own words", "old_and_new_code", seen_by=("I11",))
 def _own_words(patch: pytest.MonkeyPatch) -> None:
     async def ask(bank: Any, order: Any, **more: Any) -> Any:
-        body = billing.collect.frozen_body(order.debit, order.bank_mandate_id)
+        body = billing.order.frozen_body(order.debit, order.bank_mandate_id)
         return await _REAL_ASK(bank, replace(order, debit=replace(order.debit, body=body)), **more)
 
     patch.setattr(billing.send, "ask", ask)
