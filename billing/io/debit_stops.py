@@ -23,9 +23,12 @@ class DebitStops:
         return mandate_id
 
     async def is_stopped(self, debit_id: DebitId) -> bool:
-        """Say whether the resident has stopped a debit."""
-        return await _Q.is_stopped(self._db, **name_of(debit_id)) is True
+        """Say whether the resident has stopped a debit, or another one for its bill."""
+        return bool(
+            await _Q.is_stopped(self._db, account_id=debit_id.account_id, bill_no=debit_id.bill_no)
+        )
 
-    async def add_stop(self, debit_id: DebitId, *, stopped_by: str, at: datetime) -> None:
-        """Keep that a debit was stopped, and by whom."""
-        await _Q.add_stop(self._db, **name_of(debit_id), stopped_by=stopped_by, at=at)
+    async def add_stop(self, debit_id: DebitId, *, stopped_by: str, at: datetime) -> bool:
+        """Keep that a debit was stopped, and by whom; False if it was stopped before."""
+        fresh = await _Q.add_stop(self._db, **name_of(debit_id), stopped_by=stopped_by, at=at)
+        return fresh is True

@@ -1061,13 +1061,25 @@ DEFECTS |= {
         file="sql/debits.sql",
         right="FROM debit_stop s WHERE s.account_id = b.account_id AND s.bill_no = b.bill_no",
         wrong="FROM debit_stop s WHERE false AND s.bill_no = b.bill_no",
-        tests=("tests/billing/test_stop_debit.py::TestAtTheBank",),
+        tests=("tests/contract/test_debit_store.py::TestLists",),
     ),
     "a debit that was stopped is sent all the same": Defect(
         file="sql/debits.sql",
-        right="AND s.bill_no = d.bill_no AND s.attempt = d.attempt\n    ) AS wanted",
+        right="AND s.bill_no = d.bill_no\n    ) AS wanted",
         wrong="AND false\n    ) AS wanted",
         tests=("tests/billing/test_stop_debit.py::TestAtTheBank",),
+    ),
+    "a no to an attempt that was cancelled leaves the next one alone": Defect(
+        file="billing/stop_debit.py",
+        right="debit = await desk.other_alive(debit_id) or debit",
+        wrong="debit = debit or await desk.other_alive(debit_id)",
+        tests=("tests/billing/test_stop_debit.py::TestAnEarlierAttempt",),
+    ),
+    "a bill that was stopped is announced by whoever had read it before": Defect(
+        file="billing/guard.py",
+        right="    if facts.stopped:",
+        wrong="    if facts.stopped and not debit.charge_on:",
+        tests=("tests/billing/test_stop_debit.py::TestAnEarlierAttempt",),
     ),
     "a debit that was stopped is tried again": Defect(
         file="billing/retry.py",
