@@ -91,6 +91,12 @@ CROSS JOIN LATERAL (
     ) AS frozen,
     m.state = 'active' AND m.enrolment = 'active' AND NOT EXISTS (
         SELECT FROM debit_stop s WHERE s.account_id = d.account_id AND s.bill_no = d.bill_no
+    ) AND NOT EXISTS (
+        SELECT FROM bill_dispute q
+        WHERE q.account_id = d.account_id AND q.bill_no = d.bill_no AND NOT EXISTS (
+            SELECT FROM bill_dispute_end e
+            WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
+        )
     ) AS wanted
 ) AS f
 WHERE d.state IN ('recorded', 'unknown', 'sending')
@@ -101,7 +107,8 @@ LIMIT :batch::int
 FOR UPDATE OF d SKIP LOCKED;
 
 -- name: payments_to_withdraw(batch)
--- Debits that the bank has and their resident has stopped, or whose mandate he has paused or cancelled.
+-- Debits that the bank has and their resident has stopped, whose bill is in dispute, or whose mandate he has
+-- paused or cancelled.
 SELECT d.*
 FROM debit d
 JOIN mandate m USING (account_id, mandate_id)
@@ -112,6 +119,12 @@ WHERE d.bank_payment_id IS NOT NULL
             m.enrolment <> 'active' OR EXISTS (
                 SELECT FROM debit_stop s
                 WHERE s.account_id = d.account_id AND s.bill_no = d.bill_no
+            ) OR EXISTS (
+                SELECT FROM bill_dispute q
+                WHERE q.account_id = d.account_id AND q.bill_no = d.bill_no AND NOT EXISTS (
+                    SELECT FROM bill_dispute_end e
+                    WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
+                )
             )
         )
     )

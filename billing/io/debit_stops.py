@@ -1,4 +1,4 @@
-"""Debits that their residents have stopped, in PostgreSQL."""
+"""Debits that their residents have stopped or whose bill is in dispute, in PostgreSQL."""
 
 from datetime import datetime
 from typing import Final
@@ -13,7 +13,7 @@ _Q: Final = sql.queries("debit_stops")
 
 
 class DebitStops:
-    """One open transaction: what it says of debits that were stopped."""
+    """One open transaction: what it says of debits that nobody wants."""
 
     _db: asyncpg.Connection
 
@@ -26,6 +26,12 @@ class DebitStops:
         """Say whether the resident has stopped a debit, or another one for its bill."""
         return bool(
             await _Q.is_stopped(self._db, account_id=debit_id.account_id, bill_no=debit_id.bill_no)
+        )
+
+    async def is_disputed(self, debit_id: DebitId) -> bool:
+        """Say whether the bill of a debit is in dispute."""
+        return bool(
+            await _Q.is_disputed(self._db, account_id=debit_id.account_id, bill_no=debit_id.bill_no)
         )
 
     async def add_stop(self, debit_id: DebitId, *, stopped_by: str, at: datetime) -> bool:

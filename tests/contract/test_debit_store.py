@@ -697,6 +697,24 @@ class TestLists:
             (claim,) = await desk.claim_debits(at=AT, limit=9)
         assert (claim.debit, claim.wanted) == (two, False)
 
+    async def test_a_debit_in_dispute_is_wanted_again_when_that_ends(
+        self, facts: Facts, store: Store
+    ) -> None:
+        """Neither sent nor left with the bank meanwhile."""
+        await home(facts)
+        await facts.bill(bill_no="2026-02")
+        one = await walk(store, debit(), *ACCEPTED)
+        two = await walk(store, debit(bill_no="2026-02"), Event.RECORD)
+        for ended in (False, True):
+            for bill_no in (one.bill_no, two.bill_no):
+                await facts.dispute("ACC-1", bill_no, ended=ended)
+            async with store.begin() as desk:
+                assert await desk.is_disputed(two.debit_id) is not ended
+                (claim,) = await desk.claim_debits(at=AT, limit=9)
+            assert (claim.debit, claim.wanted) == (two, ended)
+            wanted = [] if ended else ["ACC-1/2026-01"]
+            assert await names(store.payments_to_withdraw(limit=9)) == wanted
+
     async def test_mandates_to_withdraw_are_cancelled_here_only(
         self, facts: Facts, store: Store
     ) -> None:

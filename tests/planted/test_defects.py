@@ -1065,8 +1065,8 @@ DEFECTS |= {
     ),
     "a debit that was stopped is sent all the same": Defect(
         file="sql/debits.sql",
-        right="AND s.bill_no = d.bill_no\n    ) AS wanted",
-        wrong="AND false\n    ) AS wanted",
+        right="AND s.bill_no = d.bill_no\n    ) AND NOT EXISTS (",
+        wrong="AND false\n    ) AND NOT EXISTS (",
         tests=("tests/billing/test_stop_debit.py::TestAtTheBank",),
     ),
     "a no to an attempt that was cancelled leaves the next one alone": Defect(
@@ -1080,6 +1080,18 @@ DEFECTS |= {
         right="    if facts.stopped:",
         wrong="    if facts.stopped and not debit.charge_on:",
         tests=("tests/billing/test_stop_debit.py::TestAnEarlierAttempt",),
+    ),
+    "an order for a bill in dispute is sent": Defect(
+        file="sql/debits.sql",
+        right="AND e.from_day = q.from_day\n        )\n    ) AS wanted",
+        wrong="AND e.from_day <> q.from_day\n        ) AND false\n    ) AS wanted",
+        tests=("tests/billing/test_collect_withdraw.py::TestADispute",),
+    ),
+    "the bank is left with a payment for a bill in dispute": Defect(
+        file="billing/news.py",
+        right="        or await desk.is_disputed(debit.debit_id)\n",
+        wrong="",
+        tests=("tests/billing/test_collect_withdraw.py::TestADispute",),
     ),
     "a debit that was stopped is tried again": Defect(
         file="billing/retry.py",

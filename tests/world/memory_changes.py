@@ -24,6 +24,11 @@ def change_tables() -> dict[str, Table]:
     return {"account_change": Table(), "debit_approval": Table(), "debit_stop": Table()}
 
 
+def disputed(tx: Transaction, account_id: str, bill_no: str) -> bool:
+    """Tell whether a dispute about a bill is open."""
+    return any(row[:2] == (account_id, bill_no) and not row[3] for row in tx.scan("dispute"))
+
+
 def bill_stopped(tx: Transaction, account_id: str, bill_no: str) -> bool:
     """Tell whether a resident has stopped a debit for a bill."""
     return any(row[:2] == (account_id, bill_no) for row in tx.scan("debit_stop"))
@@ -109,6 +114,11 @@ class MemoryChangeDesk(MemoryTelling):
         """Say whether a debit for a bill was stopped."""
         await self.tx.statement()
         return bill_stopped(self.tx, debit_id.account_id, debit_id.bill_no)
+
+    async def is_disputed(self, debit_id: DebitId) -> bool:
+        """Say whether a dispute about a bill is open."""
+        await self.tx.statement()
+        return disputed(self.tx, debit_id.account_id, debit_id.bill_no)
 
     async def add_stop(self, debit_id: DebitId, *, stopped_by: str, at: datetime) -> bool:
         """Keep that a debit was stopped, and say whether that is new."""

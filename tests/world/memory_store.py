@@ -20,8 +20,8 @@ from billing.notice import (
 )
 from billing.policy import NO_POLICY, BillPolicy
 from tests.world.engine import Database, Transaction
-from tests.world.memory import Bill, MemoryDesk, debits_of, disputed, last_step_at, owed_minor
-from tests.world.memory_changes import MemoryChangeBook, bill_stopped
+from tests.world.memory import Bill, MemoryDesk, debits_of, last_step_at, owed_minor
+from tests.world.memory_changes import MemoryChangeBook, bill_stopped, disputed
 from tests.world.memory_recon import MemoryRecovery
 from tests.world.memory_refunds import MemoryRefundBook
 from tests.world.memory_stops import MemoryStopBook
@@ -188,6 +188,7 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemorySto
                             tx.get("mandate", (row.account_id, row.mandate_id)).enrolment
                             is not Enrolment.ACTIVE
                             or bill_stopped(tx, row.account_id, row.bill_no)
+                            or disputed(tx, row.account_id, row.bill_no)
                         )
                     )
                 )
