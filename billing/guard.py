@@ -6,8 +6,8 @@ from typing import Protocol
 
 from billing.debit import Debit
 from billing.habit import Habit, doubt
-from billing.mandate import Allowed, Held, Mandate, Permission, may_debit
-from billing.notice import Notice
+from billing.mandate import Allowed, Held, Mandate, Permission, Refused, may_debit
+from billing.notice import STOPPED, Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,12 +16,14 @@ class Facts:
 
     ``notice`` is what the resident was told last of the debit, ``month_minor`` what the account's
     other bills take with a charge day in the debit's month, ``frozen`` whether a person has to look
-    before anything is asked for under the mandate.
+    before anything is asked for under the mandate, ``stopped`` whether the resident has said no to
+    a debit for this bill.
     """
 
     owed_minor: int
     notice: Notice | None
     frozen: bool
+    stopped: bool
     disputed: bool
     month_minor: int
     habit: Habit
@@ -35,7 +37,9 @@ class GuardDesk(Protocol):
 
 
 def permission(mandate: Mandate, debit: Debit, facts: Facts) -> Permission:
-    """Tell whether a debit may go on now: the mandate, the caps, disputes, the habit."""
+    """Tell whether a debit may go on now: the resident's no, the mandate, caps, disputes, habit."""
+    if facts.stopped:
+        return Refused(reason=STOPPED)
     if facts.frozen:
         return Held(reason="mandate_frozen")
     if facts.disputed:

@@ -99,6 +99,9 @@ class NewsDesk(LinkDesk, QuestionDesk, FallDesk, RefundDesk, Protocol):
     async def touch_debit(self, debit_id: DebitId, *, at: datetime) -> None:
         """Note that we looked and found nothing new."""
 
+    async def is_disputed(self, debit_id: DebitId) -> bool:
+        """Say whether the bill of a debit is in dispute."""
+
     async def recover(self, debit: Debit, *, at: datetime) -> bool:
         """Let a locked debit's disputed money be owed again; say whether there was any."""
 
@@ -262,9 +265,13 @@ async def _merge(  # noqa: PLR0913, PLR0917 - the inside of take_news
     return await fall_through(desk, debit, at=at) if fell else debit
 
 
-async def unwanted(desk: FallDesk, debit: Debit, mandate: Mandate) -> bool:
-    """Tell whether the resident has said no, to this debit or to all under its mandate."""
-    return mandate.enrolment is not Enrolment.ACTIVE or await desk.is_stopped(debit.debit_id)
+async def unwanted(desk: NewsDesk, debit: Debit, mandate: Mandate) -> bool:
+    """Tell whether somebody has said no: to all under the mandate, to this debit, to its bill."""
+    return (
+        mandate.enrolment is not Enrolment.ACTIVE
+        or await desk.is_stopped(debit.debit_id)
+        or await desk.is_disputed(debit.debit_id)
+    )
 
 
 async def _alone(desk: NewsDesk, debit: Debit, at: datetime) -> bool:

@@ -66,6 +66,9 @@ REPEATABLE_CANCELS: Final = frozenset(
     }
 )
 
+# Why a debit ended that its resident stopped before the bank saw it; nothing repeats it.
+STOPPED: Final = "stopped_by_resident"
+
 # The bill owes something else by now, or nothing: this attempt is over, whatever was promised.
 GIVEN_UP_FOR: Final = frozenset({"paid", "amount_changed"})
 

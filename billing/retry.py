@@ -31,7 +31,7 @@ class FallDesk(Protocol):
         """Return what became of the attempts for a bill so far."""
 
     async def is_stopped(self, debit_id: DebitId) -> bool:
-        """Say whether the resident has stopped a debit."""
+        """Say whether the resident has stopped a debit, or another one for its bill."""
 
     async def save_debit(self, before: Debit, after: Debit) -> None:
         """Write a locked debit back, one step on."""

@@ -3,7 +3,8 @@
 In force with its commit, whether the bank listens or not. What the bank has not seen is gone; what
 it has accepted is withdrawn (``billing/withdraw.py``); what it may have is only looked for, and
 withdrawn if it is found; what it could not stop any more is given back by itself. The bill is not
-asked for by debit again: its resident pays by hand.
+asked for by debit again: its resident pays by hand. So a no to an attempt that was cancelled before
+is one to the attempt that came after it.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -15,12 +16,11 @@ import structlog
 from billing.approve import NoSuchDebitError
 from billing.debit import BEFORE_BANK, FINAL, TAKEN, Debit, DebitId, Event, State, moved
 from billing.mandate import Mandate
+from billing.notice import STOPPED
 from billing.turn import BANK_RETRIES
 
 log = structlog.get_logger()
 
-# Why a debit ended that its resident stopped before the bank saw it; nothing repeats it.
-STOPPED: Final = "stopped_by_resident"
 # The bank has passed these on, or has the money: only it, or a refund, can give it back.
 _TOO_LATE: Final = TAKEN | {State.SUBMITTED}
 # Nobody knows whether the bank has these, or a person or the bank decides: the wish waits for them.
@@ -49,11 +49,11 @@ class StopDesk(Protocol):
     async def lock_debit(self, debit_id: DebitId) -> Debit | None:
         """Lock one debit."""
 
-    async def is_stopped(self, debit_id: DebitId) -> bool:
-        """Say whether the resident has stopped a debit."""
+    async def other_alive(self, debit_id: DebitId) -> Debit | None:
+        """Lock another attempt for the same bill that may still take money."""
 
-    async def add_stop(self, debit_id: DebitId, *, stopped_by: str, at: datetime) -> None:
-        """Keep that a debit was stopped, and by whom."""
+    async def add_stop(self, debit_id: DebitId, *, stopped_by: str, at: datetime) -> bool:
+        """Keep that a debit was stopped, and by whom; False if it was stopped before."""
 
     async def save_debit(self, before: Debit, after: Debit) -> None:
         """Write a locked debit back, one step on."""
@@ -67,7 +67,10 @@ class StopStore(Protocol):
 
 
 class Stopped(NamedTuple):
-    """A debit after the resident's no; until it is ``done`` the bank has to be asked."""
+    """A debit after the resident's no; until it is ``done`` the bank has to be asked.
+
+    Where the one that was named had ended before another one began, it is that other one.
+    """
 
     debit: Debit
     done: bool
@@ -85,9 +88,10 @@ async def stop_debit(
     """
     async with store.begin() as desk:
         debit = await _locked(desk, debit_id)
-        if not await desk.is_stopped(debit_id):
+        if debit.state is State.CANCELLED:
+            debit = await desk.other_alive(debit_id) or debit
+        if await desk.add_stop(debit_id, stopped_by=stopped_by, at=at):
             after = _step(debit, at)
-            await desk.add_stop(debit_id, stopped_by=stopped_by, at=at)
             if after is not debit:
                 await desk.save_debit(debit, after)
             debit = after

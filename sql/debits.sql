@@ -90,8 +90,13 @@ CROSS JOIN LATERAL (
         WHERE z.account_id = d.account_id AND z.mandate_id = d.mandate_id AND z.lifted_at IS NULL
     ) AS frozen,
     m.state = 'active' AND m.enrolment = 'active' AND NOT EXISTS (
-        SELECT FROM debit_stop s
-        WHERE s.account_id = d.account_id AND s.bill_no = d.bill_no AND s.attempt = d.attempt
+        SELECT FROM debit_stop s WHERE s.account_id = d.account_id AND s.bill_no = d.bill_no
+    ) AND NOT EXISTS (
+        SELECT FROM bill_dispute q
+        WHERE q.account_id = d.account_id AND q.bill_no = d.bill_no AND NOT EXISTS (
+            SELECT FROM bill_dispute_end e
+            WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
+        )
     ) AS wanted
 ) AS f
 WHERE d.state IN ('recorded', 'unknown', 'sending')
@@ -102,7 +107,8 @@ LIMIT :batch::int
 FOR UPDATE OF d SKIP LOCKED;
 
 -- name: payments_to_withdraw(batch)
--- Debits that the bank has and their resident has stopped, or whose mandate he has paused or cancelled.
+-- Debits that the bank has and their resident has stopped, whose bill is in dispute, or whose mandate he has
+-- paused or cancelled.
 SELECT d.*
 FROM debit d
 JOIN mandate m USING (account_id, mandate_id)
@@ -113,7 +119,12 @@ WHERE d.bank_payment_id IS NOT NULL
             m.enrolment <> 'active' OR EXISTS (
                 SELECT FROM debit_stop s
                 WHERE s.account_id = d.account_id AND s.bill_no = d.bill_no
-                    AND s.attempt = d.attempt
+            ) OR EXISTS (
+                SELECT FROM bill_dispute q
+                WHERE q.account_id = d.account_id AND q.bill_no = d.bill_no AND NOT EXISTS (
+                    SELECT FROM bill_dispute_end e
+                    WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
+                )
             )
         )
     )
@@ -329,8 +340,8 @@ WHERE account_id = :account_id AND bill_no = :bill_no AND phase = 'posted'
 
 -- name: guard_facts(account_ids, bill_nos, attempts, mandate_ids, month_starts, month_ends, states)
 -- What the guards look at for debits, kept or only thought of, in their order: what the bill owes, what the
--- resident was told last, whether a person has to look first, whether the bill is in dispute, what the
--- account's other bills take in the month, the bill's own month, whether a register in it is an estimate, the
+-- resident was told last, whether a person has to look first, whether the resident has stopped it, whether the
+-- bill is in dispute, what the account's other bills take in the month, the bill's own month, whether a register in it is an estimate, the
 -- most its resident agreed to, and what the account's earlier bills that stand asked for, oldest first.
 SELECT owed.minor AS owed_minor, told.amount_minor AS told_minor, told.currency AS told_currency,
     told.charge_on AS told_charge_on, told.noticed_at,
@@ -338,6 +349,9 @@ SELECT owed.minor AS owed_minor, told.amount_minor AS told_minor, told.currency 
         SELECT FROM mandate_freeze z
         WHERE z.account_id = a.account_id AND z.mandate_id = a.mandate_id AND z.lifted_at IS NULL
     ) AS frozen,
+    EXISTS (
+        SELECT FROM debit_stop s WHERE s.account_id = a.account_id AND s.bill_no = a.bill_no
+    ) AS stopped,
     EXISTS (
         SELECT FROM bill_dispute q
         WHERE q.account_id = a.account_id AND q.bill_no = a.bill_no AND NOT EXISTS (

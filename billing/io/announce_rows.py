@@ -153,6 +153,7 @@ def _facts_of(row: asyncpg.Record) -> Facts:
             noticed_at=row["noticed_at"],
         ),
         frozen=row["frozen"],
+        stopped=row["stopped"],
         disputed=row["disputed"],
         month_minor=row["month_minor"],
         habit=Habit(

@@ -1,4 +1,4 @@
-"""Debits that their residents have stopped, in PostgreSQL."""
+"""Debits that their residents have stopped or whose bill is in dispute, in PostgreSQL."""
 
 from datetime import datetime
 from typing import Final
@@ -13,7 +13,7 @@ _Q: Final = sql.queries("debit_stops")
 
 
 class DebitStops:
-    """One open transaction: what it says of debits that were stopped."""
+    """One open transaction: what it says of debits that nobody wants."""
 
     _db: asyncpg.Connection
 
@@ -23,9 +23,18 @@ class DebitStops:
         return mandate_id
 
     async def is_stopped(self, debit_id: DebitId) -> bool:
-        """Say whether the resident has stopped a debit."""
-        return await _Q.is_stopped(self._db, **name_of(debit_id)) is True
+        """Say whether the resident has stopped a debit, or another one for its bill."""
+        return bool(
+            await _Q.is_stopped(self._db, account_id=debit_id.account_id, bill_no=debit_id.bill_no)
+        )
 
-    async def add_stop(self, debit_id: DebitId, *, stopped_by: str, at: datetime) -> None:
-        """Keep that a debit was stopped, and by whom."""
-        await _Q.add_stop(self._db, **name_of(debit_id), stopped_by=stopped_by, at=at)
+    async def is_disputed(self, debit_id: DebitId) -> bool:
+        """Say whether the bill of a debit is in dispute."""
+        return bool(
+            await _Q.is_disputed(self._db, account_id=debit_id.account_id, bill_no=debit_id.bill_no)
+        )
+
+    async def add_stop(self, debit_id: DebitId, *, stopped_by: str, at: datetime) -> bool:
+        """Keep that a debit was stopped, and by whom; False if it was stopped before."""
+        fresh = await _Q.add_stop(self._db, **name_of(debit_id), stopped_by=stopped_by, at=at)
+        return fresh is True

@@ -151,6 +151,16 @@ class DebitTown:
             ISSUED,
         )
 
+    async def settle_dispute(self, to_day: str, bill_no: str = "2026-01") -> None:
+        """End the dispute about a bill of ACC-1; the day counts no more."""
+        await self.owner.execute(
+            "INSERT INTO bill_dispute_end VALUES ('ACC-1', $1, '2026-02-03', $2,"
+            " 'the register was read again', 'Timur', $3)",
+            bill_no,
+            date.fromisoformat(to_day),
+            ISSUED,
+        )
+
     async def states(self, account_id: str = "ACC-1") -> list[str]:
         """Return the debits of an account as "bill/attempt state reason"."""
         rows = await self.owner.fetch(

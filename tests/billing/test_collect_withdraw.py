@@ -235,3 +235,75 @@ class TestWithdraw:
         for number in range(12):
             (state,) = await town.states(f"ACC-{number}")
             assert state in {"2026-01/1 cancelled paused", "2026-01/1 cancelled withdrawn"}
+
+
+class TestADispute:
+    """A bill that is in dispute ..."""
+
+    async def test_is_not_sent_although_its_order_was_written(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Its letter says so: nothing is debited while a dispute is open. Afterwards it is told."""
+        await town.home()
+        await told(store)
+        await recorded(store)
+        await town.dispute()
+
+        assert await sent(store, bank) == SendCounts(cancelled=1)
+
+        assert bank.orders == []
+        assert await town.states() == ["2026-01/1 cancelled withdrawn"]
+        assert await told(store, day("02-23")) == NoticeCounts()
+        await town.settle_dispute("2026-02-25")
+        assert await told(store, day("02-25")) == NoticeCounts(noticed=1)
+
+    async def test_is_withdrawn_from_the_bank(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Accepted, and not on its way yet."""
+        await accepted(town, store, bank)
+        await town.dispute()
+
+        assert await withdraw(store=store, bank=bank, at=TO_RECORD, limit=9) == FollowCounts(
+            moved=1
+        )
+
+        assert await town.states() == ["2026-01/1 cancelled withdrawn"]
+        assert bank.payments["PM1"].status is PaymentStatus.CANCELLED
+
+    async def test_is_given_back_where_the_bank_could_not_stop(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The bank had passed it on, and we had not heard."""
+        await accepted(town, store, bank)
+        await town.dispute()
+        bank.tell("PM1", PaymentStatus.CONFIRMED)
+
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 confirmed cancel_too_late"]
+        assert await town.refunds() == ["2026-01/1 74297 cancel_too_late"]
+
+    async def test_that_is_settled_stands_in_no_way(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Begun and ended between two rounds: the order goes out as it was announced."""
+        await town.home()
+        await told(store)
+        await recorded(store)
+        await town.dispute()
+        await town.settle_dispute("2026-02-04")
+
+        assert await sent(store, bank) == SendCounts(accepted=1)
+        assert await withdraw(store=store, bank=bank, at=TO_RECORD, limit=9) == FollowCounts()
+
+    async def test_of_another_bill_is_none_of_this_one(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Each bill for itself."""
+        await accepted(town, store, bank)
+        await town.bill(bill_no="2025-12")
+        await town.dispute(bill_no="2025-12")
+
+        assert await withdraw(store=store, bank=bank, at=TO_RECORD, limit=9) == FollowCounts()
+        assert await town.states() == ["2026-01/1 accepted"]

@@ -3,14 +3,16 @@
 import asyncio
 import random
 from collections import deque
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
 from billing.approve import NoSuchDebitError
 from billing.bank import NotExecuted, PaymentStatus, Rejected
 from billing.debit import DebitId
+from billing.enrol import pause, resume
 from billing.io.debits import Debits
+from billing.notice import DueBill
 from billing.stop_debit import DebitOverError, DebitTooLateError, Stopped, stop_debit
 from billing.withdraw import withdraw
 from tests.billing.debit_town import (
@@ -300,6 +302,107 @@ class TestAfterwards:
 
         assert not asked.done
         assert await town.states() == ["2026-01/1 cancelled withdrawn"]
+
+
+async def asked_again_after_a_pause(town: DebitTown, store: Debits) -> None:
+    """Announce the bill a second time: its first attempt fell to a pause that is over."""
+    await town.home()
+    await told(store)
+    for wish in (pause, resume):
+        await wish(store=store, account_id="ACC-1", mandate_id="M-1", at=day("02-03"))
+
+
+class TestAnEarlierAttempt:
+    """A no to an attempt that is over already ..."""
+
+    async def test_stops_the_one_that_came_after_it(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The answer says that the bill is not asked for any more, so the next attempt is not."""
+        await asked_again_after_a_pause(town, store)
+        await told(store, day("02-03"))
+        assert await town.states() == ["2026-01/1 cancelled paused", "2026-01/2 noticed"]
+
+        assert (await stopped(store)).done
+
+        assert await town.states() == [
+            "2026-01/1 cancelled paused",
+            "2026-01/2 cancelled stopped_by_resident",
+        ]
+        await recorded(store)
+        await sent(store, bank)
+        assert bank.orders == []
+        assert not await asked_again(store)
+
+    async def test_is_not_done_while_the_bank_has_the_next_one(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Asked, and withdrawn by the next round, like a no to that one itself."""
+        await asked_again_after_a_pause(town, store)
+        await told(store, day("02-03"))
+        await recorded(store)
+        await sent(store, bank)
+
+        assert not (await stopped(store)).done
+        await withdraw(store=store, bank=bank, at=LATER, limit=9)
+
+        assert (await stopped(store)).done
+        assert await town.states() == [
+            "2026-01/1 cancelled paused",
+            "2026-01/2 cancelled withdrawn",
+        ]
+
+    async def test_is_too_late_once_the_next_one_was_passed_on(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Nobody is told "done" about money that is being taken."""
+        await asked_again_after_a_pause(town, store)
+        await told(store, day("02-03"))
+        await recorded(store)
+        await sent(store, bank)
+        bank.tell("PM1", PaymentStatus.SUBMITTED)
+        await followed(store, bank)
+
+        with pytest.raises(DebitTooLateError):
+            await stopped(store)
+        assert await stops(town) == []
+
+    async def test_in_the_same_moment_as_the_next_notice_comes_first(
+        self, town: DebitTown, store: Debits
+    ) -> None:
+        """The list of bills to announce was read before the no, and is worked off after it."""
+        await asked_again_after_a_pause(town, store)
+        inner = store.bills_to_notice
+
+        async def read_before_the_no(*, today: date, limit: int) -> list[DueBill]:
+            bills = await inner(today=today, limit=limit)
+            await stopped(store)
+            return bills
+
+        store.bills_to_notice = read_before_the_no  # type: ignore[method-assign]  # the same list
+        await told(store, day("02-03"))
+
+        assert await town.states() == ["2026-01/1 cancelled paused"]
+
+    @pytest.mark.parametrize("seen", ["noticed", "recorded"])
+    async def test_that_no_round_had_heard_of_is_heard_before_the_sending(
+        self, town: DebitTown, store: Debits, bank: FakeBank, seen: str
+    ) -> None:
+        """Said in the moment in which the next attempt was born, under another mandate's lock."""
+        await asked_again_after_a_pause(town, store)
+        await told(store, day("02-03"))
+        if seen == "recorded":
+            await recorded(store)
+        await town.owner.execute(
+            "INSERT INTO debit_stop VALUES ('ACC-1', '2026-01', 1, 'the resident', '2026-02-03Z')"
+        )
+
+        await recorded(store)
+        await sent(store, bank)
+
+        assert bank.orders == []
+        assert [one.split()[1] for one in await town.states()] == ["cancelled", "cancelled"]
+        assert not await asked_again(store)
 
 
 class TestManyAtOnce:

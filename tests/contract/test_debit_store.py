@@ -665,7 +665,7 @@ class TestLists:
         assert await store.mandates_to_withdraw(limit=9) == []
 
     async def test_a_stopped_debit_is_wanted_by_nobody(self, facts: Facts, store: Store) -> None:
-        """It alone: not sent, withdrawn where the bank has it, and its bill not asked for again."""
+        """Not sent, withdrawn where the bank has it, and its bill not asked for again."""
         await home(facts)
         await facts.bill(bill_no="2026-02")
         await facts.bill(bill_no="2026-03")
@@ -677,8 +677,10 @@ class TestLists:
             assert await desk.mandate_of_debit(two.debit_id) == "M-1"
             assert await desk.mandate_of_debit(missing) is None
             assert not await desk.is_stopped(two.debit_id)
+            assert [fact.stopped for fact in await desk.facts([two])] == [False]
             for stopped in (one.debit_id, two.debit_id):
-                await desk.add_stop(stopped, stopped_by="the resident", at=AT)
+                assert await desk.add_stop(stopped, stopped_by="the resident", at=AT)
+            assert not await desk.add_stop(two.debit_id, stopped_by="a neighbour", at=AT)
         assert await names(store.bills_to_notice(today=CHARGE, limit=9)) == ["ACC-1/2026-03"]
         async with store.begin() as desk:
             await desk.add_stop(
@@ -689,9 +691,29 @@ class TestLists:
         assert await store.bills_to_notice(today=CHARGE, limit=9) == []
         async with store.begin() as desk:
             assert await desk.is_stopped(two.debit_id)
-            assert not await desk.is_stopped(missing)
+            assert await desk.is_stopped(missing)
+            assert not await desk.is_stopped(replace(missing, bill_no="2026-04"))
+            assert [fact.stopped for fact in await desk.facts([one, two])] == [True, True]
             (claim,) = await desk.claim_debits(at=AT, limit=9)
         assert (claim.debit, claim.wanted) == (two, False)
+
+    async def test_a_debit_in_dispute_is_wanted_again_when_that_ends(
+        self, facts: Facts, store: Store
+    ) -> None:
+        """Neither sent nor left with the bank meanwhile."""
+        await home(facts)
+        await facts.bill(bill_no="2026-02")
+        one = await walk(store, debit(), *ACCEPTED)
+        two = await walk(store, debit(bill_no="2026-02"), Event.RECORD)
+        for ended in (False, True):
+            for bill_no in (one.bill_no, two.bill_no):
+                await facts.dispute("ACC-1", bill_no, ended=ended)
+            async with store.begin() as desk:
+                assert await desk.is_disputed(two.debit_id) is not ended
+                (claim,) = await desk.claim_debits(at=AT, limit=9)
+            assert (claim.debit, claim.wanted) == (two, ended)
+            wanted = [] if ended else ["ACC-1/2026-01"]
+            assert await names(store.payments_to_withdraw(limit=9)) == wanted
 
     async def test_mandates_to_withdraw_are_cancelled_here_only(
         self, facts: Facts, store: Store

@@ -22,7 +22,7 @@ from billing.notice import Attempt, Candidate, Notice
 from billing.webhook import ASIDE_FOR
 from tests.world.engine import Key, Table, Transaction
 from tests.world.memory_breaks import frozen
-from tests.world.memory_changes import MemoryChangeDesk, change_tables
+from tests.world.memory_changes import MemoryChangeDesk, bill_stopped, change_tables, disputed
 from tests.world.memory_recon import recon_tables
 from tests.world.memory_refunds import MemoryRefundDesk, refund_tables
 from tests.world.memory_review import MemoryReviewDesk, review_tables
@@ -166,11 +166,6 @@ def owed_minor(tx: Transaction, account_id: str, bill_no: str) -> int:
     )
 
 
-def disputed(tx: Transaction, account_id: str, bill_no: str) -> bool:
-    """Tell whether a dispute about a bill is open."""
-    return any(row[:2] == (account_id, bill_no) and not row[3] for row in tx.scan("dispute"))
-
-
 def last_step_at(tx: Transaction, debit: Debit) -> datetime:
     """Return when a debit took its last step."""
     number = 1
@@ -266,7 +261,8 @@ class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk, MemoryReviewDesk):
             wanted = (
                 mandate.state is MandateState.ACTIVE
                 and mandate.enrolment is Enrolment.ACTIVE
-                and self.tx.get("debit_stop", _name(row)) is None
+                and not bill_stopped(self.tx, row.account_id, row.bill_no)
+                and not disputed(self.tx, row.account_id, row.bill_no)
             )
             frozen = self._frozen(row.account_id, row.mandate_id)
             ready = ready and (not frozen or row.sends > 0 or not wanted)
@@ -397,6 +393,7 @@ class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk, MemoryReviewDesk):
                 owed_minor=owed_minor(self.tx, one.account_id, one.bill_no),
                 notice=self._notice(one.debit_id),
                 frozen=self._frozen(one.account_id, one.mandate_id),
+                stopped=bill_stopped(self.tx, one.account_id, one.bill_no),
                 disputed=disputed(self.tx, one.account_id, one.bill_no),
                 month_minor=self._month_minor(one),
                 habit=self._habit(one.account_id, one.bill_no),

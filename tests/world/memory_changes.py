@@ -24,6 +24,16 @@ def change_tables() -> dict[str, Table]:
     return {"account_change": Table(), "debit_approval": Table(), "debit_stop": Table()}
 
 
+def disputed(tx: Transaction, account_id: str, bill_no: str) -> bool:
+    """Tell whether a dispute about a bill is open."""
+    return any(row[:2] == (account_id, bill_no) and not row[3] for row in tx.scan("dispute"))
+
+
+def bill_stopped(tx: Transaction, account_id: str, bill_no: str) -> bool:
+    """Tell whether a resident has stopped a debit for a bill."""
+    return any(row[:2] == (account_id, bill_no) for row in tx.scan("debit_stop"))
+
+
 class MemoryChangeDesk(MemoryTelling):
     """One open transaction: what it says of changes and approvals."""
 
@@ -101,14 +111,20 @@ class MemoryChangeDesk(MemoryTelling):
         return None if found is None else found.mandate_id
 
     async def is_stopped(self, debit_id: DebitId) -> bool:
-        """Say whether a debit was stopped."""
+        """Say whether a debit for a bill was stopped."""
         await self.tx.statement()
-        return self.tx.get("debit_stop", _name(debit_id)) is not None
+        return bill_stopped(self.tx, debit_id.account_id, debit_id.bill_no)
 
-    async def add_stop(self, debit_id: DebitId, *, stopped_by: str, at: datetime) -> None:
-        """Keep that a debit was stopped."""
+    async def is_disputed(self, debit_id: DebitId) -> bool:
+        """Say whether a dispute about a bill is open."""
         await self.tx.statement()
-        await self.tx.add("debit_stop", _name(debit_id), (stopped_by, at))
+        return disputed(self.tx, debit_id.account_id, debit_id.bill_no)
+
+    async def add_stop(self, debit_id: DebitId, *, stopped_by: str, at: datetime) -> bool:
+        """Keep that a debit was stopped, and say whether that is new."""
+        await self.tx.statement()
+        name = _name(debit_id)
+        return await self.tx.insert("debit_stop", name, (*name, stopped_by, at))
 
     async def lock_alive(self, account_id: str, bill_no: str) -> Debit | None:
         """Lock the one attempt for a bill that may still take money."""

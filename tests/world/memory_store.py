@@ -20,8 +20,8 @@ from billing.notice import (
 )
 from billing.policy import NO_POLICY, BillPolicy
 from tests.world.engine import Database, Transaction
-from tests.world.memory import Bill, MemoryDesk, debits_of, disputed, last_step_at, owed_minor
-from tests.world.memory_changes import MemoryChangeBook
+from tests.world.memory import Bill, MemoryDesk, debits_of, last_step_at, owed_minor
+from tests.world.memory_changes import MemoryChangeBook, bill_stopped, disputed
 from tests.world.memory_recon import MemoryRecovery
 from tests.world.memory_refunds import MemoryRefundBook
 from tests.world.memory_stops import MemoryStopBook
@@ -144,7 +144,7 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemorySto
             )
             and not any(_stands_in_the_way(row, today) for row in past)
             and not disputed(tx, bill.account_id, bill.bill_no)
-            and not any(_is_stopped(tx, row) for row in past)
+            and not bill_stopped(tx, bill.account_id, bill.bill_no)
             and owed > 0
             and (owed >= minimum or tx.get("closing", (bill.account_id,)) is not None)
             and failures < FAILURES_MAX
@@ -187,7 +187,8 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemorySto
                         and (
                             tx.get("mandate", (row.account_id, row.mandate_id)).enrolment
                             is not Enrolment.ACTIVE
-                            or _is_stopped(tx, row)
+                            or bill_stopped(tx, row.account_id, row.bill_no)
+                            or disputed(tx, row.account_id, row.bill_no)
                         )
                     )
                 )
@@ -319,10 +320,6 @@ class MemoryDebits(MemoryChangeBook, MemoryRefundBook, MemoryRecovery, MemorySto
                 if tx.get("bank_event", (one,)) is not None
                 or getattr(tx.get("bank_hint", (one,)), "state", "done") != "done"
             )
-
-
-def _is_stopped(tx: Transaction, row: Debit) -> bool:
-    return tx.get("debit_stop", (row.account_id, row.bill_no, row.attempt)) is not None
 
 
 def _mandate_for(tx: Transaction, bill: Bill) -> Mandate | None:
