@@ -36,6 +36,7 @@ may begin. RETRY_DUE gives way to the next attempt and is FAILED from then on. R
 person. docs/debits.md tells every step with the test that shows it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -52,6 +53,8 @@ KEY_WINDOW: Final = timedelta(days=7)
 
 # Account ids and bill numbers hold no colon, so a key reads back in one way only.
 KEY: Final = "debit:v1"
+# Attempts and refunds are counted to 99, without a nought in front: one name has one spelling.
+NUMBER: Final = re.compile(r"^[1-9][0-9]?\Z", re.ASCII)
 
 
 class State(StrEnum):

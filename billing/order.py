@@ -5,7 +5,7 @@ import json
 from typing import Final, TypedDict
 
 from billing.bank import Payment
-from billing.debit import KEY, Debit, DebitId
+from billing.debit import KEY, NUMBER, Debit, DebitId
 
 _KEY_PARTS: Final = 5
 
@@ -25,13 +25,15 @@ def account_of(key: str | None) -> str | None:
 
 
 def debit_of_key(key: str) -> DebitId | None:
-    """Return the debit that a key names; None if it is not one of our keys, letter by letter."""
-    *_, bill_no, attempt = key.split(":")
+    """Return the debit that a key names; None if it is not one of our keys."""
     account_id = account_of(key)
-    if account_id is None or not (attempt.isascii() and attempt.isdigit()):
+    if account_id is None:
         return None
-    named = DebitId(account_id=account_id, bill_no=bill_no, attempt=int(attempt))
-    return named if named.key == key else None
+    *_, bill_no, attempt = key.split(":")
+    if not NUMBER.match(attempt):
+        # The bank's metadata may hold anything, numbers that no column can hold among it.
+        return None
+    return DebitId(account_id=account_id, bill_no=bill_no, attempt=int(attempt))
 
 
 def frozen_order(debit: Debit, bank_mandate_id: str) -> FrozenOrder:

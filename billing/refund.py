@@ -24,7 +24,6 @@ each says how much goes back with it in all. REFUSED moved nothing. What BOUNCED
 again and waits to be paid by hand. REVIEW waits for a person.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,14 +32,12 @@ from types import MappingProxyType
 from typing import Final, TypedDict, Unpack
 
 from billing.bank import RefundStatus
-from billing.debit import Debit, DebitId
+from billing.debit import NUMBER, Debit, DebitId
 from billing.ledger import Account
 
 # Account ids and bill numbers hold no colon, so a key reads back in one way only.
 _KEY: Final = "refund:v1"
 _KEY_PARTS: Final = 6
-# Attempts and refunds are counted to 99, without a nought in front: one name has one spelling.
-_NUMBER: Final = re.compile(r"^[1-9][0-9]?\Z", re.ASCII)
 
 
 class RefundState(StrEnum):
@@ -225,7 +222,7 @@ def refund_of_key(key: str | None) -> RefundId | None:
     parts = (key or "").split(":")
     numbers = parts[4:]
     # The bank's metadata may hold anything, numbers that no column can hold among it.
-    if len(parts) != _KEY_PARTS or not all(_NUMBER.match(one) for one in numbers):
+    if len(parts) != _KEY_PARTS or not all(NUMBER.match(one) for one in numbers):
         return None
     if f"{parts[0]}:{parts[1]}" != _KEY:
         return None

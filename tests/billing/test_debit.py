@@ -255,6 +255,28 @@ class TestOrder:
         """News may come before our own answer; then the key is all we have."""
         assert order.account_of(key) == account_id
 
+    def test_key_reads_back(self) -> None:
+        """An old backup may have forgotten the key; the name in it finds the debit."""
+        assert order.debit_of_key("debit:v1:ACC-1:2026-01:99") == debit.DebitId(
+            account_id="ACC-1", bill_no="2026-01", attempt=99
+        )
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "",
+            "refund:v1:ACC-1:2026-01:1",
+            "debit:v1:ACC-1:2026-01:",
+            "debit:v1:ACC-1:2026-01:01",
+            "debit:v1:ACC-1:2026-01:1\n",
+            "debit:v1:ACC-1:2026-01:99999999999",
+            f"debit:v1:ACC-1:2026-01:{'9' * 5000}",
+        ],
+    )
+    def test_key_of_no_debit_names_none(self, key: str) -> None:
+        """The bank's metadata may hold anything, numbers that no column can hold among it."""
+        assert order.debit_of_key(key) is None
+
     @pytest.mark.parametrize(
         ("changed", "ours"),
         [
