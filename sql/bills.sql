@@ -579,12 +579,7 @@ WITH small AS MATERIALIZED (
                 )
           )
           AND NOT EXISTS (
-              SELECT FROM bill_dispute q
-              WHERE q.account_id = b.account_id AND q.bill_no = b.bill_no AND NOT EXISTS (
-                  SELECT FROM bill_dispute_end e
-                  WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no
-                    AND e.from_day = q.from_day
-              )
+              SELECT FROM open_dispute q WHERE q.account_id = b.account_id AND q.bill_no = b.bill_no
           )
           AND NOT EXISTS (
               SELECT FROM transfer c

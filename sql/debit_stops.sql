@@ -14,11 +14,7 @@ SELECT EXISTS (
 -- name: is_disputed(account_id, bill_no)$
 -- Say whether a dispute about a bill is open.
 SELECT EXISTS (
-    SELECT FROM bill_dispute q
-    WHERE q.account_id = :account_id AND q.bill_no = :bill_no AND NOT EXISTS (
-        SELECT FROM bill_dispute_end e
-        WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
-    )
+    SELECT FROM open_dispute q WHERE q.account_id = :account_id AND q.bill_no = :bill_no
 );
 
 -- name: add_stop(account_id, bill_no, attempt, stopped_by, at)$

@@ -38,11 +38,7 @@ WHERE b.kind <> 'cancellation'
             END
     )
     AND NOT EXISTS (
-        SELECT FROM bill_dispute q
-        WHERE q.account_id = b.account_id AND q.bill_no = b.bill_no AND NOT EXISTS (
-            SELECT FROM bill_dispute_end e
-            WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
-        )
+        SELECT FROM open_dispute q WHERE q.account_id = b.account_id AND q.bill_no = b.bill_no
     )
     AND NOT EXISTS (
         SELECT FROM debit_stop s WHERE s.account_id = b.account_id AND s.bill_no = b.bill_no
@@ -92,11 +88,7 @@ CROSS JOIN LATERAL (
     m.state = 'active' AND m.enrolment = 'active' AND NOT EXISTS (
         SELECT FROM debit_stop s WHERE s.account_id = d.account_id AND s.bill_no = d.bill_no
     ) AND NOT EXISTS (
-        SELECT FROM bill_dispute q
-        WHERE q.account_id = d.account_id AND q.bill_no = d.bill_no AND NOT EXISTS (
-            SELECT FROM bill_dispute_end e
-            WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
-        )
+        SELECT FROM open_dispute q WHERE q.account_id = d.account_id AND q.bill_no = d.bill_no
     ) AS wanted
 ) AS f
 WHERE d.state IN ('recorded', 'unknown', 'sending')
@@ -120,11 +112,7 @@ WHERE d.bank_payment_id IS NOT NULL
                 SELECT FROM debit_stop s
                 WHERE s.account_id = d.account_id AND s.bill_no = d.bill_no
             ) OR EXISTS (
-                SELECT FROM bill_dispute q
-                WHERE q.account_id = d.account_id AND q.bill_no = d.bill_no AND NOT EXISTS (
-                    SELECT FROM bill_dispute_end e
-                    WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
-                )
+                SELECT FROM open_dispute q WHERE q.account_id = d.account_id AND q.bill_no = d.bill_no
             )
         )
     )
@@ -341,8 +329,9 @@ WHERE account_id = :account_id AND bill_no = :bill_no AND phase = 'posted'
 -- name: guard_facts(account_ids, bill_nos, attempts, mandate_ids, month_starts, month_ends, states)
 -- What the guards look at for debits, kept or only thought of, in their order: what the bill owes, what the
 -- resident was told last, whether a person has to look first, whether the resident has stopped it, whether the
--- bill is in dispute, what the account's other bills take in the month, the bill's own month, whether a register in it is an estimate, the
--- most its resident agreed to, and what the account's earlier bills that stand asked for, oldest first.
+-- bill is in dispute, what the account's other bills take in the month, the bill's own month, whether a
+-- register in it is an estimate, the most its resident agreed to, and what the account's earlier bills that
+-- stand asked for, oldest first.
 SELECT owed.minor AS owed_minor, told.amount_minor AS told_minor, told.currency AS told_currency,
     told.charge_on AS told_charge_on, told.noticed_at,
     EXISTS (
@@ -353,11 +342,7 @@ SELECT owed.minor AS owed_minor, told.amount_minor AS told_minor, told.currency 
         SELECT FROM debit_stop s WHERE s.account_id = a.account_id AND s.bill_no = a.bill_no
     ) AS stopped,
     EXISTS (
-        SELECT FROM bill_dispute q
-        WHERE q.account_id = a.account_id AND q.bill_no = a.bill_no AND NOT EXISTS (
-            SELECT FROM bill_dispute_end e
-            WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
-        )
+        SELECT FROM open_dispute q WHERE q.account_id = a.account_id AND q.bill_no = a.bill_no
     ) AS disputed,
     (
         SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM debit d

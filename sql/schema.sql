@@ -1447,6 +1447,15 @@ CREATE TABLE bill_dispute_end (
     FOREIGN KEY (account_id, bill_no, from_day) REFERENCES bill_dispute
 );
 
+-- Bills in dispute now.
+CREATE VIEW open_dispute AS
+SELECT q.*
+FROM bill_dispute q
+WHERE NOT EXISTS (
+    SELECT FROM bill_dispute_end e
+    WHERE e.account_id = q.account_id AND e.bill_no = q.bill_no AND e.from_day = q.from_day
+);
+
 -- The account's resident has moved out: nothing hangs there after this local day, and its last bill is
 -- final. "registers" says of each meter what it showed and whether it was read or a person said so.
 CREATE TABLE account_closing (
@@ -1940,7 +1949,7 @@ GRANT USAGE ON SCHEMA public TO aqkol_service;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO aqkol_service;
 REVOKE INSERT ON ledger_account, bucket, trusted_reading FROM aqkol_service;
 REVOKE INSERT ON held_reading, held_period, usage_now, estimate_sighting FROM aqkol_service;
-REVOKE INSERT ON open_question, open_run_stop FROM aqkol_service;
+REVOKE INSERT ON open_dispute, open_question, open_run_stop FROM aqkol_service;
 GRANT UPDATE (state) ON meter TO aqkol_service;
 GRANT UPDATE (version) ON bucket TO aqkol_service;
 GRANT UPDATE (until), DELETE ON ingest_worker TO aqkol_service;

@@ -1083,8 +1083,8 @@ DEFECTS |= {
     ),
     "an order for a bill in dispute is sent": Defect(
         file="sql/debits.sql",
-        right="AND e.from_day = q.from_day\n        )\n    ) AS wanted",
-        wrong="AND e.from_day <> q.from_day\n        ) AND false\n    ) AS wanted",
+        right="q.bill_no = d.bill_no\n    ) AS wanted",
+        wrong="false\n    ) AS wanted",
         tests=("tests/billing/test_collect_withdraw.py::TestADispute",),
     ),
     "the bank is left with a payment for a bill in dispute": Defect(
