@@ -312,6 +312,14 @@ async def asked_again_after_a_pause(town: DebitTown, store: Debits) -> None:
         await wish(store=store, account_id="ACC-1", mandate_id="M-1", at=day("02-03"))
 
 
+async def ordered_again_after_a_pause(town: DebitTown, store: Debits, bank: FakeBank) -> None:
+    """Bring the second attempt to the bank."""
+    await asked_again_after_a_pause(town, store)
+    await told(store, day("02-03"))
+    await recorded(store)
+    await sent(store, bank)
+
+
 class TestAnEarlierAttempt:
     """A no to an attempt that is over already ..."""
 
@@ -338,10 +346,7 @@ class TestAnEarlierAttempt:
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
         """Asked, and withdrawn by the next round, like a no to that one itself."""
-        await asked_again_after_a_pause(town, store)
-        await told(store, day("02-03"))
-        await recorded(store)
-        await sent(store, bank)
+        await ordered_again_after_a_pause(town, store, bank)
 
         assert not (await stopped(store)).done
         await withdraw(store=store, bank=bank, at=LATER, limit=9)
@@ -356,10 +361,7 @@ class TestAnEarlierAttempt:
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
         """Nobody is told "done" about money that is being taken."""
-        await asked_again_after_a_pause(town, store)
-        await told(store, day("02-03"))
-        await recorded(store)
-        await sent(store, bank)
+        await ordered_again_after_a_pause(town, store, bank)
         bank.tell("PM1", PaymentStatus.SUBMITTED)
         await followed(store, bank)
 

@@ -7,6 +7,8 @@ import pytest
 from billing.announce import NoticeCounts
 from billing.bank import BankEvent, Payment, PaymentStatus
 from billing.debit import DebitId
+from billing.decide import decide
+from billing.decision import Decision, ReviewWord
 from billing.follow import FollowCounts, reread
 from billing.io.debits import Debits
 from billing.retry import close
@@ -23,6 +25,7 @@ from tests.billing.debit_town import (
 )
 from tests.billing.fake_bank import FakeBank
 
+JANUARY = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 # What the bank made for an order that an old backup does not know.
 FORGOTTEN = Payment(
     payment_id="PM1",
@@ -52,6 +55,36 @@ def fail_and_retry(bank: FakeBank) -> None:
     )
 
 
+async def hoping(town: DebitTown, store: Debits, bank: FakeBank) -> None:
+    """Bring January's debit to where the bank asks for it again by itself."""
+    await accepted(town, store, bank)
+    fail_and_retry(bank)
+    await followed(store, bank)
+
+
+async def forgotten(town: DebitTown, store: Debits, bank: FakeBank) -> None:
+    """Let the bank have a payment for a debit that ended before we know that it was ordered."""
+    await town.home()
+    await told(store)
+    await stop_debit(store=store, debit_id=JANUARY, stopped_by="the resident", at=TO_RECORD)
+    bank.payments["PM1"] = FORGOTTEN
+
+
+async def decided(
+    store: Debits, bank: FakeBank, decision: Decision, payment: str | None = None
+) -> None:
+    """Let a person decide about January's debit in review."""
+    await decide(
+        store=store,
+        bank=bank,
+        debit_id=JANUARY,
+        word=ReviewWord(decision=decision, because="as seen", said_by="Olga", said_at=TO_RECORD),
+        two_from_minor=1_000_000,
+        bank_payment_id=payment,
+        at=TO_RECORD,
+    )
+
+
 class TestTheBanksRetry:
     """A payment that the bank asks for again by itself ..."""
 
@@ -59,18 +92,14 @@ class TestTheBanksRetry:
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
         """Two who ask collect twice."""
-        await accepted(town, store, bank)
-        fail_and_retry(bank)
-        await followed(store, bank)
+        await hoping(town, store, bank)
 
         assert await town.states() == ["2026-01/1 failed bank_retries"]
         assert await told(store, day("03-20")) == NoticeCounts()
 
     async def test_is_the_same_debit(self, town: DebitTown, store: Debits, bank: FakeBank) -> None:
         """Failed, asked for again, taken: one attempt, one key, booked once."""
-        await accepted(town, store, bank)
-        fail_and_retry(bank)
-        await followed(store, bank)
+        await hoping(town, store, bank)
         bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
 
         assert await followed(store, bank) == FollowCounts(moved=1)
@@ -85,9 +114,7 @@ class TestTheBanksRetry:
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
         """Its event was lost; the daily look finds it, and the bank's list says which way."""
-        await accepted(town, store, bank)
-        fail_and_retry(bank)
-        await followed(store, bank)
+        await hoping(town, store, bank)
         bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
 
         counts = await reread(store=store, bank=bank, at=day("03-10"), limit=9)
@@ -99,9 +126,7 @@ class TestTheBanksRetry:
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
         """Empty at first, then the payer had died: nothing is hoped for any more."""
-        await accepted(town, store, bank)
-        fail_and_retry(bank)
-        await followed(store, bank)
+        await hoping(town, store, bank)
         bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
         bank.tell("PM1", PaymentStatus.FAILED, cause="payer_deceased")
 
@@ -115,9 +140,7 @@ class TestTheBanksRetry:
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
         """The bank has given up, and we did not hear that it tried: the bill is not forgotten."""
-        await accepted(town, store, bank)
-        fail_and_retry(bank)
-        await followed(store, bank)
+        await hoping(town, store, bank)
         bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
         bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
 
@@ -175,9 +198,7 @@ class TestTheBanksRetry:
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
         """Sixty days after the failure; the reason stays, for the person who is asked."""
-        await accepted(town, store, bank)
-        fail_and_retry(bank)
-        await followed(store, bank)
+        await hoping(town, store, bank)
 
         early = TO_RECORD + timedelta(days=60) - timedelta(seconds=1)
         assert await close(store=store, at=early, limit=9) == 0
@@ -258,9 +279,7 @@ class TestADispute:
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
         """Asked for again, taken and disputed while we were deaf: nothing more is asked for."""
-        await accepted(town, store, bank)
-        fail_and_retry(bank)
-        await followed(store, bank)
+        await hoping(town, store, bank)
         bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
         bank.tell("PM1", PaymentStatus.CONFIRMED)
         bank.tell("PM1", PaymentStatus.CHARGED_BACK, cause="authorisation_disputed")
@@ -293,11 +312,7 @@ class TestADispute:
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
         """An old backup had forgotten the order; its money came and went, and no row says so."""
-        await town.home()
-        await told(store)
-        name = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
-        await stop_debit(store=store, debit_id=name, stopped_by="the resident", at=TO_RECORD)
-        bank.payments["PM1"] = FORGOTTEN
+        await forgotten(town, store, bank)
         bank.tell("PM1", PaymentStatus.CHARGED_BACK, cause="authorisation_disputed")
 
         assert await followed(store, bank) == FollowCounts(contradicted=1)
@@ -307,8 +322,10 @@ class TestADispute:
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
         """He saw what the bank shows, and said that nothing more is asked."""
-        await self.test_of_what_was_never_sent_is_for_a_person(town, store, bank)
-        await town.owner.execute("UPDATE debit SET state='exhausted', reason='given_up_by_person'")
+        await forgotten(town, store, bank)
+        bank.tell("PM1", PaymentStatus.CHARGED_BACK, cause="authorisation_disputed")
+        await followed(store, bank)
+        await decided(store, bank, Decision.GIVE_UP)
         bank.hint("PM1", "charged_back")
 
         assert await followed(store, bank) == FollowCounts(unchanged=1)
@@ -376,3 +393,22 @@ class TestADispute:
 
         assert await close(store=store, at=TO_RECORD + timedelta(days=60), limit=9) == 1
         assert await town.states() == ["2026-01/1 exhausted authorisation_disputed"]
+
+
+class TestAForgottenOrder:
+    """An order that an old backup does not know ..."""
+
+    async def test_that_took_money_is_adopted_by_a_person(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The bank has the money: it is booked, and given back to who had said no."""
+        await forgotten(town, store, bank)
+        bank.tell("PM1", PaymentStatus.CONFIRMED)
+        await followed(store, bank)
+        assert await town.states() == ["2026-01/1 review contradiction"]
+
+        await decided(store, bank, Decision.ADOPT, payment="PM1")
+
+        assert await town.states() == ["2026-01/1 confirmed cancel_too_late"]
+        assert await town.moves() == ["2026-01/1/pending", "2026-01/1/posted"]
+        assert await town.refunds() == ["2026-01/1 74297 cancel_too_late"]
