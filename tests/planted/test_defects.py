@@ -974,8 +974,20 @@ DEFECTS |= {
     ),
     "a person forgets what the bank has": Defect(
         file="billing/decision.py",
-        right='return "bank_has_it" if alive else None',
+        right='return "bank_has_it"',
         wrong="return None",
+        tests=("tests/billing/test_decide.py::TestADecision",),
+    ),
+    "a person forgets what the bank has by naming another payment": Defect(
+        file="billing/decide.py",
+        right="    return Shown(named=named, ours=tuple(found))",
+        wrong="    return Shown(named=named, ours=() if named is None else (named,))",
+        tests=("tests/billing/test_decide.py::TestADecision",),
+    ),
+    "a person forgets what the bank does not list yet": Defect(
+        file="billing/decision.py",
+        right="if unheard and at < debit.changed_at + LISTED_AFTER",
+        wrong="if unheard and at < debit.changed_at",
         tests=("tests/billing/test_decide.py::TestADecision",),
     ),
     "a payment that became another one is booked": Defect(
