@@ -7,8 +7,10 @@ import pytest
 from billing.announce import NoticeCounts
 from billing.bank import BankEvent, Payment, PaymentStatus
 from billing.debit import DebitId
+from billing.enrol import change_caps
 from billing.follow import FollowCounts, reread
 from billing.io.debits import Debits
+from billing.mandate import Caps
 from billing.retry import close
 from billing.stop_debit import stop_debit
 from tests.billing.debit_town import (
@@ -65,6 +67,29 @@ class TestTheBanksRetry:
 
         assert await town.states() == ["2026-01/1 failed bank_retries"]
         assert await told(store, day("03-20")) == NoticeCounts()
+
+    async def test_uses_up_the_cap_of_the_month(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The bank may take it any day; the next bill beside it would be over what was allowed."""
+        await accepted(town, store, bank)
+        fail_and_retry(bank)
+        await followed(store, bank)
+        await change_caps(
+            store=store,
+            account_id="ACC-1",
+            mandate_id="M-1",
+            caps=Caps(payment_minor_max=100_000, month_minor_max=100_000),
+            at=day("02-23"),
+        )
+        await town.bill(bill_no="2026-02")
+
+        await told(store, day("02-23"))
+
+        assert await town.states() == [
+            "2026-01/1 failed bank_retries",
+            "2026-02/1 held over_month_cap",
+        ]
 
     async def test_is_the_same_debit(self, town: DebitTown, store: Debits, bank: FakeBank) -> None:
         """Failed, asked for again, taken: one attempt, one key, booked once."""

@@ -1105,6 +1105,12 @@ DEFECTS |= {
         wrong="",
         tests=("tests/billing/test_collect_withdraw.py::TestADispute",),
     ),
+    "what the bank asks for again by itself leaves the cap of the month alone": Defect(
+        file="sql/debits.sql",
+        right="d.state = 'failed' AND d.reason = 'bank_retries'\n            )\n    ) AS month",
+        wrong="false\n            )\n    ) AS month",
+        tests=("tests/billing/test_turns.py::TestTheBanksRetry",),
+    ),
     "a debit that was stopped is tried again": Defect(
         file="billing/retry.py",
         right="if days is None or await desk.is_stopped(debit.debit_id):",
