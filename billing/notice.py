@@ -10,8 +10,15 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Final
 
-from billing.debit import FELL_THROUGH, Debit, DebitId, State
-from billing.workdays import bank_days, earliest_charge_day, in_time
+from billing.debit import FELL_THROUGH, SEND_LEAD_DAYS, Debit, DebitId, State
+from billing.workdays import (
+    BankDays,
+    bank_days,
+    earliest_charge_day,
+    earliest_ordered_day,
+    in_time,
+    open_day,
+)
 
 # After three returned debits a fourth one only costs the resident money: a person calls instead.
 FAILURES_MAX: Final = 3
@@ -144,8 +151,19 @@ def retry_after(reason: str | None, past: Sequence[Attempt]) -> int | None:
 
 
 def first_charge_day(*, due_on: date, today: date, currency: str) -> date:
-    """Return the earliest day a debit noticed today may be charged: due, and told in time."""
-    return max(due_on, earliest_charge_day(today, bank_days(currency)))
+    """Return the earliest day a debit noticed today is charged: due, told in time, banks open."""
+    days = bank_days(currency)
+    return open_day(max(due_on, earliest_charge_day(today, days)), days)
+
+
+def first_ordered_day(*, today: date, currency: str) -> date:
+    """Return the earliest day for which an order given to the bank today is not too late."""
+    return earliest_ordered_day(today, bank_days(currency), lead_days=SEND_LEAD_DAYS)
+
+
+def ordered_until(*, today: date) -> date:
+    """Return the last charge day whose order is given today, whatever its currency."""
+    return max(earliest_ordered_day(today, one, lead_days=SEND_LEAD_DAYS) for one in BankDays)
 
 
 def broken_promise(

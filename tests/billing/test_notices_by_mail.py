@@ -122,7 +122,7 @@ class TestANotice:
         await delivered(pool, mailer, day("02-21"))
         await told(store, day("02-21", 12))
         assert await town.states() == ["2026-01/1 noticed"]
-        assert (await notices(town.owner))[0][0] == date(2026, 2, 28)
+        assert (await notices(town.owner))[0][0] == date(2026, 3, 2)
 
     async def test_goes_to_another_address_when_the_first_is_dead(
         self, town: DebitTown, pool: asyncpg.Pool, store: Debits, mailer: FakeMailer

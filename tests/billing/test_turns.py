@@ -258,7 +258,7 @@ class TestOurRetry:
             date(2026, 2, 25),
             date(2026, 3, 4),
             # Told on the 17th: of the days to the 26th only the 18th to the 20th are open.
-            date(2026, 3, 22),
+            date(2026, 3, 26),
         ]
         assert len({key for _, key in bank.orders}) == 3
         assert await told(store, day("06-01")) == NoticeCounts()

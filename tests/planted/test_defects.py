@@ -1111,6 +1111,26 @@ DEFECTS |= {
         wrong="false\n            )\n    ) AS month",
         tests=("tests/billing/test_turns.py::TestTheBanksRetry",),
     ),
+    "an order reaches the bank too late after a weekend": Defect(
+        file="billing/workdays.py",
+        right="ORDER_WORKING_DAYS: Final = 2",
+        wrong="ORDER_WORKING_DAYS: Final = 1",
+        tests=("tests/billing/test_workdays.py::TestOrderTime",),
+    ),
+    "an order reaches the bank too late after a holiday": Defect(
+        file="billing/workdays.py",
+        right="_after(today, days, calendar=lead_days, working=ORDER_WORKING_DAYS), days)",
+        wrong="today, BankDays.KZ) + timedelta(days=lead_days)",
+        tests=(
+            "tests/billing/test_collect_with_bank.py::TestPath::test_goes_well_around_holidays",
+        ),
+    ),
+    "a day is announced on which no bank is open": Defect(
+        file="billing/notice.py",
+        right="    return open_day(max(due_on, earliest_charge_day(today, days)), days)",
+        wrong="    return max(due_on, earliest_charge_day(today, days))",
+        tests=("tests/billing/test_announce.py::TestAHold", "tests/billing/test_debit_notice.py"),
+    ),
     "a debit that was stopped is tried again": Defect(
         file="billing/retry.py",
         right="if days is None or await desk.is_stopped(debit.debit_id):",
