@@ -123,6 +123,13 @@ def _message(debit: Debit, kind: Kind, name: int | str) -> Message:
             "currency": debit.currency,
             "charge_on": debit.charge_on.isoformat(),
             "reason": debit.reason,
-            "retry_on": None if debit.retry_on is None else debit.retry_on.isoformat(),
+            "retry_on": _retry_on(debit),
         },
     )
+
+
+def _retry_on(debit: Debit) -> str | None:
+    """Return from which day we ask again; a day of an earlier failure is over."""
+    if debit.state is not State.RETRY_DUE or debit.retry_on is None:
+        return None
+    return debit.retry_on.isoformat()

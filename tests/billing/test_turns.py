@@ -91,6 +91,25 @@ class TestTheBanksRetry:
             "2026-02/1 held over_month_cap",
         ]
 
+    async def test_is_told_without_a_day_of_ours(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """It had been ours to ask again on the 27th; then the bank took that over."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+        await followed(store, bank)
+        bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
+        await followed(store, bank)
+        fail_and_retry(bank)
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 failed bank_retries"]
+        told_days = await town.owner.fetch(
+            "SELECT about ->> 'retry_on' AS retry_on FROM message WHERE kind = 'retry'"
+            " ORDER BY length(message_id), message_id"
+        )
+        assert [one["retry_on"] for one in told_days] == ["2026-02-27", None]
+
     async def test_is_the_same_debit(self, town: DebitTown, store: Debits, bank: FakeBank) -> None:
         """Failed, asked for again, taken: one attempt, one key, booked once."""
         await accepted(town, store, bank)

@@ -1111,6 +1111,12 @@ DEFECTS |= {
         wrong="false\n            )\n    ) AS month",
         tests=("tests/billing/test_turns.py::TestTheBanksRetry",),
     ),
+    "a letter of the bank's own retry names a day of ours that is over": Defect(
+        file="billing/told.py",
+        right="    if debit.state is not State.RETRY_DUE or debit.retry_on is None:",
+        wrong="    if debit.retry_on is None:",
+        tests=("tests/billing/test_turns.py::TestTheBanksRetry",),
+    ),
     "an order reaches the bank too late after a weekend": Defect(
         file="billing/workdays.py",
         right="ORDER_WORKING_DAYS: Final = 2",
