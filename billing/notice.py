@@ -6,12 +6,13 @@ may the bill be asked for at all, on which day, and is it still what the residen
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
 from billing.debit import FELL_THROUGH, SEND_LEAD_DAYS, Debit, DebitId, State
 from billing.workdays import (
+    NOTICE_DAYS,
     BankDays,
     bank_days,
     earliest_charge_day,
@@ -24,6 +25,8 @@ from billing.workdays import (
 FAILURES_MAX: Final = 3
 # A salary may have come by then; each retry has a notice of its own after these days.
 RETRY_DAYS: Final = (5, 12)
+# As long as a notice comes ahead: who was told of a day and is not debited until then is told anew.
+LATE_MAX: Final = timedelta(days=NOTICE_DAYS)
 # The column holds two digits.
 ATTEMPTS_MAX: Final = 99
 
@@ -172,7 +175,7 @@ def broken_promise(
     """Return why this debit may not be recorded as it was announced, or None.
 
     The bill must owe exactly the amount, and the resident must have been told this amount, for
-    this day or an earlier one, in time.
+    this day or one a little earlier, in time.
     """
     if owed_minor <= 0:
         return "paid"
@@ -180,9 +183,15 @@ def broken_promise(
         return "amount_changed"
     if notice is None or noticed_on is None:
         return "no_notice"
+    return _broken_notice(debit, notice, noticed_on)
+
+
+def _broken_notice(debit: Debit, notice: Notice, noticed_on: date) -> str | None:
     told = (notice.amount_minor, notice.currency)
     if told != (debit.amount_minor, debit.currency) or notice.charge_on > debit.charge_on:
         return "notice_differs"
+    if debit.charge_on > notice.charge_on + LATE_MAX:
+        return "notice_too_old"
     if not in_time(noticed_on, debit.charge_on, bank_days(debit.currency)):
         return "notice_too_short"
     return None

@@ -138,6 +138,15 @@ class TestPromise:
 
         assert broken(told=other) == "notice_differs"
 
+    @pytest.mark.parametrize(("promised", "reason"), [(20, None), (19, "notice_too_old")])
+    def test_not_much_later_than_promised(self, promised: int, reason: str | None) -> None:
+        """As long after the day that was told as a notice must come before it, and no longer."""
+        other = Notice(
+            amount_minor=50_000, currency="KZT", charge_on=date(2026, 2, promised), noticed_at=AT
+        )
+
+        assert broken(told=other) == reason
+
     @pytest.mark.parametrize(("noticed_on", "reason"), [(20, None), (21, "notice_too_short")])
     def test_not_without_five_days_to_react(self, noticed_on: int, reason: str | None) -> None:
         """Told on the 20th for the 25th is just in time; on the 21st it is not."""

@@ -1117,6 +1117,12 @@ DEFECTS |= {
         wrong="    if debit.retry_on is None:",
         tests=("tests/billing/test_turns.py::TestTheBanksRetry",),
     ),
+    "a debit is taken weeks after the day that was told": Defect(
+        file="billing/notice.py",
+        right="    if debit.charge_on > notice.charge_on + LATE_MAX:",
+        wrong="    if debit.charge_on > date.max:",
+        tests=("tests/billing/test_collect.py::TestRecord",),
+    ),
     "an order reaches the bank too late after a weekend": Defect(
         file="billing/workdays.py",
         right="ORDER_WORKING_DAYS: Final = 2",
