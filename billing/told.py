@@ -72,8 +72,8 @@ def _kind(before: Debit, after: Debit, *, believed: bool) -> Kind | None:
 def notice_message(debit: Debit, *, notices: int) -> Message:
     """Return the notice of a planned debit; another amount or day is another notice.
 
-    ``notices`` counts those that came before and were delivered: a debit that was held back and
-    freed is announced afresh, even where amount and day are the same again.
+    ``notices`` counts what came before: notices that counted, and holds. A debit that was held back
+    and freed is announced afresh, even where amount and day are the same again.
     """
     name = f"{notices + 1}-{debit.charge_on.isoformat()}-{debit.amount_minor}"
     return _message(debit, Kind.NOTICE, name)

@@ -1123,6 +1123,12 @@ DEFECTS |= {
         wrong="    if debit.charge_on > date.max:",
         tests=("tests/billing/test_collect.py::TestRecord",),
     ),
+    "a notice that a hold took back counts all the same": Defect(
+        file="sql/messages.sql",
+        right="        AND s.to_state = 'held'",
+        wrong="        AND s.to_state = 'nothing'",
+        tests=("tests/billing/test_notices_by_mail.py::TestANotice",),
+    ),
     "an order reaches the bank too late after a weekend": Defect(
         file="billing/workdays.py",
         right="ORDER_WORKING_DAYS: Final = 2",
