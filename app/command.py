@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
+import asyncpg
 import structlog
 import typer
 from pydantic import BaseModel, ValidationError
@@ -149,6 +150,11 @@ def do(
             # An error that needs no words over HTTP says here what it is.
             said = str(error) or str(type(error).__doc__).rstrip(".")
             raise leave(f"{said}.", UNUSABLE) from None
+        except asyncpg.DataError as error:
+            # The driver's own, before anything was asked: the database's have names of their own.
+            if type(error) is not asyncpg.DataError:
+                raise
+            raise leave("a name or a number in this cannot be looked up.", UNUSABLE) from None
         say(result, as_json=as_json)
         return DONE
 

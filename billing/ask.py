@@ -15,6 +15,7 @@ from typing import Final, Protocol, assert_never
 import structlog
 
 from billing.bank import (
+    LISTED_AFTER,
     Accepted,
     Answer,
     BankError,
@@ -38,8 +39,6 @@ UNKNOWN_WAITS: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30
 # How long after "too busy" or "unreachable", unless the bank names a time itself.
 BACK_OFF: Final = timedelta(minutes=1)
 BACK_OFF_MAX: Final = timedelta(hours=1)
-# The bank's lists may lag behind its orders; an order not listed by then was never made.
-LISTED_AFTER: Final = timedelta(hours=1)
 # Clocks differ: a payment may carry a time a little before we think we sent it.
 CLOCK_SKEW: Final = timedelta(days=1)
 
@@ -204,8 +203,20 @@ async def find_payment(bank: SendBank, debit: Debit, bank_mandate_id: str) -> Pa
     Raises:
         BankError: the bank does not let us see the whole list.
     """
+    async for payment in find_payments(bank, debit, bank_mandate_id):
+        return payment
+    return None
+
+
+async def find_payments(
+    bank: SendBank, debit: Debit, bank_mandate_id: str
+) -> AsyncIterator[Payment]:
+    """Go through all payments with our key for this debit; one is what a bank should make.
+
+    Raises:
+        BankError: the bank does not let us see the whole list.
+    """
     since = None if debit.first_sent_at is None else debit.first_sent_at - CLOCK_SKEW
     async for payment in bank.list_payments(bank_mandate_id=bank_mandate_id, created_from=since):
         if payment.intent == debit.key:
-            return payment
-    return None
+            yield payment

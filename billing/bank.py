@@ -8,9 +8,12 @@ Questions that only read raise one of the errors below instead.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Final
+
+# The bank's lists may lag behind its orders; an order not listed by then was never made.
+LISTED_AFTER: Final = timedelta(hours=1)
 
 _WORD: Final = re.compile(r"^[a-z_]{1,40}\Z")
 

@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from itertools import zip_longest
 from typing import Final, NamedTuple, Protocol, assert_never
 
@@ -26,7 +26,7 @@ import structlog
 
 from billing.announce import AnnounceDesk, AnnounceStore, NoticeCounts, notice, tell
 from billing.ask import SendBank
-from billing.debit import SEND_LEAD_DAYS, Debit, Event, State, moved
+from billing.debit import Debit, Event, State, moved
 from billing.enrol import EnrolDesk
 from billing.follow import FollowCounts, FollowDesk, follow, reread
 from billing.give_back import GiveBackCounts, GiveBackDesk, GiveBackStore, give_back
@@ -37,6 +37,8 @@ from billing.notice import (
     Candidate,
     broken_promise,
     first_charge_day,
+    first_ordered_day,
+    ordered_until,
 )
 from billing.order import frozen_order
 from billing.pay_back import PayBackBank
@@ -152,7 +154,7 @@ async def record(*, store: BatchStore, at: datetime, zone: str, limit: int) -> R
     """
     if await store.stopped() is not None:
         return RecordCounts()
-    charge_until = local_day(at, zone) + timedelta(days=SEND_LEAD_DAYS)
+    charge_until = ordered_until(today=local_day(at, zone))
     candidates = await store.debits_to_record(charge_until=charge_until, limit=limit)
     outcomes: list[State] = []
 
@@ -191,13 +193,12 @@ async def _record_batch(
     store: BatchStore, candidates: Sequence[Candidate], *, at: datetime, zone: str
 ) -> list[State]:
     """Record what may be, in one transaction, and turn back the rest; return where they stand."""
-    # A late run cannot charge on the promised day any more; later is what "from" promised.
-    earliest = local_day(at, zone) + timedelta(days=SEND_LEAD_DAYS)
+    today = local_day(at, zone)
     async with store.begin() as desk:
         locked = await desk.try_lock_noticed(candidates)
         if not locked:
             return []
-        planned = [replace(one, charge_on=max(one.charge_on, earliest)) for _, one in locked]
+        planned = [_planned(one, today) for _, one in locked]
         facts = await desk.facts(planned)
         steps: list[tuple[Debit, Debit]] = []
         told_anew: list[Debit] = []
@@ -215,6 +216,15 @@ async def _record_batch(
         for one in told_anew:
             await tell(desk, one, at, zone)
     return [after.state for _, after in steps]
+
+
+def _planned(debit: Debit, today: date) -> Debit:
+    """Return a debit for its day, or, if that is too late to be ordered, for the next one.
+
+    A late run cannot charge on the promised day any more; later is what "not before" promised.
+    """
+    earliest = first_ordered_day(today=today, currency=debit.currency)
+    return replace(debit, charge_on=max(debit.charge_on, earliest))
 
 
 def _recorded(debit: Debit, due: Debit, mandate: Mandate, at: datetime) -> Debit:

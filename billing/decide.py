@@ -14,10 +14,10 @@ from typing import Protocol, assert_never
 
 import structlog
 
-from billing.ask import SendBank, find_payment
+from billing.ask import SendBank, find_payments
 from billing.bank import Payment
 from billing.debit import Debit, DebitId, Event, State, moved
-from billing.decision import EVENTS, REASONS, Decision, ReviewWord, enough, why_not
+from billing.decision import EVENTS, REASONS, Decision, ReviewWord, Shown, enough, why_not
 from billing.mandate import Mandate
 from billing.news import NewsBank, NewsDesk, take_news, why
 from billing.retry import fall_through
@@ -90,20 +90,21 @@ async def decide(  # noqa: PLR0913 - each argument is a fact of its own
     async with store.begin() as desk:
         seen, bank_mandate_id = await _in_review(desk, debit_id)
         step_no = await desk.last_step(debit_id)
-    payment = await _look(bank, seen, bank_mandate_id, bank_payment_id or seen.bank_payment_id)
+    shown = await _look(bank, seen, bank_mandate_id, bank_payment_id)
     async with store.begin() as desk:
         debit, bank_mandate_id = await _in_review(desk, debit_id)
         if await desk.last_step(debit_id) != step_no:
             raise NotInReviewError("it was decided, and is in review again for another reason")
-        reason = why_not(debit, word.decision, payment, bank_mandate_id)
+        reason = why_not(debit, word.decision, shown, bank_mandate_id, at=at)
         if reason is not None:
             raise NotLegalError(reason)
         await desk.add_review_word(debit_id, step_no, word)
         words = await desk.review_words(debit_id, step_no)
         if not enough(debit, _in_order(words, word), two_from_minor=two_from_minor):
             return Decided(debit=debit, words=tuple(words), waits=True)
-        debit = await _step(desk, debit, word.decision, payment, at=at)
+        debit = await _step(desk, debit, word.decision, shown.named, at=at)
     log.warning("debit.decided", key=debit.key, decision=word.decision, state=debit.state)
+    payment = shown.named
     if word.decision is Decision.ADOPT and payment is not None:
         # From here on it is news like any other.
         told = await why(bank, payment)
@@ -126,10 +127,18 @@ async def _in_review(desk: DecideDesk, debit_id: DebitId) -> tuple[Debit, str]:
 
 async def _look(
     bank: DecideBank, debit: Debit, bank_mandate_id: str, bank_payment_id: str | None
-) -> Payment | None:
+) -> Shown:
+    """Read what the bank has for a debit, whatever payment the person has named."""
+    found: list[Payment] = []
+    if debit.sends:
+        found = [one async for one in find_payments(bank, debit, bank_mandate_id)]
+    named = found[0] if found else None
+    if debit.bank_payment_id is not None:
+        named = await bank.get_payment(debit.bank_payment_id)
+        found += [] if named is None else [named]
     if bank_payment_id is not None:
-        return await bank.get_payment(bank_payment_id)
-    return await find_payment(bank, debit, bank_mandate_id) if debit.sends else None
+        named = await bank.get_payment(bank_payment_id)
+    return Shown(named=named, ours=tuple(found))
 
 
 async def _step(

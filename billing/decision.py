@@ -5,7 +5,9 @@
     give_up      nothing was taken, and nothing more is asked by debit              -> EXHAUSTED
     begin_anew   nothing was taken: announce the bill again, as a new attempt       -> CANCELLED
 
-A person says which; what the bank shows must allow it. Above a sum two people say the same.
+A person says which; what the bank shows must allow it: all that it has for the debit, whatever
+payment the person has named, and not before its list can show it. Above a sum two people say the
+same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +17,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from billing.bank import Payment
+from billing.bank import LISTED_AFTER, Payment
 from billing.debit import Debit, Event
 from billing.order import is_ours
 from billing.proposal import same_person
@@ -63,18 +65,32 @@ class ReviewWord:
     said_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What the bank shows: the payment that a person has ``named``, and all that are ``ours``.
+
+    Ours are the one that we know and the one under our key. Where nobody has named one, it is one
+    of these.
+    """
+
+    named: Payment | None
+    ours: tuple[Payment, ...]
+
+
 def why_not(
-    debit: Debit, decision: Decision, payment: Payment | None, bank_mandate_id: str
+    debit: Debit, decision: Decision, shown: Shown, bank_mandate_id: str, *, at: datetime
 ) -> str | None:
     """Return in one word why what the bank shows forbids a decision; None if it does not."""
     if decision is Decision.RELEASE:
         return None if debit.releasable else "not_releasable"
     if decision is Decision.ADOPT:
-        if payment is None:
+        if shown.named is None:
             return "no_payment"
-        return None if is_ours(debit, payment, bank_mandate_id) else "payment_differs"
-    alive = payment is not None and payment.status not in ENDED_AT_BANK
-    return "bank_has_it" if alive else None
+        return None if is_ours(debit, shown.named, bank_mandate_id) else "payment_differs"
+    if any(one.status not in ENDED_AT_BANK for one in shown.ours):
+        return "bank_has_it"
+    unheard = debit.sends > 0 and not shown.ours
+    return "not_listed_yet" if unheard and at < debit.changed_at + LISTED_AFTER else None
 
 
 def enough(debit: Debit, words: Sequence[ReviewWord], *, two_from_minor: int) -> bool:

@@ -15,9 +15,9 @@ class Facts:
     """What the guards look at, read in one snapshot; sums are in minor units.
 
     ``notice`` is what the resident was told last of the debit, ``month_minor`` what the account's
-    other bills take with a charge day in the debit's month, ``frozen`` whether a person has to look
-    before anything is asked for under the mandate, ``stopped`` whether the resident has said no to
-    a debit for this bill.
+    other bills take with a charge day in the debit's month, or may take because the bank asks again
+    by itself, ``frozen`` whether a person has to look before anything is asked for under the
+    mandate, ``stopped`` whether the resident has said no to a debit for this bill.
     """
 
     owed_minor: int

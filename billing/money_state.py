@@ -57,12 +57,14 @@ _WORDS: Final[Mapping[State, MoneyState]] = MappingProxyType(
         State.CHARGED_BACK: MoneyState.RETURNED,
     }
 )
+# A dispute says that the money was taken, whether or not we heard of that before.
+_LEFT_THE_ACCOUNT: Final = TAKEN | {State.CHARGED_BACK}
 _FELL_THROUGH: Final = frozenset({MoneyState.NOT_TAKEN, MoneyState.WITHDRAWN})
 
 
 def money_state(state: State, past: Iterable[State]) -> MoneyState:
     """Return where the money of a debit is, by its state and those it went through."""
     word = _WORDS[state]
-    if word in _FELL_THROUGH and TAKEN & set(past):
+    if word in _FELL_THROUGH and _LEFT_THE_ACCOUNT & set(past):
         return MoneyState.RETURNED
     return word

@@ -6,17 +6,27 @@ may the bill be asked for at all, on which day, and is it still what the residen
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from billing.debit import FELL_THROUGH, Debit, DebitId, State
-from billing.workdays import bank_days, earliest_charge_day, in_time
+from billing.debit import FELL_THROUGH, SEND_LEAD_DAYS, Debit, DebitId, State
+from billing.workdays import (
+    NOTICE_DAYS,
+    BankDays,
+    bank_days,
+    earliest_charge_day,
+    earliest_ordered_day,
+    in_time,
+    open_day,
+)
 
 # After three returned debits a fourth one only costs the resident money: a person calls instead.
 FAILURES_MAX: Final = 3
 # A salary may have come by then; each retry has a notice of its own after these days.
 RETRY_DAYS: Final = (5, 12)
+# As long as a notice comes ahead: who was told of a day and is not debited until then is told anew.
+LATE_MAX: Final = timedelta(days=NOTICE_DAYS)
 # The column holds two digits.
 ATTEMPTS_MAX: Final = 99
 
@@ -144,8 +154,19 @@ def retry_after(reason: str | None, past: Sequence[Attempt]) -> int | None:
 
 
 def first_charge_day(*, due_on: date, today: date, currency: str) -> date:
-    """Return the earliest day a debit noticed today may be charged: due, and told in time."""
-    return max(due_on, earliest_charge_day(today, bank_days(currency)))
+    """Return the earliest day a debit noticed today is charged: due, told in time, banks open."""
+    days = bank_days(currency)
+    return open_day(max(due_on, earliest_charge_day(today, days)), days)
+
+
+def first_ordered_day(*, today: date, currency: str) -> date:
+    """Return the earliest day for which an order given to the bank today is not too late."""
+    return earliest_ordered_day(today, bank_days(currency), lead_days=SEND_LEAD_DAYS)
+
+
+def ordered_until(*, today: date) -> date:
+    """Return the last charge day whose order is given today, whatever its currency."""
+    return max(earliest_ordered_day(today, one, lead_days=SEND_LEAD_DAYS) for one in BankDays)
 
 
 def broken_promise(
@@ -154,7 +175,7 @@ def broken_promise(
     """Return why this debit may not be recorded as it was announced, or None.
 
     The bill must owe exactly the amount, and the resident must have been told this amount, for
-    this day or an earlier one, in time.
+    this day or one a little earlier, in time.
     """
     if owed_minor <= 0:
         return "paid"
@@ -162,9 +183,15 @@ def broken_promise(
         return "amount_changed"
     if notice is None or noticed_on is None:
         return "no_notice"
+    return _broken_notice(debit, notice, noticed_on)
+
+
+def _broken_notice(debit: Debit, notice: Notice, noticed_on: date) -> str | None:
     told = (notice.amount_minor, notice.currency)
     if told != (debit.amount_minor, debit.currency) or notice.charge_on > debit.charge_on:
         return "notice_differs"
+    if debit.charge_on > notice.charge_on + LATE_MAX:
+        return "notice_too_old"
     if not in_time(noticed_on, debit.charge_on, bank_days(debit.currency)):
         return "notice_too_short"
     return None

@@ -18,8 +18,9 @@ from typing import Final, Protocol, assert_never
 
 import structlog
 
-from billing.ask import LISTED_AFTER, back_off, patience
+from billing.ask import back_off, patience
 from billing.bank import (
+    LISTED_AFTER,
     BankError,
     BankRefund,
     Conflict,

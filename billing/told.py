@@ -72,8 +72,8 @@ def _kind(before: Debit, after: Debit, *, believed: bool) -> Kind | None:
 def notice_message(debit: Debit, *, notices: int) -> Message:
     """Return the notice of a planned debit; another amount or day is another notice.
 
-    ``notices`` counts those that came before and were delivered: a debit that was held back and
-    freed is announced afresh, even where amount and day are the same again.
+    ``notices`` counts what came before: notices that counted, and holds. A debit that was held back
+    and freed is announced afresh, even where amount and day are the same again.
     """
     name = f"{notices + 1}-{debit.charge_on.isoformat()}-{debit.amount_minor}"
     return _message(debit, Kind.NOTICE, name)
@@ -123,6 +123,13 @@ def _message(debit: Debit, kind: Kind, name: int | str) -> Message:
             "currency": debit.currency,
             "charge_on": debit.charge_on.isoformat(),
             "reason": debit.reason,
-            "retry_on": None if debit.retry_on is None else debit.retry_on.isoformat(),
+            "retry_on": _retry_on(debit),
         },
     )
+
+
+def _retry_on(debit: Debit) -> str | None:
+    """Return from which day we ask again; a day of an earlier failure is over."""
+    if debit.state is not State.RETRY_DUE or debit.retry_on is None:
+        return None
+    return debit.retry_on.isoformat()

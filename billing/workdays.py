@@ -1,5 +1,8 @@
 """Working days of banks: in Kazakhstan, and of TARGET, over which euro are paid.
 
+A debit is taken on a day on which banks are open, and ordered so long before that they have one
+more between: an order given in a row of holidays is read after them.
+
 Whoever is told of a debit has five days to react and among them three on which his bank is open.
 The day of the telling does not count, the day of the charge does.
 """
@@ -14,6 +17,10 @@ from typing import Final
 # What direct-debit schemes ask for, and what our terms promise.
 NOTICE_DAYS: Final = 5
 NOTICE_WORKING_DAYS: Final = 3
+
+# The payer's bank wants to hear of a debit one working day before its own, and reads what came
+# after its last file on the next one.
+ORDER_WORKING_DAYS: Final = 2
 
 _SATURDAY: Final = 5
 
@@ -57,8 +64,25 @@ def in_time(told_on: date, charge_on: date, days: BankDays) -> bool:
 
 def earliest_charge_day(told_on: date, days: BankDays) -> date:
     """Return the first day on which somebody told today may be charged."""
-    day, working = told_on, 0
-    while working < NOTICE_WORKING_DAYS or day < told_on + timedelta(days=NOTICE_DAYS):
+    return _after(told_on, days, calendar=NOTICE_DAYS, working=NOTICE_WORKING_DAYS)
+
+
+def earliest_ordered_day(today: date, days: BankDays, *, lead_days: int) -> date:
+    """Return the first day on which banks can take what is ordered today, ``lead_days`` ahead."""
+    return open_day(_after(today, days, calendar=lead_days, working=ORDER_WORKING_DAYS), days)
+
+
+def open_day(day: date, days: BankDays) -> date:
+    """Return the day itself, or the next one on which banks are open."""
+    while not is_working_day(day, days):
         day += timedelta(days=1)
-        working += is_working_day(day, days)
+    return day
+
+
+def _after(first: date, days: BankDays, *, calendar: int, working: int) -> date:
+    """Return the first day that so many days, and so many working days, lie before and on."""
+    day, passed = first, 0
+    while passed < working or day < first + timedelta(days=calendar):
+        day += timedelta(days=1)
+        passed += is_working_day(day, days)
     return day

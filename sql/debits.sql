@@ -346,8 +346,11 @@ SELECT owed.minor AS owed_minor, told.amount_minor AS told_minor, told.currency 
     ) AS disputed,
     (
         SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM debit d
-        WHERE d.account_id = a.account_id AND d.bill_no <> a.bill_no AND d.state = ANY (:states::text[])
-            AND d.charge_on >= a.month_start AND d.charge_on < a.month_end
+        WHERE d.account_id = a.account_id AND d.bill_no <> a.bill_no AND d.charge_on < a.month_end
+            AND (
+                d.state = ANY (:states::text[]) AND d.charge_on >= a.month_start
+                OR d.state = 'failed' AND d.reason = 'bank_retries'
+            )
     ) AS month_minor,
     b.period_start,
     EXISTS (

@@ -41,9 +41,15 @@ WHERE account_id = :account_id AND kind IN ('receipt', 'correction');
 SELECT delivered_at FROM message WHERE account_id = :account_id AND message_id = :message_id;
 
 -- name: notices_given(account_id, bill_no, attempt)$
--- How many notices of a debit were delivered.
-SELECT count(*) FROM notice
-WHERE account_id = :account_id AND bill_no = :bill_no AND attempt = :attempt;
+-- How many notices of a debit came to an end before: those that counted, and those that a hold took back.
+SELECT (
+    SELECT count(*) FROM notice n
+    WHERE n.account_id = :account_id AND n.bill_no = :bill_no AND n.attempt = :attempt
+) + (
+    SELECT count(*) FROM debit_step s
+    WHERE s.account_id = :account_id AND s.bill_no = :bill_no AND s.attempt = :attempt
+        AND s.to_state = 'held'
+);
 
 -- name: claim_message(at, lease_until)^
 -- Take one message that is due, passing over those in other hands. While the run is stopped no notice is

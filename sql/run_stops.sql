@@ -114,11 +114,17 @@ FROM recon_day;
 SELECT pg_advisory_xact_lock(hashtext('aqkol debit run'));
 
 -- name: add_stop(cause, facts, stopped_by, because, at)$
--- Stop the run, unless it is stopped for this cause, and return the number of the stop.
+-- Stop the run, unless it is stopped for this cause, and return the number of the stop. Who stops it by hand
+-- says no to whoever has let an earlier stop of that kind go.
 INSERT INTO run_stop (stop_no, cause, facts, stopped_by, because, stopped_at)
 SELECT coalesce((SELECT max(stop_no) FROM run_stop), 0) + 1, :cause, :facts::text::jsonb,
     :stopped_by::text, :because::text, :at
-WHERE NOT EXISTS (SELECT FROM open_run_stop o WHERE o.cause = :cause)
+WHERE NOT EXISTS (
+    SELECT FROM open_run_stop o
+    WHERE o.cause = :cause AND NOT (
+        :cause = 'by_hand' AND EXISTS (SELECT FROM run_release r WHERE r.stop_no = o.stop_no)
+    )
+)
 RETURNING stop_no;
 
 -- name: add_release(stop_no, release_no, first_no, first_by, released_by, because, at)!

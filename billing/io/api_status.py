@@ -78,7 +78,10 @@ def status_line(mistakes: MistakesShown, *, stopped_at: datetime | None) -> str:
     if stopped_at is None:
         runs = "Debits run."
     else:
-        runs = f"Debits are stopped since {stopped_at:%Y-%m-%d %H:%M} UTC; nothing is taken."
+        runs = (
+            f"Debits are stopped since {stopped_at:%Y-%m-%d %H:%M} UTC: nothing new is asked of the"
+            " bank, and what it had before goes on."
+        )
     if not mistakes.refunds:
         return f"{runs} No mistakes of ours in the last {MISTAKES_FOR.days} days."
     last = mistakes.last_paid_at

@@ -105,7 +105,7 @@ class RunStops(StopBook):
         return stop_no is not None
 
     async def stop_by_hand(self, *, stopped_by: str, because: str, at: datetime) -> Stop:
-        """Stop the run because a person says so; the same stop again if it is so stopped."""
+        """Stop the run because a person says so; the same stop again if nobody has let it go."""
         await self._stop(Cause.BY_HAND, {}, stopped_by=stopped_by, because=because, at=at)
         log.error("run.stopped", cause=Cause.BY_HAND.value)
         found = await self.stops(only_open=True, limit=len(Cause))

@@ -81,3 +81,17 @@ class TestTheCommand:
         wrong = aqkol.invoke(shell.cli, ["debit", "stop", "A-1", "2026-01", "2", "--by", "Olga"])
 
         assert (wrong.exit_code, "2026-01" in wrong.stderr) == (2, True)
+
+    @pytest.mark.parametrize(
+        "say",
+        [
+            ["debit", "approve", "A-1\udcff", "2026-01", "--amount-minor", "500"],
+            ["debit", "stop", "A-1", "2026-01\udcff", "1"],
+            ["debit-run", "release", "99999999999", "--because", "checked"],
+        ],
+    )
+    def test_says_that_a_name_is_none(self, aqkol: CliRunner, say: list[str]) -> None:
+        """Bytes that are no text, a number that no column holds: the asker's to mend."""
+        wrong = aqkol.invoke(shell.cli, [*say, "--by", "Olga"])
+
+        assert (wrong.exit_code, "cannot be looked up" in wrong.stderr) == (2, True)

@@ -271,7 +271,10 @@ class TestStatus:
 
         _, shown = await api.call("GET", "/v1/status")
         assert shown["debits_stopped_since"] == "2026-02-10T12:00:00Z"
-        assert shown["line"].startswith("Debits are stopped since 2026-02-10 12:00 UTC;")
+        assert shown["line"].startswith(
+            "Debits are stopped since 2026-02-10 12:00 UTC: nothing new is asked of the bank, and"
+            " what it had before goes on."
+        )
 
 
 class TestMoney:

@@ -96,18 +96,18 @@ class TestALetter:
     async def test_that_does_not_come_moves_the_day(
         self, town: DebitTown, post: LetterStore
     ) -> None:
-        """On the 21st the 25th cannot be kept any more: another letter, for the 28th."""
+        """On the 21st the 25th cannot be kept any more: another letter, for the Monday after."""
         await town.home()
         await told(post)
 
         await told(post, day("02-21"))
 
         assert await town.states() == ["2026-01/1 planned notice_undelivered"]
-        assert post.letters.written == [(DUE, 74_297), (date(2026, 2, 28), 74_297)]
-        post.letters.delivered[date(2026, 2, 28)] = day("02-22")
+        assert post.letters.written == [(DUE, 74_297), (date(2026, 3, 2), 74_297)]
+        post.letters.delivered[date(2026, 3, 2)] = day("02-22")
         await told(post, day("02-22"))
         assert await town.states() == ["2026-01/1 noticed"]
-        assert await town.owner.fetchval("SELECT charge_on FROM notice") == date(2026, 2, 28)
+        assert await town.owner.fetchval("SELECT charge_on FROM notice") == date(2026, 3, 2)
 
     async def test_that_comes_late_is_written_anew(
         self, town: DebitTown, post: LetterStore
@@ -180,7 +180,20 @@ class TestAHold:
 
         assert await told(store, day("02-23")) == NoticeCounts(noticed=1)
         assert await town.steps() == ["planned", "held", "planned", "noticed"]
-        assert await town.owner.fetchval("SELECT charge_on FROM notice") == date(2026, 2, 28)
+        assert await town.owner.fetchval("SELECT charge_on FROM notice") == date(2026, 3, 2)
+
+    async def test_when_it_is_over_the_cap_of_the_month_in_which_the_bank_takes_it(
+        self, town: DebitTown, store: Debits
+    ) -> None:
+        """Due on the 28th of February, a Saturday, it is taken in March, as the other one is."""
+        await town.account()
+        await town.mandate(payment_minor_max=100_000, month_minor_max=100_000)
+        await town.bill(due_on=date(2026, 2, 28))
+        await town.bill(bill_no="2026-02", due_on=date(2026, 3, 26))
+
+        await told(store)
+
+        assert await town.states() == ["2026-01/1 noticed", "2026-02/1 held over_month_cap"]
 
     async def test_in_dispute_until_that_ends(self, town: DebitTown, store: Debits) -> None:
         """Disputed after the notice: held when its day comes, told anew when the dispute ends."""

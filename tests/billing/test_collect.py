@@ -67,12 +67,12 @@ class TestNotice:
     async def test_leaves_five_days_when_the_due_day_is_near(
         self, town: DebitTown, store: Debits
     ) -> None:
-        """Told on the 23rd, taken on the 28th at the earliest, whatever the bill says."""
+        """Told on the 23rd, taken after the 28th, a Saturday, whatever the bill says."""
         await town.home()
 
         await told(store, day("02-23"))
 
-        assert await town.owner.fetchval("SELECT charge_on FROM debit") == date(2026, 2, 28)
+        assert await town.owner.fetchval("SELECT charge_on FROM debit") == date(2026, 3, 2)
 
     @pytest.mark.parametrize("state", ["pending", "cancelled", "expired"])
     async def test_waits_for_an_active_mandate(
@@ -365,12 +365,27 @@ class TestRecord:
         assert await town.owner.fetchval("SELECT charge_on FROM notice") == date(2026, 2, 27)
 
     async def test_charges_later_when_it_runs_late(self, town: DebitTown, store: Debits) -> None:
-        """The notice said from the 25th; a day that is past is never ordered."""
+        """The notice said not before the 25th; a day that is past is never ordered."""
         await town.home()
         await told(store)
 
-        assert await recorded(store, day("03-10")) == RecordCounts(recorded=1)
-        assert await town.owner.fetchval("SELECT charge_on FROM debit") == date(2026, 3, 13)
+        assert await recorded(store, day("02-26")) == RecordCounts(recorded=1)
+        assert await town.owner.fetchval("SELECT charge_on FROM debit") == date(2026, 3, 2)
+
+    async def test_tells_anew_what_would_be_charged_much_later(
+        self, town: DebitTown, store: Debits
+    ) -> None:
+        """The run was stopped for two weeks: nobody expects the money to be taken now."""
+        await town.home()
+        await told(store)
+
+        assert await recorded(store, day("03-10")) == RecordCounts(told_anew=1)
+
+        assert await town.states() == ["2026-01/1 noticed"]
+        days = await town.owner.fetch("SELECT charge_on FROM notice ORDER BY notice_no")
+        assert [one[0] for one in days] == [date(2026, 2, 25), date(2026, 3, 16)]
+        assert await recorded(store, day("03-12")) == RecordCounts(recorded=1)
+        assert await town.owner.fetchval("SELECT charge_on FROM debit") == date(2026, 3, 16)
 
     async def test_happens_once_in_many_processes(self, town: DebitTown, store: Debits) -> None:
         """Twenty at once freeze one order and book one pending transfer."""

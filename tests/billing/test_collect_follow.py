@@ -231,17 +231,15 @@ class TestFollow:
     ) -> None:
         """A fourth try would only cost the resident money."""
         await town.home()
-        at = ISSUED
-        for number in (1, 2, 3):
-            await told(store, at)
-            at += timedelta(days=40)
+        tries = ((ISSUED, TO_RECORD), (day("02-27"), day("03-01")), (day("03-13"), day("03-16")))
+        for number, (tell_at, at) in enumerate(tries, start=1):
+            await told(store, tell_at)
             await recorded(store, at)
             await sent(store, bank, at)
             bank.tell(f"PM{number}", PaymentStatus.FAILED, cause="insufficient_funds")
             await followed(store, bank, at)
-            at += timedelta(days=12)
 
-        assert await told(store, at) == NoticeCounts()
+        assert await told(store, day("03-30")) == NoticeCounts()
         assert await town.states() == [
             "2026-01/1 failed insufficient_funds",
             "2026-01/2 failed insufficient_funds",

@@ -223,7 +223,7 @@ class TestSend:
         await sent(store, bank)
         await town.bill(bill_no="2026-02")
         await told(store, day("02-20"))
-        later = day("02-27")
+        later = day("02-22", 10)
         await recorded(store, later)
         named = await town.owner.fetchval(
             "SELECT bank_payment_id FROM debit WHERE account_id = 'ACC-1'"

@@ -92,6 +92,33 @@ async def street(
 class TestPath:
     """From the link to the money ..."""
 
+    @pytest.mark.parametrize(
+        ("due_on", "taken_on"),
+        [
+            (date(2026, 3, 25), "2026-03-26"),  # the last of five days of Nowruz
+            (date(2026, 3, 26), "2026-03-26"),  # the first day after them
+            (date(2026, 3, 10), "2026-03-10"),  # a Tuesday after a Monday that was free
+            (date(2026, 5, 12), "2026-05-12"),  # and another
+        ],
+    )
+    async def test_goes_well_around_holidays(
+        self, street: Street, due_on: date, taken_on: str
+    ) -> None:
+        """The order is with the bank before it closes, and what was announced is what is taken."""
+        await street.link()
+        await street.town.bill(due_on=due_on)
+
+        await street.collect(day("02-03"))
+        at = day(f"{due_on - timedelta(days=9):%m-%d}")
+        for passed in range(20):
+            await street.collect(at + timedelta(days=passed))
+
+        books = await street.bank.books()
+        assert [one["charge_date"] for one in books["payments"]] == [taken_on]
+        assert await street.town.states() == ["2026-01/1 settled"]
+        notices = await street.town.owner.fetch("SELECT charge_on FROM notice")
+        assert [f"{one['charge_on']}" for one in notices] == [taken_on]
+
     async def test_everything_goes_well(self, street: Street) -> None:
         """Linked, told, ordered, taken on the due day, paid out: to the tiyn, and once."""
         await street.link()

@@ -194,7 +194,7 @@ class TestWithdraw:
     async def test_begins_anew_when_the_resident_resumes(
         self, town: DebitTown, store: Debits
     ) -> None:
-        """With a fresh notice, and five days from then."""
+        """With a fresh notice, and five days from then; the fifth is a Sunday."""
         await town.home()
         await told(store)
         await pause(store=store, account_id="ACC-1", mandate_id="M-1", at=day("02-20"))
@@ -204,7 +204,7 @@ class TestWithdraw:
         assert await told(store, day("02-24")) == NoticeCounts(noticed=1)
         assert await town.states() == ["2026-01/1 cancelled paused", "2026-01/2 noticed"]
         assert await town.owner.fetchval("SELECT charge_on FROM notice WHERE attempt = 2") == date(
-            2026, 3, 1
+            2026, 3, 2
         )
 
     async def test_racing_with_senders_never_leaves_a_payment_behind(

@@ -138,6 +138,15 @@ class TestPromise:
 
         assert broken(told=other) == "notice_differs"
 
+    @pytest.mark.parametrize(("promised", "reason"), [(20, None), (19, "notice_too_old")])
+    def test_not_much_later_than_promised(self, promised: int, reason: str | None) -> None:
+        """As long after the day that was told as a notice must come before it, and no longer."""
+        other = Notice(
+            amount_minor=50_000, currency="KZT", charge_on=date(2026, 2, promised), noticed_at=AT
+        )
+
+        assert broken(told=other) == reason
+
     @pytest.mark.parametrize(("noticed_on", "reason"), [(20, None), (21, "notice_too_short")])
     def test_not_without_five_days_to_react(self, noticed_on: int, reason: str | None) -> None:
         """Told on the 20th for the 25th is just in time; on the 21st it is not."""
@@ -160,10 +169,28 @@ class TestDays:
         ) == date(2026, 2, 25)
 
     def test_move_on_when_told_late(self) -> None:
-        """A late notice still leaves its five days."""
+        """A late notice still leaves its five days; the fifth is a Saturday, so it is Monday."""
         assert notice.first_charge_day(
             due_on=date(2026, 2, 25), today=date(2026, 2, 23), currency="KZT"
-        ) == date(2026, 2, 28)
+        ) == date(2026, 3, 2)
+
+    @pytest.mark.parametrize(
+        ("currency", "due_on", "charge_on"),
+        [
+            ("KZT", date(2026, 3, 25), date(2026, 3, 26)),  # the last day of Nowruz
+            ("EUR", date(2026, 3, 25), date(2026, 3, 25)),  # a Wednesday
+            ("EUR", date(2026, 5, 1), date(2026, 5, 4)),  # labour day, a Friday
+            ("KZT", date(2026, 10, 25), date(2026, 10, 27)),  # a Sunday, and its day in lieu
+            ("KZT", date(2026, 1, 31), date(2026, 2, 2)),  # into the next month
+        ],
+    )
+    def test_are_days_on_which_banks_are_open(
+        self, currency: str, due_on: date, charge_on: date
+    ) -> None:
+        """What is announced is the day on which the bank takes it, and the month that it is in."""
+        assert charge_on == notice.first_charge_day(
+            due_on=due_on, today=date(2026, 1, 5), currency=currency
+        )
 
     def test_move_on_over_long_holidays(self) -> None:
         """Told on the 19th of March: five days later banks have been open for one day only."""

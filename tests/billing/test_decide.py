@@ -2,7 +2,7 @@
 
 from collections import deque
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -61,6 +61,7 @@ async def say(
     by: str = "Olga",
     two_from_minor: int = 1_000_000,
     payment: str | None = None,
+    at: datetime = LATER,
 ) -> Decided:
     return await decide(
         store=store,
@@ -69,7 +70,7 @@ async def say(
         word=ReviewWord(decision=decision, because="as seen", said_by=by, said_at=LATER),
         two_from_minor=two_from_minor,
         bank_payment_id=payment,
-        at=LATER,
+        at=at,
     )
 
 
@@ -122,6 +123,51 @@ class TestADecision:
             await say(store, bank, decision)
         assert await town.states() == ["2026-01/1 review credentials"]
         assert await town.owner.fetchval("SELECT count(*) FROM review_word") == 0
+
+    @pytest.mark.parametrize("decision", [Decision.GIVE_UP, Decision.BEGIN_ANEW])
+    @pytest.mark.parametrize("named", ["PM9", "PM404"])
+    async def test_is_not_forgotten_because_a_person_named_another_payment(
+        self, town: DebitTown, store: Debits, bank: FakeBank, decision: Decision, named: str
+    ) -> None:
+        """Mistyped, or a neighbour's payment that failed: what the bank has of ours counts."""
+        await town.home()
+        await told(store)
+        await recorded(store)
+        bank.script = deque(["lost", Denied(reason="credentials")])
+        await sent(store, bank)
+        await sent(store, bank, TO_RECORD + timedelta(minutes=2))
+        bank.payments["PM9"] = replace(
+            bank.payments["PM1"], payment_id="PM9", intent=None, status=PaymentStatus.FAILED
+        )
+
+        with pytest.raises(NotLegalError, match="bank_has_it"):
+            await say(store, bank, decision, payment=named)
+        assert await town.states() == ["2026-01/1 review credentials"]
+
+    @pytest.mark.parametrize("decision", [Decision.GIVE_UP, Decision.BEGIN_ANEW])
+    async def test_is_not_forgotten_before_the_banks_list_can_show_it(
+        self, town: DebitTown, store: Debits, bank: FakeBank, decision: Decision
+    ) -> None:
+        """An order whose answer was lost may be made and not listed yet."""
+        await denied(town, store, bank)
+
+        with pytest.raises(NotLegalError, match="not_listed_yet"):
+            await say(store, bank, decision, at=TO_RECORD + timedelta(minutes=59))
+        await say(store, bank, decision, at=TO_RECORD + timedelta(minutes=60))
+
+    async def test_begins_anew_only_if_no_payment_under_its_key_lives(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The payment that we know has ended, and the bank made another for the same order."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.FAILED)
+        bank.payments["PM2"] = replace(
+            bank.payments["PM1"], payment_id="PM2", status=PaymentStatus.SUBMITTED
+        )
+        await town.owner.execute("UPDATE debit SET state = 'review', reason = 'contradiction'")
+
+        with pytest.raises(NotLegalError, match="bank_has_it"):
+            await say(store, bank, Decision.BEGIN_ANEW)
 
     async def test_goes_on_with_the_payment_that_is_ours(
         self, town: DebitTown, store: Debits, bank: FakeBank

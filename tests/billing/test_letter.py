@@ -217,6 +217,9 @@ class TestReasons:
             (Kind.CORRECTION, "authorisation_disputed", "the consent to this debit is disputed"),
             (Kind.FAILED, "bank_account_closed", "the bank account is closed"),
             (Kind.FAILED, "a_word_of_tomorrow", "the bank named another reason"),
+            (Kind.FAILED, "given_up_by_person", "we have given this debit up"),
+            (Kind.FAILED, "unknown_cause", "the bank did not say why"),
+            (Kind.FAILED, "validation_failed", "the bank did not accept our order"),
             (Kind.RETRY, "insufficient_funds", "there was not enough money on the account"),
         ],
     )
@@ -238,6 +241,24 @@ class TestReasons:
         assert told.subject != written(Kind.RETRY, language).subject
         # Whoever paid by hand now would be debited as well.
         assert "KZ86125KZT5004100100" not in told.text
+
+    @pytest.mark.parametrize("reason", ["over_month_cap", "disputed", "mandate_pending"])
+    def test_that_goes_by_itself_waits_for_no_decision(self, reason: str) -> None:
+        """The month ends, the bank agrees: the debit goes on, and its resident decided nothing."""
+        told = written(Kind.HOLD, Language.EN, reason=reason)
+
+        assert "until you have decided" not in told.text
+        assert "a new notice comes before any debit" in told.text
+
+    @pytest.mark.parametrize("language", list(Language))
+    def test_of_what_was_taken_and_went_back_does_not_say_that_nothing_was_taken(
+        self, language: Language
+    ) -> None:
+        """Its resident saw the money leave; true is that the bill is not paid."""
+        told = written(Kind.FAILED, language, reason="authorisation_disputed")
+
+        for untrue in ("not debited", "не списано", "алынбады"):
+            assert untrue not in told.subject
 
     def test_of_a_refund_is_its_cause(self) -> None:
         """And each of its three letters says another thing."""

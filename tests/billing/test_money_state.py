@@ -36,7 +36,9 @@ class TestAWord:
         assert {state.value: money_state(state, ()).value for state in State} == WORDS
 
     @pytest.mark.parametrize("state", [State.FAILED, State.RETRY_DUE, State.EXHAUSTED])
-    @pytest.mark.parametrize("taken", [State.CONFIRMED, State.SETTLED, State.RECONCILED])
+    @pytest.mark.parametrize(
+        "taken", [State.CONFIRMED, State.SETTLED, State.RECONCILED, State.CHARGED_BACK]
+    )
     def test_says_that_what_was_taken_went_back(self, state: State, taken: State) -> None:
         """Not taken would be untrue: the resident saw it leave his account."""
         assert money_state(state, (State.ACCEPTED, taken)) is MoneyState.RETURNED

@@ -12,10 +12,12 @@ from billing.announce import NoticeCounts
 from billing.bank import PaymentStatus
 from billing.contact import Range
 from billing.debit import DebitId, State
+from billing.enrol import change_caps
 from billing.io.contacts import Contacts, NewContact
 from billing.io.debits import Debits
 from billing.io.outbox import Outbox
 from billing.io.writer import Writer
+from billing.mandate import Caps
 from billing.paper.words import Language
 from billing.policy import BillPolicy
 from billing.refund import Cause
@@ -106,6 +108,29 @@ class TestANotice:
         assert await told(store, day("02-02", 12)) == NoticeCounts(noticed=1)
         assert await notices(town.owner) == [(date(2026, 2, 25), "mail", day("02-02", 11))]
 
+    async def test_that_was_taken_back_by_a_hold_is_written_anew(
+        self, town: DebitTown, pool: asyncpg.Pool, store: Debits, mailer: FakeMailer
+    ) -> None:
+        """Delivered, then held: that letter says that a new notice comes before any debit."""
+        await home(town, pool)
+        await told(store)
+        await delivered(pool, mailer, day("02-02", 10))
+        for hour, most_minor in ((11, 100), (12, 1_000_000)):
+            await change_caps(
+                store=store,
+                account_id="ACC-1",
+                mandate_id="M-1",
+                caps=Caps(payment_minor_max=most_minor, month_minor_max=most_minor),
+                at=day("02-02", hour),
+            )
+            await told(store, day("02-02", hour))
+
+        assert await town.states() == ["2026-01/1 planned"]
+        await delivered(pool, mailer, day("02-03"))
+        assert await told(store, day("02-03", 10)) == NoticeCounts(noticed=1)
+        assert await notices(town.owner) == [(date(2026, 2, 25), "mail", day("02-03"))]
+        assert len([line for line in said(mailer) if "notice/" in line]) == 2
+
     async def test_that_is_not_delivered_lets_nothing_be_taken(
         self, town: DebitTown, pool: asyncpg.Pool, store: Debits, mailer: FakeMailer
     ) -> None:
@@ -122,7 +147,7 @@ class TestANotice:
         await delivered(pool, mailer, day("02-21"))
         await told(store, day("02-21", 12))
         assert await town.states() == ["2026-01/1 noticed"]
-        assert (await notices(town.owner))[0][0] == date(2026, 2, 28)
+        assert (await notices(town.owner))[0][0] == date(2026, 3, 2)
 
     async def test_goes_to_another_address_when_the_first_is_dead(
         self, town: DebitTown, pool: asyncpg.Pool, store: Debits, mailer: FakeMailer

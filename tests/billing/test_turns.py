@@ -9,8 +9,10 @@ from billing.bank import BankEvent, Payment, PaymentStatus
 from billing.debit import DebitId
 from billing.decide import decide
 from billing.decision import Decision, ReviewWord
+from billing.enrol import change_caps
 from billing.follow import FollowCounts, reread
 from billing.io.debits import Debits
+from billing.mandate import Caps
 from billing.retry import close
 from billing.stop_debit import stop_debit
 from tests.billing.debit_town import (
@@ -96,6 +98,46 @@ class TestTheBanksRetry:
 
         assert await town.states() == ["2026-01/1 failed bank_retries"]
         assert await told(store, day("03-20")) == NoticeCounts()
+
+    async def test_uses_up_the_cap_of_the_month(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """The bank may take it any day; the next bill beside it would be over what was allowed."""
+        await hoping(town, store, bank)
+        await change_caps(
+            store=store,
+            account_id="ACC-1",
+            mandate_id="M-1",
+            caps=Caps(payment_minor_max=100_000, month_minor_max=100_000),
+            at=day("02-23"),
+        )
+        await town.bill(bill_no="2026-02")
+
+        await told(store, day("02-23"))
+
+        assert await town.states() == [
+            "2026-01/1 failed bank_retries",
+            "2026-02/1 held over_month_cap",
+        ]
+
+    async def test_is_told_without_a_day_of_ours(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """It had been ours to ask again on the 27th; then the bank took that over."""
+        await accepted(town, store, bank)
+        bank.tell("PM1", PaymentStatus.FAILED, cause="insufficient_funds")
+        await followed(store, bank)
+        bank.tell("PM1", PaymentStatus.SUBMITTED, action="resubmission_requested")
+        await followed(store, bank)
+        fail_and_retry(bank)
+        await followed(store, bank)
+
+        assert await town.states() == ["2026-01/1 failed bank_retries"]
+        told_days = await town.owner.fetch(
+            "SELECT about ->> 'retry_on' AS retry_on FROM message WHERE kind = 'retry'"
+            " ORDER BY length(message_id), message_id"
+        )
+        assert [one["retry_on"] for one in told_days] == ["2026-02-27", None]
 
     async def test_is_the_same_debit(self, town: DebitTown, store: Debits, bank: FakeBank) -> None:
         """Failed, asked for again, taken: one attempt, one key, booked once."""
@@ -254,7 +296,7 @@ class TestOurRetry:
             date(2026, 2, 25),
             date(2026, 3, 4),
             # Told on the 17th: of the days to the 26th only the 18th to the 20th are open.
-            date(2026, 3, 22),
+            date(2026, 3, 26),
         ]
         assert len({key for _, key in bank.orders}) == 3
         assert await told(store, day("06-01")) == NoticeCounts()

@@ -219,7 +219,7 @@ class TestAStoppedRun:
         assert len(run.bank.orders) == 1
 
     async def test_no_debit_fails_or_is_cancelled(self, run: Run) -> None:
-        """Not sent is not failed: weeks later it is taken up where it was."""
+        """Not sent is not failed: weeks later it is told anew, and taken on that day."""
         await run.town.home()
         await told(run.store)
         stop_no = await run.stop()
@@ -231,6 +231,9 @@ class TestAStoppedRun:
         assert run.bank.orders == []
         await run.release(stop_no, "Olga", "Aigul", at=at)
 
+        await recorded(run.store, at)
+        assert await run.town.steps() == ["planned", "noticed", "planned", "noticed"]
+        at += timedelta(days=2)
         await recorded(run.store, at)
         await sent(run.store, run.bank, at)
         assert await run.town.states() == ["2026-01/1 accepted"]

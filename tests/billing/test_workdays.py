@@ -56,3 +56,34 @@ class TestNoticeTime:
         assert not workdays.in_time(
             told_on, date.fromordinal(charge_on.toordinal() - 1), BankDays.KZ
         )
+
+
+class TestOrderTime:
+    """An order that is given on one day ..."""
+
+    @pytest.mark.parametrize(
+        ("today", "charge_on"),
+        [
+            (date(2026, 2, 22), date(2026, 2, 25)),  # Sunday: three days, of which two are open
+            (date(2026, 2, 20), date(2026, 2, 24)),  # Friday: Monday, and Tuesday
+            (date(2026, 2, 18), date(2026, 2, 23)),  # Wednesday: the third day is a Saturday
+            (date(2026, 3, 19), date(2026, 3, 26)),  # the 20th is open, and the first after Nowruz
+            (date(2026, 3, 20), date(2026, 3, 27)),  # in the evening its file has left
+            (date(2026, 3, 22), date(2026, 3, 27)),  # read on the 26th
+            (date(2026, 5, 8), date(2026, 5, 13)),  # the 11th is free
+        ],
+    )
+    def test_is_for_a_day_before_which_the_bank_has_one_more(
+        self, today: date, charge_on: date
+    ) -> None:
+        """Counted on paper with the calendar of Kazakhstan; three days at least."""
+        assert workdays.earliest_ordered_day(today, BankDays.KZ, lead_days=3) == charge_on
+
+    def test_reaches_every_open_day_of_a_year(self) -> None:
+        """None is left out, and a later order is never for an earlier day."""
+        year = [date.fromordinal(date(2026, 1, 1).toordinal() + passed) for passed in range(380)]
+        for days in BankDays:
+            reached = [workdays.earliest_ordered_day(day, days, lead_days=3) for day in year]
+            assert reached == sorted(reached)
+            open_days = [day for day in year[20:] if workdays.is_working_day(day, days)]
+            assert set(open_days) <= set(reached)

@@ -793,6 +793,26 @@ class TestWhatIsRead:
         async with store.begin() as desk:
             assert (await desk.facts([debit()]))[0].month_minor == 0
 
+    async def test_of_a_month_counts_what_the_bank_asks_for_again_by_itself(
+        self, facts: Facts, store: Store
+    ) -> None:
+        """From its month on, for nobody knows in which one the bank takes it."""
+        await home(facts)
+        for number, reason in ((2, "bank_retries"), (3, "insufficient_funds")):
+            await facts.bill(bill_no=f"2026-0{number}")
+            await walk(
+                store,
+                debit(bill_no=f"2026-0{number}"),
+                *ACCEPTED,
+                Event.FAIL,
+                reason=reason,
+                bank_payment_id=f"PM{number}",
+            )
+        months = [date(2026, 1, 31), date(2026, 2, 1), date(2026, 3, 31)]
+        async with store.begin() as desk:
+            found = await desk.facts([debit(charge_on=day) for day in months])
+        assert [one.month_minor for one in found] == [0, 74_297, 74_297]
+
     async def test_of_another_attempt_is_the_one_alive(self, facts: Facts, store: Store) -> None:
         """A contradiction must find whoever may take money for the same bill."""
         await home(facts)

@@ -91,6 +91,18 @@ class TestAStop:
         found = await stops.stops(only_open=True, limit=9)
         assert [one.stop_no for one in found] == [2, 1]
 
+    async def test_by_hand_holds_though_another_was_half_released(self, stops: Stops) -> None:
+        """Who stops the run when one person has let it go on says no to that, and is heard."""
+        first = await stops.stop_by_hand(stopped_by="Aigul", because="odd", at=AT)
+        await stops.release(first.stop_no, released_by="Olga", because="checked", at=AT)
+
+        second = await stops.stop_by_hand(stopped_by="Boris", because="wait", at=AT)
+        again = await stops.stop_by_hand(stopped_by="Dana", because="yes, wait", at=AT)
+        await stops.release(first.stop_no, released_by="Timur", because="checked", at=AT)
+
+        assert (second.stop_no, second.stopped_by, again) == (2, "Boris", second)
+        assert await stops.stops(only_open=True, limit=9) == [second]
+
     @pytest.mark.parametrize("name", ["Aigul", " aigul"])
     async def test_takes_a_second_person(self, stops: Stops, name: str) -> None:
         """Who says it twice, or in small letters, is still one."""

@@ -974,8 +974,20 @@ DEFECTS |= {
     ),
     "a person forgets what the bank has": Defect(
         file="billing/decision.py",
-        right='return "bank_has_it" if alive else None',
+        right='return "bank_has_it"',
         wrong="return None",
+        tests=("tests/billing/test_decide.py::TestADecision",),
+    ),
+    "a person forgets what the bank has by naming another payment": Defect(
+        file="billing/decide.py",
+        right="    return Shown(named=named, ours=tuple(found))",
+        wrong="    return Shown(named=named, ours=() if named is None else (named,))",
+        tests=("tests/billing/test_decide.py::TestADecision",),
+    ),
+    "a person forgets what the bank does not list yet": Defect(
+        file="billing/decision.py",
+        right="if unheard and at < debit.changed_at + LISTED_AFTER",
+        wrong="if unheard and at < debit.changed_at",
         tests=("tests/billing/test_decide.py::TestADecision",),
     ),
     "a payment that became another one is booked": Defect(
@@ -1092,6 +1104,50 @@ DEFECTS |= {
         right="        or await desk.is_disputed(debit.debit_id)\n",
         wrong="",
         tests=("tests/billing/test_collect_withdraw.py::TestADispute",),
+    ),
+    "what the bank asks for again by itself leaves the cap of the month alone": Defect(
+        file="sql/debits.sql",
+        right="d.state = 'failed' AND d.reason = 'bank_retries'\n            )\n    ) AS month",
+        wrong="false\n            )\n    ) AS month",
+        tests=("tests/billing/test_turns.py::TestTheBanksRetry",),
+    ),
+    "a letter of the bank's own retry names a day of ours that is over": Defect(
+        file="billing/told.py",
+        right="    if debit.state is not State.RETRY_DUE or debit.retry_on is None:",
+        wrong="    if debit.retry_on is None:",
+        tests=("tests/billing/test_turns.py::TestTheBanksRetry",),
+    ),
+    "a debit is taken weeks after the day that was told": Defect(
+        file="billing/notice.py",
+        right="    if debit.charge_on > notice.charge_on + LATE_MAX:",
+        wrong="    if debit.charge_on > date.max:",
+        tests=("tests/billing/test_collect.py::TestRecord",),
+    ),
+    "a notice that a hold took back counts all the same": Defect(
+        file="sql/messages.sql",
+        right="        AND s.to_state = 'held'",
+        wrong="        AND s.to_state = 'nothing'",
+        tests=("tests/billing/test_notices_by_mail.py::TestANotice",),
+    ),
+    "an order reaches the bank too late after a weekend": Defect(
+        file="billing/workdays.py",
+        right="ORDER_WORKING_DAYS: Final = 2",
+        wrong="ORDER_WORKING_DAYS: Final = 1",
+        tests=("tests/billing/test_workdays.py::TestOrderTime",),
+    ),
+    "an order reaches the bank too late after a holiday": Defect(
+        file="billing/workdays.py",
+        right="_after(today, days, calendar=lead_days, working=ORDER_WORKING_DAYS), days)",
+        wrong="today, BankDays.KZ) + timedelta(days=lead_days)",
+        tests=(
+            "tests/billing/test_collect_with_bank.py::TestPath::test_goes_well_around_holidays",
+        ),
+    ),
+    "a day is announced on which no bank is open": Defect(
+        file="billing/notice.py",
+        right="    return open_day(max(due_on, earliest_charge_day(today, days)), days)",
+        wrong="    return max(due_on, earliest_charge_day(today, days))",
+        tests=("tests/billing/test_announce.py::TestAHold", "tests/billing/test_debit_notice.py"),
     ),
     "a debit that was stopped is tried again": Defect(
         file="billing/retry.py",

@@ -78,6 +78,10 @@ class Step:
     taken_at: datetime
 
 
+def _month(row: Debit) -> tuple[int, int]:
+    return (row.charge_on.year, row.charge_on.month)
+
+
 def _name(row: Any) -> Key:
     return (row.account_id, row.bill_no, row.attempt)
 
@@ -410,9 +414,13 @@ class MemoryDesk(MemoryChangeDesk, MemoryRefundDesk, MemoryReviewDesk):
             for row in self.tx.scan("debit")
             if row.account_id == debit.account_id
             and row.bill_no != debit.bill_no
-            and row.state in COUNTS_IN_MONTH
-            and (row.charge_on.year, row.charge_on.month)
-            == (debit.charge_on.year, debit.charge_on.month)
+            and (
+                (row.state in COUNTS_IN_MONTH and _month(row) == _month(debit))
+                or (
+                    (row.state, row.reason) == (State.FAILED, "bank_retries")
+                    and _month(row) <= _month(debit)
+                )
+            )
         )
 
     def _notice(self, debit_id: DebitId) -> Notice | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from billing.debit import TAKEN, Debit, DebitId
+from billing.debit import TAKEN, Debit, DebitId, State
 from billing.io.refunds import StaleRefundError
 from billing.ledger import Account, Phase, Transfer
 from billing.message import Message
@@ -108,6 +108,10 @@ class MemoryTelling:
         given = 0
         while self.tx.get("notice", (*_name(debit), given + 1)) is not None:
             given += 1
+        number = 1
+        while (step := self.tx.get("debit_step", (*_name(debit), number))) is not None:
+            given += step.to_state is State.HELD
+            number += 1
         message = notice_message(debit, notices=given)
         await self.tell(message, at=at)
         row: Told = self.tx.get("message", (message.account_id, message.message_id))

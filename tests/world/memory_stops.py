@@ -185,7 +185,7 @@ class MemoryRunStops:
         return await self._stop(trip.cause, trip.facts, at=at)
 
     async def stop_by_hand(self, *, stopped_by: str, because: str, at: datetime) -> Stop:
-        """Stop the run because a person says so; the same stop again if it is so stopped."""
+        """Stop the run because a person says so; the same stop again if nobody has let it go."""
         await self._stop(Cause.BY_HAND, {}, stopped_by=stopped_by, because=because, at=at)
         found = await self.stops(only_open=True, limit=len(Cause))
         return next(one for one in found if one.cause is Cause.BY_HAND)
@@ -204,7 +204,10 @@ class MemoryRunStops:
             await tx.statement()
             await tx.lock("run")
             await tx.statement()
-            if any(one.cause is cause for one in open_stops(tx)):
+            if any(
+                one.cause is cause and not (cause is Cause.BY_HAND and one.releases)
+                for one in open_stops(tx)
+            ):
                 return False
             number = max((row.stop_no for row in tx.scan("run_stop")), default=0) + 1
             stop = Stop(

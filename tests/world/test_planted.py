@@ -417,8 +417,8 @@ def _one_decides(patch: pytest.MonkeyPatch) -> None:
 def _blind(patch: pytest.MonkeyPatch) -> None:
     real = billing.decide.why_not
 
-    def blind(*seen: Any) -> str | None:
-        reason = real(*seen)
+    def blind(*seen: Any, at: datetime) -> str | None:
+        reason = real(*seen, at=at)
         return None if reason == "bank_has_it" else reason
 
     patch.setattr(billing.decide, "why_not", blind)
