@@ -14,9 +14,11 @@ from typing import Final, Protocol
 
 import structlog
 
-from billing.bank import UNREADABLE, BankError, BankEvent, EventPage, Payment
+from billing.adopt import ForeignMandateError, adopt_told
+from billing.aside import FOREIGN, NAMED_BY, UNKNOWN_STATUS, AsideDesk, aside, trouble_of
+from billing.bank import BankError, BankEvent, EventPage, Payment
 from billing.debit import Debit
-from billing.link import ForeignMandateError, LinkBank, LinkStore, adopt
+from billing.link import LinkBank, LinkStore
 from billing.mandate import Mandate
 from billing.news import (
     PAGE_MAX,
@@ -42,27 +44,14 @@ log = structlog.get_logger()
 SILENT_FOR: Final = timedelta(days=1)
 # A bank may put an event into its list behind one that we have read; so many are looked at again.
 OVERLAP: Final = 100
-# By which of its links an event names what it is about; other resources are not ours to follow.
-_NAMED_BY: Final = {
-    "payments": "payment",
-    "mandates": "mandate",
-    "billing_requests": "billing_request",
-    "refunds": "refund",
-    UNREADABLE: "",
-}
-# The trouble of an event that leads to a mandate which another account of ours has already.
-FOREIGN: Final = "mandate_of_another"
 # What became of an event that has to be looked at again by ``follow`` itself.
 _UNDONE: Final = frozenset({"silent"})
 # What became of an event about a mandate that is not what the bank says of it yet.
 _NOT_ADOPTED: Final = frozenset({"silent", "unknown"})
 
 
-class FollowDesk(NewsDesk, RefundNewsDesk, Protocol):
+class FollowDesk(NewsDesk, RefundNewsDesk, AsideDesk, Protocol):
     """What an event needs inside one transaction."""
-
-    async def set_aside(self, event: BankEvent, *, trouble: str, at: datetime) -> None:
-        """Keep an event to be looked at again (``billing/hear.py``), unless it is kept."""
 
 
 class FollowStore(LinkStore, RefundNewsStore, Protocol):
@@ -114,8 +103,9 @@ class FollowCounts:
     """What one batch did: debits or mandates that ``moved``, news that was none or not for us.
 
     ``silent`` questions got no usable answer and are asked again; ``contradicted`` ones need a
-    person. Events about what is ``unknown`` to us, and those that ``broke`` our own code, are set
-    aside and looked at again; ``nameless`` ones cannot be remembered and are only counted.
+    person. Events about what is ``unknown`` to us, the status of it included, and those that
+    ``broke`` our own code, are set aside and looked at again; ``nameless`` ones cannot be
+    remembered and are only counted.
     """
 
     moved: int = 0
@@ -252,8 +242,7 @@ async def _set_aside(
     Where the database itself is away, this fails too, and ends the batch.
     """
     log.error("event.broke", event_id=event.event_id, error=type(error).__name__)
-    async with store.begin() as desk:
-        await desk.set_aside(event, trouble="broke", at=at)
+    await aside(store, event, "broke", at=at)
     return "broke"
 
 
@@ -308,22 +297,13 @@ async def _take_event(
         if told is not None:
             return told
     if _about_payment(event):
-        payment = read.payments[event.links["payment"]]
-        if isinstance(payment, BankError):
-            return "silent"
-        debit = read.debits.get(event.links["payment"])
-        if payment is not None and debit is not None:
-            word = read.words[payment.payment_id]
-            assert isinstance(word, Word), "a word we did not hear makes the payment silent"
-            return await take_news(store, debit, payment, word=word, at=at, event=event)
-        stranger = payment is None or await _names_us(store, payment)
-    else:
-        stranger = event.resource in _NAMED_BY
+        told = await _take_payment(store, event, read, at=at)
+        if told is not None:
+            return told
     mandate = await _mandate_of(store, event)
-    if mandate is None and stranger:
-        async with store.begin() as desk:
-            await desk.set_aside(event, trouble=_trouble(event), at=at)
-        return "unknown"
+    ours = event.resource in NAMED_BY and not _about_payment(event)
+    if mandate is None and ours:
+        return await aside(store, event, trouble_of(event), at=at)
     outcome = "foreign"
     if mandate is not None:
         outcome = await _adopted(store, bank, event, mandate, at=at)
@@ -336,26 +316,38 @@ async def _take_event(
     return outcome if first else "repeated"
 
 
+async def _take_payment(
+    store: FollowStore, event: BankEvent, read: _Read, *, at: datetime
+) -> str | None:
+    """Deal with an event about a payment; None if it is not for us."""
+    payment = read.payments[event.links["payment"]]
+    if isinstance(payment, BankError):
+        return "silent"
+    debit = read.debits.get(event.links["payment"])
+    if payment is None or debit is None:
+        ours = payment is None or await _names_us(store, payment)
+        return await aside(store, event, trouble_of(event), at=at) if ours else None
+    word = read.words[payment.payment_id]
+    assert isinstance(word, Word), "a word we did not hear makes the payment silent"
+    if payment.status is None:
+        log.warning("payment.status_unknown", key=debit.key)
+        return await aside(store, event, UNKNOWN_STATUS, at=at)
+    return await take_news(store, debit, payment, word=word, at=at, event=event)
+
+
 async def _adopted(
     store: FollowStore, bank: FollowBank, event: BankEvent, mandate: Mandate, *, at: datetime
 ) -> str:
     """Bring a mandate to what the bank says of it, and return what became of it in a word."""
     try:
-        now = await adopt(store=store, bank=bank, mandate=mandate, at=at)
+        now, understood = await adopt_told(store=store, bank=bank, mandate=mandate, at=at)
     except ForeignMandateError:
-        async with store.begin() as desk:
-            await desk.set_aside(event, trouble=FOREIGN, at=at)
-        return "unknown"
+        return await aside(store, event, FOREIGN, at=at)
     except BankError:
         return "silent"
+    if not understood:
+        return await aside(store, event, UNKNOWN_STATUS, at=at)
     return "unchanged" if now.state is mandate.state else "moved"
-
-
-def _trouble(event: BankEvent) -> str:
-    """Say in a word why an event about our kind of thing led nowhere."""
-    if event.resource == UNREADABLE:
-        return "unreadable"
-    return "unknown_id" if _NAMED_BY[event.resource] in event.links else "no_link"
 
 
 async def _names_us(store: FollowStore, payment: Payment) -> bool:

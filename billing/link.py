@@ -18,19 +18,17 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 
-from billing.account_change import Outcome
-from billing.bank import BankGarbledError, BankMandate, BillingRequest, Flow
+from billing.adopt import AdoptBank, AdoptDesk, AdoptStore, ForeignMandateError, adopt
+from billing.bank import BillingRequest, Flow
 from billing.enrol import (
-    EnrolDesk,
     MandateEndedError,
     NoSuchMandateError,
     cancel,
-    cancel_unsent,
     change_caps,
     pause,
     resume,
 )
-from billing.mandate import ENDED, Caps, Enrolment, Mandate, State, merge, return_digest
+from billing.mandate import ENDED, Caps, Enrolment, Mandate, State, return_digest
 
 __all__ = [
     "ForeignMandateError",
@@ -39,7 +37,6 @@ __all__ = [
     "MandateExistsError",
     "NoSuchAccountError",
     "NoSuchMandateError",
-    "adopt",
     "cancel",
     "change_caps",
     "finish_link",
@@ -67,10 +64,6 @@ class MandateExistsError(Exception):
     """The account has a mandate that is usable already; cancel it first."""
 
 
-class ForeignMandateError(BankGarbledError):
-    """The bank gave us, for one account, the mandate that another account of ours has."""
-
-
 class Link(NamedTuple):
     """Where to send the resident, and which mandate it is about."""
 
@@ -85,7 +78,7 @@ class Tokens(Protocol):
         """Return twice as many hexadecimal digits."""
 
 
-class LinkDesk(EnrolDesk, Protocol):
+class LinkDesk(AdoptDesk, Protocol):
     """What linking needs inside one transaction."""
 
     async def waiting_mandate(self, account_id: str) -> Mandate | None:
@@ -104,7 +97,7 @@ class LinkDesk(EnrolDesk, Protocol):
         """Keep a new mandate; False if the account has a usable one."""
 
 
-class LinkStore(Protocol):
+class LinkStore(AdoptStore, Protocol):
     """Where mandates are kept."""
 
     def begin(self) -> AbstractAsyncContextManager[LinkDesk]:
@@ -119,11 +112,8 @@ class LinkStore(Protocol):
     async def mandate_by_return(self, digest: bytes) -> Mandate | None:
         """Return the mandate whose resident comes back."""
 
-    async def mandate_by_bank_id(self, bank_mandate_id: str) -> Mandate | None:
-        """Return the mandate behind the bank's name for it."""
 
-
-class LinkBank(Protocol):
+class LinkBank(AdoptBank, Protocol):
     """What linking asks of the bank; all of it may raise BankError."""
 
     async def create_billing_request(
@@ -135,15 +125,6 @@ class LinkBank(Protocol):
         self, *, request_id: str, redirect_uri: str, exit_uri: str, key: str
     ) -> Flow:
         """Open the bank's page for a request."""
-
-    async def get_billing_request(self, request_id: str) -> BillingRequest | None:
-        """Read what became of a request."""
-
-    async def get_mandate(self, bank_mandate_id: str) -> BankMandate | None:
-        """Read a mandate."""
-
-    async def account_number_ending(self, bank_account_id: str) -> str | None:
-        """Return the last characters of an account number."""
 
 
 async def start_link(  # noqa: PLR0913 - each argument is a fact of its own
@@ -319,75 +300,3 @@ async def refresh_link(
     if mandate is None:
         raise NoSuchMandateError(mandate_id)
     return await adopt(store=store, bank=bank, mandate=mandate, at=at)
-
-
-async def adopt(*, store: LinkStore, bank: LinkBank, mandate: Mandate, at: datetime) -> Mandate:
-    """Bring a mandate to what the bank says of it, and return it as it stands now.
-
-    Raises:
-        ForeignMandateError: the bank says that it is the mandate of another customer.
-        BankError: the bank does not answer.
-    """
-    if mandate.state in ENDED:
-        return mandate
-    bank_mandate_id = mandate.bank_mandate_id
-    if bank_mandate_id is None:
-        if mandate.bank_request_id is None:
-            return mandate
-        request = await bank.get_billing_request(mandate.bank_request_id)
-        if request is None or request.cancelled:
-            return await _settle(store, mandate, at, state=State.CANCELLED)
-        bank_mandate_id = request.bank_mandate_id
-        if bank_mandate_id is None:
-            return mandate
-        await _demand_own(store, mandate, bank_mandate_id)
-    theirs = await bank.get_mandate(bank_mandate_id)
-    if theirs is None:
-        return mandate
-    ending = mandate.account_number_ending
-    if ending is None and theirs.bank_account_id is not None:
-        ending = await bank.account_number_ending(theirs.bank_account_id)
-    state = merge(mandate.state, theirs.status)
-    return await _settle(
-        store, mandate, at, state=state, bank_mandate_id=bank_mandate_id, ending=ending
-    )
-
-
-async def _demand_own(store: LinkStore, mandate: Mandate, bank_mandate_id: str) -> None:
-    """Refuse the mandate of another customer: under it he would pay for somebody else's gas."""
-    holder = await store.mandate_by_bank_id(bank_mandate_id)
-    if holder is not None and holder.account_id != mandate.account_id:
-        log.error("mandate.of_another", mandate=mandate.mandate_id, holder=holder.mandate_id)
-        raise ForeignMandateError("mandate_of_another")
-
-
-async def _settle(  # noqa: PLR0913 - the inside of adopt
-    store: LinkStore,
-    mandate: Mandate,
-    at: datetime,
-    *,
-    state: State,
-    bank_mandate_id: str | None = None,
-    ending: str | None = None,
-) -> Mandate:
-    async with store.begin() as desk:
-        now = await desk.lock_mandate(mandate.account_id, mandate.mandate_id)
-        if now is None:
-            raise NoSuchMandateError(mandate.mandate_id)
-        after = replace(
-            now,
-            state=now.state if now.state in ENDED else state,
-            bank_mandate_id=now.bank_mandate_id or bank_mandate_id,
-            account_number_ending=now.account_number_ending or ending,
-        )
-        if after != now:
-            after = replace(after, changed_at=at)
-            await desk.save_mandate(after)
-            log.info("mandate.changed", mandate=after.mandate_id, state=after.state)
-        if after.state in ENDED:
-            await cancel_unsent(desk, after, reason="mandate_ended", at=at)
-            if after.enrolment is Enrolment.WAITING:
-                change = await desk.open_change(after.account_id, after.mandate_id)
-                assert change is not None, "whoever waits, waits for a change"
-                await desk.end_change(change, Outcome.CANCELLED, at=at)
-    return after

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from billing.aside import UNKNOWN_STATUS, AsideDesk, aside
 from billing.bank import BankError, BankEvent, BankRefund
 from billing.debit import Debit, DebitId
 from billing.refund import (
@@ -28,7 +29,7 @@ SETTLED_ACTION: Final = "refund_settled"
 CHANGED: Final = "refund_changed"
 
 
-class RefundNewsDesk(Protocol):
+class RefundNewsDesk(AsideDesk, Protocol):
     """What taking news of refunds needs inside one transaction."""
 
     async def lock_debit(self, debit_id: DebitId) -> Debit | None:
@@ -81,6 +82,8 @@ async def take_refund_event(
     refund = None if found is None else await _known(store, found)
     if found is None or refund is None:
         return None
+    if found.status is None:
+        return await aside(store, event, UNKNOWN_STATUS, at=at)
     return await take_refund(store, refund, found, at=at, event=event)
 
 

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import structlog
 
+from billing.adopt import adopt
 from billing.bank import BankError, BankMandate, BankRefusedError, BillingRequest, Payment
 from billing.debit import Debit, Event, State, moved
 from billing.follow import FollowBank, FollowCounts, FollowStore
-from billing.link import adopt
 from billing.mandate import ENDED, Mandate
 from billing.news import each, take_answers, unwanted
 

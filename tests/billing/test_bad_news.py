@@ -123,7 +123,7 @@ class TestNews:
         bank.payments["PM1"] = replace(bank.payments["PM1"], status=None)
         bank.hint("PM1", "teleported")
 
-        assert await followed(store, bank) == FollowCounts(unchanged=1)
+        assert await followed(store, bank) == FollowCounts(unknown=1)
         assert await town.states() == ["2026-01/1 accepted"]
 
     async def test_of_a_failure_in_a_word_we_do_not_know_is_never_asked_again(

@@ -179,13 +179,14 @@ class TestFollow:
     async def test_leaves_a_debit_alone_when_the_status_is_new_to_us(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
-        """The bank invents a status; nothing moves and nothing breaks."""
+        """The bank invents a status; nothing moves, nothing breaks, and we look again."""
         await accepted(town, store, bank)
         bank.payments["PM1"] = replace(bank.payments["PM1"], status=None)
         bank.hint("PM1", "sanctioned")
 
-        assert await followed(store, bank) == FollowCounts(unchanged=1)
+        assert await followed(store, bank) == FollowCounts(unknown=1)
         assert await town.states() == ["2026-01/1 accepted"]
+        assert await town.owner.fetchval("SELECT trouble FROM bank_hint") == "unknown_status"
 
     async def test_is_faster_than_our_own_answer(
         self, town: DebitTown, store: Debits, bank: FakeBank

@@ -9,18 +9,28 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from billing.bank import BankEvent, Payment, PaymentStatus
-from billing.debit import Debit
+from billing.bank import (
+    BankEvent,
+    BankMandate,
+    MandateStatus,
+    Payment,
+    PaymentStatus,
+    RefundStatus,
+)
+from billing.debit import Debit, DebitId
 from billing.follow import FollowCounts
+from billing.give_back import ask_back, give_back
 from billing.hear import HearCounts, hear
 from billing.io.bank_events import Hints
 from billing.io.debits import Debits
+from billing.refund import Cause
 from billing.webhook import AskedHint
 from tests.billing.debit_town import TO_RECORD, DebitTown, accepted, followed
 from tests.billing.fake_bank import FakeBank
 from tests.billing.hook_bodies import body_of
 
 MINUTE = timedelta(minutes=1)
+JANUARY = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 TURNS = {"resubmission_requested", "chargeback_cancelled"}
 # What a payment may live through, as status and the bank's cause or turn; a word alone is an event
 # that moves nothing at the bank.
@@ -421,6 +431,72 @@ class TestAPoisonEvent:
 
         assert await followed(debited.store, debited.bank) == FollowCounts()
         assert await debited.hear(TO_RECORD + MINUTE) == HearCounts(moved=1)
+
+
+class TestAnUnknownStatus:
+    """An event about what has a status that we do not know ..."""
+
+    async def test_of_a_payment_is_heard_once_the_bank_says_it_plainly(self, debited: Ear) -> None:
+        """One odd answer must not cost the news until the day's own look."""
+        debited.bank.tell("PM1", PaymentStatus.CONFIRMED)
+        plain = debited.bank.payments["PM1"]
+        debited.bank.payments["PM1"] = replace(plain, status=None)
+        await debited.deliver(*debited.bank.events)
+        assert await debited.hear() == HearCounts(opened=1, unknown=1)
+        assert await debited.waiting() == ["EV1 waiting unknown_status"]
+        assert await debited.town.states() == ["2026-01/1 accepted"]
+        debited.bank.payments["PM1"] = plain
+
+        assert await debited.hear(TO_RECORD + MINUTE) == HearCounts(moved=1)
+
+        assert await debited.town.states() == ["2026-01/1 confirmed"]
+        assert await debited.remembered() == ["EV1"]
+
+    async def test_of_a_mandate_is_heard_once_the_bank_says_it_plainly(self, debited: Ear) -> None:
+        """Nothing else looks at a mandate by itself."""
+        ended = BankMandate(
+            bank_mandate_id="MD1", status=MandateStatus.CANCELLED, bank_account_id=None
+        )
+        debited.bank.mandates["MD1"] = replace(ended, status=None)
+        await debited.deliver(
+            BankEvent(
+                event_id="EV1", resource="mandates", action="cancelled", links={"mandate": "MD1"}
+            )
+        )
+        assert await debited.hear() == HearCounts(opened=1, unknown=1)
+        assert await debited.waiting() == ["EV1 waiting unknown_status"]
+        debited.bank.mandates["MD1"] = ended
+
+        assert await debited.hear(TO_RECORD + MINUTE) == HearCounts(moved=1)
+
+        assert await debited.town.owner.fetchval("SELECT state FROM mandate") == "cancelled"
+
+    async def test_of_a_refund_is_heard_once_the_bank_says_it_plainly(self, debited: Ear) -> None:
+        """Whether it came back decides whether it is owed again."""
+        town, store, bank = debited.town, debited.store, debited.bank
+        bank.tell("PM1", PaymentStatus.PAID_OUT)
+        await followed(store, bank)
+        await ask_back(
+            store=store,
+            debit_id=JANUARY,
+            amount_minor=100,
+            cause=Cause.OPERATOR,
+            asked_by="Olga N.",
+            because="a call of the resident",
+            at=TO_RECORD,
+        )
+        await give_back(store=store, bank=bank, at=TO_RECORD, limit=9)
+        bank.tell_refund("RF1", RefundStatus.PAID, action="paid")
+        plain = bank.refunds["RF1"]
+        bank.refunds["RF1"] = replace(plain, status=None)
+        await debited.deliver(bank.events[-1])
+        assert await debited.hear() == HearCounts(opened=1, unknown=1)
+        assert await debited.waiting() == ["EV2 waiting unknown_status"]
+        bank.refunds["RF1"] = plain
+
+        assert await debited.hear(TO_RECORD + MINUTE) == HearCounts(moved=1)
+
+        assert await town.owner.fetchval("SELECT state FROM refund") == "paid"
 
 
 class TestAnUnknownId:

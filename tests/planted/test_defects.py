@@ -422,12 +422,12 @@ DEFECTS = {
     ),
     "an event moves a debit without a look at the payment": Defect(
         file="billing/follow.py",
-        right='        payment = read.payments[event.links["payment"]]\n',
-        wrong='        payment = read.payments[event.links["payment"]]\n'
-        "        if isinstance(payment, Payment):\n"
-        '            payment = __import__("dataclasses").replace(\n'
-        "                payment, status=type(payment.status)(event.action)\n"
-        "            )\n",
+        right='    payment = read.payments[event.links["payment"]]\n',
+        wrong='    payment = read.payments[event.links["payment"]]\n'
+        "    if isinstance(payment, Payment):\n"
+        '        payment = __import__("dataclasses").replace(\n'
+        "            payment, status=type(payment.status)(event.action)\n"
+        "        )\n",
         tests=("tests/billing/test_hear.py::TestHear",),
     ),
     "an event that breaks late stops the batch": Defect(
@@ -997,7 +997,7 @@ DEFECTS |= {
         tests=("tests/billing/test_bad_news.py::TestNews",),
     ),
     "the mandate of another customer is linked": Defect(
-        file="billing/link.py",
+        file="billing/adopt.py",
         right="if holder is not None and holder.account_id != mandate.account_id:",
         wrong="if holder is None:",
         tests=("tests/billing/test_link.py::TestFinish",),
@@ -1013,6 +1013,24 @@ DEFECTS |= {
         right="        if not unheard and not is_our_refund(",
         wrong="        if unheard and not is_our_refund(",
         tests=("tests/billing/test_give_back.py::TestExactlyOnce",),
+    ),
+    "a payment with an unknown status counts as heard": Defect(
+        file="billing/follow.py",
+        right="    if payment.status is None:\n",
+        wrong="    if False:\n",
+        tests=("tests/billing/test_hear.py::TestAnUnknownStatus",),
+    ),
+    "a mandate with an unknown status counts as heard": Defect(
+        file="billing/follow.py",
+        right="    if not understood:\n",
+        wrong="    if False:\n",
+        tests=("tests/billing/test_hear.py::TestAnUnknownStatus",),
+    ),
+    "a refund with an unknown status counts as heard": Defect(
+        file="billing/refund_news.py",
+        right="    if found.status is None:\n        return await aside(",
+        wrong="    if False:\n        return await aside(",
+        tests=("tests/billing/test_hear.py::TestAnUnknownStatus",),
     ),
     "an order is written on an account that does not exist": Defect(
         file="billing/iso/pain008.py",
