@@ -123,13 +123,16 @@ class CollectCounts:
 async def collect(
     *, store: CollectStore, bank: CollectBank, at: datetime, zone: str, limit: int
 ) -> CollectCounts:
-    """Do one batch of every step, in their order; a silent bank is counted, not raised."""
+    """Do one batch of every step, in their order; a silent bank is counted, not raised.
+
+    What the bank has is heard before anything is ordered: an old backup may be all that we know.
+    """
     return CollectCounts(
+        follow=await follow(store=store, bank=bank, at=at, limit=limit),
         retired=await retire(store=store, at=at, limit=limit),
         notice=await notice(store=store, at=at, zone=zone, limit=limit),
         record=await record(store=store, at=at, zone=zone, limit=limit),
         send=await send(store=store, bank=bank, at=at, limit=limit),
-        follow=await follow(store=store, bank=bank, at=at, limit=limit),
         withdraw=await withdraw(store=store, bank=bank, at=at, limit=limit),
         reread=await reread(store=store, bank=bank, at=at, limit=limit),
         closed=await close(store=store, at=at, limit=limit),

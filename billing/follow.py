@@ -18,6 +18,7 @@ from billing.adopt import ForeignMandateError, adopt_told
 from billing.aside import FOREIGN, NAMED_BY, UNKNOWN_STATUS, AsideDesk, aside, trouble_of
 from billing.bank import BankError, BankEvent, EventPage, Payment
 from billing.debit import Debit
+from billing.give_way import give_way
 from billing.link import LinkBank, LinkStore
 from billing.mandate import Mandate
 from billing.news import (
@@ -325,6 +326,8 @@ async def _take_payment(
         return "silent"
     debit = read.debits.get(event.links["payment"])
     if payment is None or debit is None:
+        if payment is not None:
+            await give_way(store, payment, at=at)
         ours = payment is None or await _names_us(store, payment)
         return await aside(store, event, trouble_of(event), at=at) if ours else None
     word = read.words[payment.payment_id]

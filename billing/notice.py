@@ -62,6 +62,7 @@ REPEATABLE_CANCELS: Final = frozenset(
         "begin_anew",
         "cancelled_by_resident",
         "disputed",
+        "later_attempt",
         "mandate_ended",
         "mandate_frozen",
         "mandate_pending",

@@ -34,6 +34,7 @@ VERBS = {
     "billing/export.py",
     "billing/follow.py",
     "billing/give_back.py",
+    "billing/give_way.py",
     "billing/pay_back.py",
     "billing/refund_news.py",
     "billing/guard.py",

@@ -1032,6 +1032,30 @@ DEFECTS |= {
         wrong="    if False:\n        return await aside(",
         tests=("tests/billing/test_hear.py::TestAnUnknownStatus",),
     ),
+    "the bank is heard after we have ordered": Defect(
+        file="billing/collect.py",
+        right="        follow=await follow(store=store, bank=bank, at=at, limit=limit),\n"
+        "        retired=await retire(store=store, at=at, limit=limit),\n"
+        "        notice=await notice(store=store, at=at, zone=zone, limit=limit),\n"
+        "        record=await record(store=store, at=at, zone=zone, limit=limit),\n",
+        wrong="        retired=await retire(store=store, at=at, limit=limit),\n"
+        "        notice=await notice(store=store, at=at, zone=zone, limit=limit),\n"
+        "        record=await record(store=store, at=at, zone=zone, limit=limit),\n"
+        "        follow=await follow(store=store, bank=bank, at=at, limit=0),\n",
+        tests=("tests/billing/test_give_way.py",),
+    ),
+    "an attempt is ordered although the bank has a later one": Defect(
+        file="billing/give_way.py",
+        right="        if earlier is None or earlier.attempt > debit_id.attempt:",
+        wrong="        if earlier is None or earlier.attempt < debit_id.attempt:",
+        tests=("tests/billing/test_give_way.py",),
+    ),
+    "the bill of a forgotten attempt is never asked for again": Defect(
+        file="billing/notice.py",
+        right='        "later_attempt",\n',
+        wrong="",
+        tests=("tests/billing/test_give_way.py",),
+    ),
     "an order is written on an account that does not exist": Defect(
         file="billing/iso/pain008.py",
         right="if not _IBAN.match(self.iban) or not iban_adds_up(self.iban):",
