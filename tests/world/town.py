@@ -79,6 +79,7 @@ OVER: Final = frozenset(
     }
 )
 
+ANNOUNCED: Final = frozenset({"noticed", "recorded"})
 REFUND_OVER: Final = frozenset({"paid", "settled", "bounced", "returned", "refused", "review"})
 
 
@@ -199,7 +200,7 @@ class World:
             while True:
                 await asyncio.sleep(self._pause_s())
                 # All is calm: who found nothing to do looks again after two pauses, three, four.
-                for _ in range(min(idle, PAUSES_MORE_MAX)):
+                for _ in range(0 if self._announced() else min(idle, PAUSES_MORE_MAX)):
                     if told == self._told():
                         await asyncio.sleep(self._pause_s())
                 told = self._told()
@@ -221,10 +222,15 @@ class World:
         """Return what changes when there is something new, here or at the bank; None in storms."""
         return (self.db.commits, self.bank.newest_event()) if self.calm else None
 
+    def _announced(self) -> bool:
+        """Tell whether a debit has a day; who comes long after it has to announce another one."""
+        return any(row.state in ANNOUNCED for row in self.db.rows["debit"].values())
+
     def _pause_s(self) -> float:
         usual = self.rng.choices(self.pauses_s, PAUSE_WEIGHTS)[0]
         # A run that stops itself wants to be looked at every day.
-        calm_s = PATIENT_PAUSE_S if self.patient and self.limits is None else CALM_PAUSE_S
+        waits = self.patient and self.limits is None and not self._announced()
+        calm_s = PATIENT_PAUSE_S if waits else CALM_PAUSE_S
         most = calm_s if self.calm else usual
         return most * (0.5 + self.rng.random())
 
