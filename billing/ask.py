@@ -43,7 +43,16 @@ BACK_OFF_MAX: Final = timedelta(hours=1)
 CLOCK_SKEW: Final = timedelta(days=1)
 
 
-class SendBank(Protocol):
+class LookBank(Protocol):
+    """What looking for a payment asks of the bank; may raise BankError."""
+
+    def list_payments(
+        self, *, bank_mandate_id: str | None, created_from: datetime | None
+    ) -> AsyncIterator[Payment]:
+        """Read all payments under a mandate since an instant."""
+
+
+class SendBank(LookBank, Protocol):
     """What sending asks of the bank."""
 
     async def create_payment(self, body: bytes, key: str) -> Answer:
@@ -51,11 +60,6 @@ class SendBank(Protocol):
 
     async def get_payment(self, payment_id: str) -> Payment | None:
         """Read a payment."""
-
-    def list_payments(
-        self, *, bank_mandate_id: str | None, created_from: datetime | None
-    ) -> AsyncIterator[Payment]:
-        """Read all payments under a mandate since an instant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +201,7 @@ async def look(bank: SendBank, order: Order, *, at: datetime) -> Outcome:
     return Outcome(event=Event.CANCEL, reason="withdrawn")
 
 
-async def find_payment(bank: SendBank, debit: Debit, bank_mandate_id: str) -> Payment | None:
+async def find_payment(bank: LookBank, debit: Debit, bank_mandate_id: str) -> Payment | None:
     """Return the payment that the bank made for this debit, found by our key in its metadata.
 
     Raises:
@@ -209,7 +213,7 @@ async def find_payment(bank: SendBank, debit: Debit, bank_mandate_id: str) -> Pa
 
 
 async def find_payments(
-    bank: SendBank, debit: Debit, bank_mandate_id: str
+    bank: LookBank, debit: Debit, bank_mandate_id: str
 ) -> AsyncIterator[Payment]:
     """Go through all payments with our key for this debit; one is what a bank should make.
 

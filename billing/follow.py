@@ -16,6 +16,7 @@ import structlog
 
 from billing.adopt import ForeignMandateError, adopt_told
 from billing.aside import FOREIGN, NAMED_BY, UNKNOWN_STATUS, AsideDesk, aside, trouble_of
+from billing.ask import LookBank
 from billing.bank import BankError, BankEvent, EventPage, Payment
 from billing.debit import Debit
 from billing.give_way import give_way
@@ -83,7 +84,7 @@ class FollowStore(LinkStore, RefundNewsStore, Protocol):
         """Return those of the given events that we have dealt with or set aside."""
 
 
-class FollowBank(LinkBank, NewsBank, RefundNewsBank, Protocol):
+class FollowBank(LinkBank, NewsBank, RefundNewsBank, LookBank, Protocol):
     """What following asks of the bank; all of it may raise BankError."""
 
     async def get_payment(self, payment_id: str) -> Payment | None:
@@ -298,7 +299,7 @@ async def _take_event(
         if told is not None:
             return told
     if _about_payment(event):
-        told = await _take_payment(store, event, read, at=at)
+        told = await _take_payment(store, bank, event, read, at=at)
         if told is not None:
             return told
     mandate = await _mandate_of(store, event)
@@ -318,7 +319,7 @@ async def _take_event(
 
 
 async def _take_payment(
-    store: FollowStore, event: BankEvent, read: _Read, *, at: datetime
+    store: FollowStore, bank: FollowBank, event: BankEvent, read: _Read, *, at: datetime
 ) -> str | None:
     """Deal with an event about a payment; None if it is not for us."""
     payment = read.payments[event.links["payment"]]
@@ -326,8 +327,11 @@ async def _take_payment(
         return "silent"
     debit = read.debits.get(event.links["payment"])
     if payment is None or debit is None:
-        if payment is not None:
-            await give_way(store, payment, at=at)
+        try:
+            if payment is not None:
+                await give_way(store, bank, payment, at=at)
+        except BankError:
+            return "silent"
         ours = payment is None or await _names_us(store, payment)
         return await aside(store, event, trouble_of(event), at=at) if ours else None
     word = read.words[payment.payment_id]

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from billing.ask import LookBank, find_payment
 from billing.bank import Payment
 from billing.debit import BEFORE_BANK, NEXT, Debit, DebitId, Event, moved
 from billing.mandate import Mandate
@@ -41,27 +42,38 @@ class WayStore(Protocol):
     def begin(self) -> AbstractAsyncContextManager[WayDesk]:
         """Open one transaction."""
 
+    async def mandate(self, account_id: str, mandate_id: str) -> Mandate | None:
+        """Return one mandate."""
+
     async def mandate_by_bank_id(self, bank_mandate_id: str) -> Mandate | None:
         """Return the mandate behind the bank's name for it."""
 
 
-async def give_way(store: WayStore, payment: Payment, *, at: datetime) -> bool:
+async def give_way(store: WayStore, bank: LookBank, payment: Payment, *, at: datetime) -> bool:
     """Stop the earlier attempt for the bill of a payment whose key names a debit unknown to us.
 
-    What the bank has never seen is taken back; what it may have seen, and gave no name, is a
-    person's. Returns whether there was one.
+    What the bank has never seen is taken back; what it may have seen is a person's. One of which
+    the bank has a payment is left to what that says. Returns whether one was stopped.
+
+    Raises:
+        BankError: the bank does not let us see what it has of the earlier attempt.
     """
-    debit_id = None if payment.intent is None else debit_of_key(payment.intent)
-    mandate = await store.mandate_by_bank_id(payment.bank_mandate_id)
-    if debit_id is None or mandate is None or mandate.account_id != debit_id.account_id:
+    later = None if payment.intent is None else debit_of_key(payment.intent)
+    payer = await store.mandate_by_bank_id(payment.bank_mandate_id)
+    if later is None or payer is None or payer.account_id != later.account_id:
+        return False
+    async with store.begin() as desk:
+        earlier = await desk.other_alive(later)
+    if earlier is None or earlier.attempt > later.attempt or earlier.bank_payment_id is not None:
+        return False
+    mandate = await store.mandate(earlier.account_id, earlier.mandate_id)
+    assert mandate is not None, "mandates are never removed"
+    if await find_payment(bank, earlier, mandate.bank_mandate_id or "") is not None:
         return False
     async with store.begin() as desk:
         await desk.lock_mandate(mandate.account_id, mandate.mandate_id)
-        earlier = await desk.other_alive(debit_id)
-        if earlier is None or earlier.attempt > debit_id.attempt:
-            return False
         event = Event.CANCEL if earlier.state in BEFORE_BANK else Event.QUESTION
-        if (earlier.state, event) not in NEXT or earlier.bank_payment_id is not None:
+        if (earlier.state, event) not in NEXT or await desk.other_alive(later) != earlier:
             return False
         await desk.save_debit(earlier, moved(earlier, event, at=at, reason=LATER_ATTEMPT))
     log.error("debit.later_attempt", key=earlier.key, payment=payment.payment_id)

@@ -1,10 +1,11 @@
 """Giving way: an old backup knows an earlier attempt for a bill than the bank has."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from billing.bank import BankEvent, Payment, PaymentStatus
+from billing.bank import BankEvent, BankSilentError, Payment, PaymentStatus
 from billing.collect import collect
 from billing.follow import FollowCounts
 from billing.io.debits import Debits
@@ -93,7 +94,41 @@ class TestGiveWay:
 
         assert await town.states() == ["2026-01/1 review later_attempt"]
 
-    async def test_that_the_bank_has_is_left_to_its_news(
+    async def test_that_the_bank_has_too_is_left_to_its_news(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Its answer was lost, and what it says comes behind the other's: the order is the same."""
+        await town.home()
+        await told(store)
+        await recorded(store)
+        bank.script.append("lost")
+        await sent(store, bank)
+        bank.tell("PM2", PaymentStatus.FAILED, cause="insufficient_funds")
+
+        assert await followed(store, bank) == FollowCounts(unknown=1, moved=1)
+
+        assert await town.states() == ["2026-01/1 retry_due insufficient_funds"]
+
+    async def test_waits_for_a_bank_that_is_silent(
+        self, town: DebitTown, store: Debits, bank: FakeBank, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whether it has a payment for the earlier one is asked again with the event."""
+        await town.home()
+        await told(store)
+
+        async def silent(**_: object) -> AsyncIterator[Payment]:
+            raise BankSilentError("timeout")
+            yield SECOND
+
+        monkeypatch.setattr(bank, "list_payments", silent)
+        assert await followed(store, bank) == FollowCounts(silent=1)
+        monkeypatch.undo()
+
+        assert await followed(store, bank) == FollowCounts(unknown=1)
+
+        assert await town.states() == ["2026-01/1 cancelled later_attempt"]
+
+    async def test_that_has_a_payment_is_left_to_its_news(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
         """Its payment says by itself what became of it."""

@@ -1046,8 +1046,14 @@ DEFECTS |= {
     ),
     "an attempt is ordered although the bank has a later one": Defect(
         file="billing/give_way.py",
-        right="        if earlier is None or earlier.attempt > debit_id.attempt:",
-        wrong="        if earlier is None or earlier.attempt < debit_id.attempt:",
+        right="    if earlier is None or earlier.attempt > later.attempt or",
+        wrong="    if earlier is None or earlier.attempt < later.attempt or",
+        tests=("tests/billing/test_give_way.py",),
+    ),
+    "an attempt whose payment comes behind a later one's is a person's": Defect(
+        file="billing/give_way.py",
+        right="    if await find_payment(",
+        wrong="    if False and await find_payment(",
         tests=("tests/billing/test_give_way.py",),
     ),
     "the bill of a forgotten attempt is never asked for again": Defect(
