@@ -8,8 +8,9 @@
                  CANCELLED
 
 Whoever took an account over can name another bank account; the resident hears of it, at the old
-address too, and has three days to say no. No debit is announced, recorded or sent under a mandate
-that waits.
+address too, and has three days to say no, and three from when the account was named at the bank:
+who set out to name one on Monday may do so on Friday. No debit is announced, recorded or sent under
+a mandate that waits.
 """
 
 from dataclasses import dataclass
@@ -32,9 +33,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountChange:
-    """One row of the table account_change: from ``usable_at`` on the new mandate may be debited.
+    """One row of the table account_change: from ``cooled_at`` on the new mandate may be debited.
 
-    With ``paused`` the resident wants debits to rest even then.
+    ``usable_at`` is what was told when it began, ``named_at`` when we heard which bank account it
+    is. With ``paused`` the resident wants debits to rest even then.
     """
 
     account_id: str
@@ -44,11 +46,17 @@ class AccountChange:
     paused: bool = False
     ended_at: datetime | None = None
     outcome: Outcome | None = None
+    named_at: datetime | None = None
 
     def __post_init__(self) -> None:
         """Refuse a change that does not cool off."""
         if self.usable_at < self.begun_at + COOLING_OFF:
             raise ValueError("a new bank account cools off for 72 hours")
+
+    @property
+    def cooled_at(self) -> datetime:
+        """Return from when on the new bank account may be debited, for all we know."""
+        return max(self.usable_at, (self.named_at or self.begun_at) + COOLING_OFF)
 
 
 def change_message(change: AccountChange, *, to_revision: int | None) -> Message:
@@ -61,7 +69,7 @@ def change_message(change: AccountChange, *, to_revision: int | None) -> Message
         about={
             "mandate_id": change.mandate_id,
             "step": step,
-            "usable_at": change.usable_at.isoformat(),
+            "usable_at": change.cooled_at.isoformat(),
         },
         to_revision=to_revision,
     )

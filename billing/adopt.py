@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from billing.account_change import Outcome
+from billing.account_change import AccountChange, Outcome
 from billing.bank import BankGarbledError, BankMandate, BillingRequest
 from billing.enrol import EnrolDesk, NoSuchMandateError, cancel_unsent
 from billing.mandate import ENDED, Enrolment, Mandate, State, merge
@@ -28,6 +28,9 @@ class Adopted(NamedTuple):
 
 class AdoptDesk(EnrolDesk, Protocol):
     """What adopting needs inside one transaction."""
+
+    async def name_account(self, change: AccountChange, *, at: datetime) -> None:
+        """Note when we heard which bank account a change is to; the first time counts."""
 
 
 class AdoptStore(Protocol):
@@ -126,8 +129,11 @@ async def _settle(  # noqa: PLR0913 - the inside of adopt
             log.info("mandate.changed", mandate=after.mandate_id, state=after.state)
         if after.state in ENDED:
             await cancel_unsent(desk, after, reason="mandate_ended", at=at)
-            if after.enrolment is Enrolment.WAITING:
-                change = await desk.open_change(after.account_id, after.mandate_id)
-                assert change is not None, "whoever waits, waits for a change"
+        if after.enrolment is Enrolment.WAITING:
+            change = await desk.open_change(after.account_id, after.mandate_id)
+            assert change is not None, "whoever waits, waits for a change"
+            if after.state in ENDED:
                 await desk.end_change(change, Outcome.CANCELLED, at=at)
+            elif now.bank_mandate_id is None and after.bank_mandate_id is not None:
+                await desk.name_account(change, at=at)
     return after

@@ -51,7 +51,7 @@ async def _switch_one(
         old = await desk.usable_mandate(account_id)
         new = await desk.lock_mandate(account_id, mandate_id)
         change = await desk.open_change(account_id, mandate_id)
-        if new is None or change is None or at < change.usable_at:
+        if new is None or change is None or at < change.cooled_at:
             return False
         if new.enrolment is not Enrolment.WAITING or new.state is not State.ACTIVE:
             return False

@@ -20,7 +20,7 @@ VALUES (:account_id, :mandate_id, :begun_at, :usable_at);
 
 -- name: open_change(account_id, mandate_id)^
 -- Lock the change that a mandate waits for.
-SELECT account_id, mandate_id, begun_at, usable_at, paused, ended_at, outcome
+SELECT account_id, mandate_id, begun_at, usable_at, paused, ended_at, outcome, named_at
 FROM account_change
 WHERE account_id = :account_id AND mandate_id = :mandate_id AND ended_at IS NULL
 FOR UPDATE;
@@ -29,6 +29,11 @@ FOR UPDATE;
 -- Note whether debits rest when the new account has cooled off.
 UPDATE account_change SET paused = :paused
 WHERE account_id = :account_id AND mandate_id = :mandate_id AND ended_at IS NULL;
+
+-- name: name_account(account_id, mandate_id, at)!
+-- Note when we heard which bank account a change is to.
+UPDATE account_change SET named_at = :at
+WHERE account_id = :account_id AND mandate_id = :mandate_id AND ended_at IS NULL AND named_at IS NULL;
 
 -- name: end_change(account_id, mandate_id, outcome, at)!
 -- Note how a change ended.
@@ -40,13 +45,15 @@ WHERE account_id = :account_id AND mandate_id = :mandate_id AND ended_at IS NULL
 SELECT c.account_id, c.mandate_id
 FROM account_change c
 JOIN mandate m USING (account_id, mandate_id)
-WHERE c.ended_at IS NULL AND c.usable_at <= :at AND m.state = 'active' AND m.enrolment = 'waiting'
+WHERE c.ended_at IS NULL AND c.usable_at <= :at
+    AND (c.named_at IS NULL OR c.named_at + interval '72 hours' <= :at)
+    AND m.state = 'active' AND m.enrolment = 'waiting'
 ORDER BY c.usable_at, c.account_id
 LIMIT :batch::int;
 
 -- name: list_changes(account_id)
 -- The changes of an account, newest first.
-SELECT account_id, mandate_id, begun_at, usable_at, paused, ended_at, outcome
+SELECT account_id, mandate_id, begun_at, usable_at, paused, ended_at, outcome, named_at
 FROM account_change
 WHERE account_id = :account_id
 ORDER BY begun_at DESC, mandate_id;

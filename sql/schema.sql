@@ -1647,7 +1647,8 @@ CREATE TABLE message (
 CREATE INDEX message_waiting ON message (next_try_at) WHERE state IN ('queued', 'sending');
 CREATE INDEX message_stuck ON message (queued_at, account_id, message_id) WHERE state IN ('failed', 'given_up');
 
--- A change of the bank account: under the new mandate nothing is debited before "usable_at".
+-- A change of the bank account: under the new mandate nothing is debited before "usable_at", nor in the
+-- 72 hours after "named_at", when we heard which account it is.
 CREATE TABLE account_change (
     account_id text        NOT NULL,
     mandate_id text        NOT NULL,
@@ -1657,12 +1658,16 @@ CREATE TABLE account_change (
     paused     boolean     NOT NULL DEFAULT false,
     ended_at   timestamptz,
     outcome    text        CHECK (outcome IN ('done', 'cancelled')),
+    named_at   timestamptz,
     PRIMARY KEY (account_id, mandate_id),
     FOREIGN KEY (account_id, mandate_id) REFERENCES mandate,
     CONSTRAINT change_cools_off CHECK (usable_at >= begun_at + interval '72 hours'),
     CONSTRAINT change_ends_once CHECK ((ended_at IS NULL) = (outcome IS NULL)),
     -- Done is what has cooled off, whatever the code above it believes.
-    CONSTRAINT done_has_cooled_off CHECK (outcome <> 'done' OR ended_at >= usable_at)
+    CONSTRAINT done_has_cooled_off CHECK (
+        outcome <> 'done'
+        OR ended_at >= usable_at AND ended_at >= coalesce(named_at, begun_at) + interval '72 hours'
+    )
 );
 CREATE INDEX account_change_due ON account_change (usable_at) WHERE ended_at IS NULL;
 
@@ -1980,7 +1985,7 @@ GRANT UPDATE (
 ) ON refund TO aqkol_service;
 GRANT UPDATE (address, replaced_at) ON contact TO aqkol_service;
 GRANT UPDATE (channel, state, tries, next_try_at, delivered_at, trouble) ON message TO aqkol_service;
-GRANT UPDATE (paused, ended_at, outcome) ON account_change TO aqkol_service;
+GRANT UPDATE (paused, ended_at, outcome, named_at) ON account_change TO aqkol_service;
 GRANT UPDATE (revoked_at) ON access_token TO aqkol_service;
 GRANT UPDATE (event_id) ON bank_cursor TO aqkol_service;
 GRANT UPDATE (

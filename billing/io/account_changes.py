@@ -57,6 +57,12 @@ class ChangeDesk(TellDesk):
             self._db, account_id=change.account_id, mandate_id=change.mandate_id, paused=paused
         )
 
+    async def name_account(self, change: AccountChange, *, at: datetime) -> None:
+        """Note when we heard which bank account a change is to; the first time counts."""
+        await _Q.name_account(
+            self._db, account_id=change.account_id, mandate_id=change.mandate_id, at=at
+        )
+
     async def end_change(self, change: AccountChange, outcome: Outcome, *, at: datetime) -> None:
         """Note how a change ended, and tell everybody who must hear of it."""
         ended = replace(change, outcome=outcome, ended_at=at)

@@ -97,7 +97,7 @@ def _shown(change: AccountChange) -> AccountChangeShown:
     return AccountChangeShown(
         mandate_id=change.mandate_id,
         begun_at=change.begun_at,
-        usable_at=change.usable_at,
+        usable_at=change.cooled_at,
         paused=change.paused,
         ended_at=change.ended_at,
         outcome=change.outcome,

@@ -56,10 +56,14 @@ class Resident:
             changing=changing,
         )
         if agrees:
-            self.bank.agree(f"BRQ{len(self.bank.requests)}", "MD2")
-            (word,) = parse_qs(urlsplit(self.bank.flows[-1][0]).query)["link"]
-            await finish_link(store=self.store, bank=self.bank, secret=word, at=AT)
+            await self.agree()
         return link.mandate_id
+
+    async def agree(self, at: datetime = AT) -> None:
+        """Agree on the bank's page and come back."""
+        self.bank.agree(f"BRQ{len(self.bank.requests)}", "MD2")
+        (word,) = parse_qs(urlsplit(self.bank.flows[-1][0]).query)["link"]
+        await finish_link(store=self.store, bank=self.bank, secret=word, at=at)
 
     async def mandates(self) -> list[str]:
         """Return the mandates of the account, as the bank and as the resident see them."""
@@ -96,6 +100,18 @@ class TestAChange:
         assert await resident.switched() == 1
         assert await resident.mandates() == ["active cancelled", "active active"]
         assert await resident.switched() == 0
+
+    async def test_cools_off_from_when_the_account_was_named(self, resident: Resident) -> None:
+        """He set out two days ago, and somebody named an account at the bank only now."""
+        await resident.change(agrees=False)
+        await resident.agree(at=AT + 48 * HOUR)
+
+        assert await resident.switched(AT + 120 * HOUR - timedelta(seconds=1)) == 0
+        assert await resident.switched(AT + 120 * HOUR) == 1
+        usable_at = await resident.owner.fetchval(
+            "SELECT about ->> 'usable_at' FROM message WHERE message_id LIKE '%/done/%'"
+        )
+        assert datetime.fromisoformat(usable_at) == AT + 120 * HOUR
 
     async def test_is_told_to_the_old_address_too(
         self, resident: Resident, pool: asyncpg.Pool

@@ -1014,6 +1014,12 @@ DEFECTS |= {
         wrong="        if unheard and not is_our_refund(",
         tests=("tests/billing/test_give_back.py::TestExactlyOnce",),
     ),
+    "a bank account cools off before it is named": Defect(
+        file="billing/adopt.py",
+        right="            elif now.bank_mandate_id is None and after.bank_mandate_id is not None:",
+        wrong="            elif now.bank_mandate_id is not None and after.bank_mandate_id is None:",
+        tests=("tests/billing/test_account_change.py",),
+    ),
     "a payment with an unknown status counts as heard": Defect(
         file="billing/follow.py",
         right="    if payment.status is None:\n",

@@ -85,6 +85,13 @@ class MemoryChangeDesk(MemoryTelling):
         key = (change.account_id, change.mandate_id)
         await self.tx.update("account_change", key, replace(change, paused=paused))
 
+    async def name_account(self, change: AccountChange, *, at: datetime) -> None:
+        """Note when we heard which bank account a change is to; the first time counts."""
+        await self.tx.statement()
+        key = (change.account_id, change.mandate_id)
+        if change.named_at is None:
+            await self.tx.update("account_change", key, replace(change, named_at=at))
+
     async def end_change(self, change: AccountChange, outcome: Outcome, *, at: datetime) -> None:
         """Note how a change ended, and tell everybody who must hear of it."""
         await self.tx.statement()
@@ -147,7 +154,7 @@ class MemoryChangeBook(Book):
             found = []
             for row in tx.scan("account_change"):
                 mandate = tx.get("mandate", (row.account_id, row.mandate_id))
-                due = row.ended_at is None and row.usable_at <= at
+                due = row.ended_at is None and row.cooled_at <= at
                 usable = mandate.state is MandateState.ACTIVE and mandate.enrolment is _WAITING
                 if due and usable:
                     found.append((row.usable_at, row.account_id, row.mandate_id))
