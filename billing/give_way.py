@@ -49,11 +49,11 @@ class WayStore(Protocol):
         """Return the mandate behind the bank's name for it."""
 
 
-async def give_way(store: WayStore, bank: LookBank, payment: Payment, *, at: datetime) -> bool:
+async def give_way(store: WayStore, bank: LookBank, payment: Payment, *, at: datetime) -> None:
     """Stop the earlier attempt for the bill of a payment whose key names a debit unknown to us.
 
     What the bank has never seen is taken back; what it may have seen is a person's. One of which
-    the bank has a payment is left to what that says. Returns whether one was stopped.
+    the bank has a payment is left to what that says.
 
     Raises:
         BankError: the bank does not let us see what it has of the earlier attempt.
@@ -61,20 +61,19 @@ async def give_way(store: WayStore, bank: LookBank, payment: Payment, *, at: dat
     later = None if payment.intent is None else debit_of_key(payment.intent)
     payer = await store.mandate_by_bank_id(payment.bank_mandate_id)
     if later is None or payer is None or payer.account_id != later.account_id:
-        return False
+        return
     async with store.begin() as desk:
         earlier = await desk.other_alive(later)
     if earlier is None or earlier.attempt > later.attempt or earlier.bank_payment_id is not None:
-        return False
+        return
     mandate = await store.mandate(earlier.account_id, earlier.mandate_id)
     assert mandate is not None, "mandates are never removed"
     if await find_payment(bank, earlier, mandate.bank_mandate_id or "") is not None:
-        return False
+        return
     async with store.begin() as desk:
         await desk.lock_mandate(mandate.account_id, mandate.mandate_id)
         event = Event.CANCEL if earlier.state in BEFORE_BANK else Event.QUESTION
         if (earlier.state, event) not in NEXT or await desk.other_alive(later) != earlier:
-            return False
+            return
         await desk.save_debit(earlier, moved(earlier, event, at=at, reason=LATER_ATTEMPT))
     log.error("debit.later_attempt", key=earlier.key, payment=payment.payment_id)
-    return True

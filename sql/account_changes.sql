@@ -40,13 +40,13 @@ WHERE account_id = :account_id AND mandate_id = :mandate_id AND ended_at IS NULL
 UPDATE account_change SET outcome = :outcome, ended_at = :at
 WHERE account_id = :account_id AND mandate_id = :mandate_id AND ended_at IS NULL;
 
--- name: changes_due(at, batch)
+-- name: changes_due(at, named_until, batch)
 -- Changes that have cooled off and whose mandate the bank lets us debit.
 SELECT c.account_id, c.mandate_id
 FROM account_change c
 JOIN mandate m USING (account_id, mandate_id)
 WHERE c.ended_at IS NULL AND c.usable_at <= :at
-    AND (c.named_at IS NULL OR c.named_at + interval '72 hours' <= :at)
+    AND (c.named_at IS NULL OR c.named_at <= :named_until)
     AND m.state = 'active' AND m.enrolment = 'waiting'
 ORDER BY c.usable_at, c.account_id
 LIMIT :batch::int;

@@ -88,7 +88,7 @@ class ChangeBook:
 
     async def changes_due(self, *, at: datetime, limit: int) -> list[tuple[str, str]]:
         """Return account and new mandate of changes that have cooled off."""
-        rows = _Q.changes_due(self._pool, at=at, batch=limit)
+        rows = _Q.changes_due(self._pool, at=at, named_until=at - COOLING_OFF, batch=limit)
         return [(row["account_id"], row["mandate_id"]) async for row in rows]
 
 

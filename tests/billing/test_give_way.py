@@ -79,6 +79,21 @@ class TestGiveWay:
         assert [key for _, key in bank.orders] == [SECOND_KEY]
         assert list(bank.payments) == ["PM1"]
 
+    async def test_that_is_recorded_is_taken_back_with_its_money(
+        self, town: DebitTown, store: Debits, bank: FakeBank
+    ) -> None:
+        """Written down and not sent: the bill is open again for the one that the bank has."""
+        await town.home()
+        await told(store)
+        await recorded(store)
+
+        await followed(store, bank)
+        await sent(store, bank)
+
+        assert await town.states() == ["2026-01/1 cancelled later_attempt"]
+        assert await town.moves() == ["2026-01/1/pending", "2026-01/1/void"]
+        assert bank.orders == []
+
     async def test_that_may_have_been_ordered_is_a_persons(
         self, town: DebitTown, store: Debits, bank: FakeBank
     ) -> None:
