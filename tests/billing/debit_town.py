@@ -7,6 +7,7 @@ import asyncpg
 
 from billing.announce import NoticeCounts, notice
 from billing.collect import RecordCounts, record
+from billing.debit import DebitId
 from billing.follow import FollowCounts, follow
 from billing.io.debits import Debits
 from billing.send import SendCounts, send
@@ -24,6 +25,8 @@ def day(month_day: str, hour: int = 9) -> datetime:
 
 
 TO_RECORD = day("02-22")
+# The first attempt for the first bill of the account that most stories are about.
+JANUARY = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import pytest
 
 import sql
 from billing.bank import PaymentStatus, RefundStatus
-from billing.debit import DebitId
 from billing.io.accounts import AccountUnknownError
 from billing.io.debits import Debits
 from billing.io.ledger import Ledger
@@ -18,11 +17,10 @@ from billing.refund import Cause
 from billing.statement import HIS
 from billing.town import TownTransfer, payout_fees, unidentified
 from billing.trial import BadSpanOfDaysError, NotBalancedError, TrialRow, summed
-from tests.billing.debit_town import TO_RECORD, ZONE, DebitTown, accepted, day, followed
+from tests.billing.debit_town import JANUARY, TO_RECORD, ZONE, DebitTown, accepted, day, followed
 from tests.billing.fake_bank import FakeBank
 from tests.billing.test_give_back import given
 
-DEBIT = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 TOTAL_MINOR = 74_297
 NOW = day("03-05")
 
@@ -39,7 +37,7 @@ async def a_month(town: DebitTown, pool: asyncpg.Pool) -> None:
     bank.tell("PM1", PaymentStatus.PAID_OUT)
     await followed(store, bank, day("02-26"))
     async with store.begin() as desk:
-        await desk.ask_refund(DEBIT, 5_000, Cause.OPERATOR, asked_by="Olga", at=day("02-27"))
+        await desk.ask_refund(JANUARY, 5_000, Cause.OPERATOR, asked_by="Olga", at=day("02-27"))
     await given(store, bank, day("02-27"))
     bank.tell_refund("RF1", RefundStatus.PAID, action="paid")
     await followed(store, bank, day("03-02"))

@@ -9,12 +9,12 @@ import pytest
 
 from billing.announce import NoticeCounts
 from billing.bank import Answer, Conflict, Denied, NotExecuted, Rejected, Unknown
-from billing.debit import DebitId
 from billing.decide import decide
 from billing.decision import Decision, ReviewWord
 from billing.io.debits import Debits
 from billing.send import SendCounts
 from tests.billing.debit_town import (
+    JANUARY,
     TO_RECORD,
     DebitTown,
     day,
@@ -23,8 +23,6 @@ from tests.billing.debit_town import (
     told,
 )
 from tests.billing.fake_bank import LOST, FakeBank
-
-FIRST = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 
 
 @pytest.fixture
@@ -338,7 +336,7 @@ class TestSend:
         decided = await decide(
             store=store,
             bank=bank,
-            debit_id=FIRST,
+            debit_id=JANUARY,
             word=ReviewWord(
                 decision=Decision.RELEASE, because="a new token", said_by="Olga", said_at=at
             ),

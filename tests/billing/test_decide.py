@@ -8,7 +8,6 @@ import pytest
 
 from billing.announce import NoticeCounts
 from billing.bank import Conflict, Denied, PaymentStatus
-from billing.debit import DebitId
 from billing.decide import (
     Decided,
     NotInReviewError,
@@ -23,6 +22,7 @@ from billing.follow import reread
 from billing.io.debits import Debits
 from billing.send import SendCounts
 from tests.billing.debit_town import (
+    JANUARY,
     TO_RECORD,
     DebitTown,
     accepted,
@@ -34,7 +34,6 @@ from tests.billing.debit_town import (
 )
 from tests.billing.fake_bank import LOST, FakeBank
 
-FIRST = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 LATER = TO_RECORD + timedelta(hours=2)
 
 
@@ -66,7 +65,7 @@ async def say(
     return await decide(
         store=store,
         bank=bank,
-        debit_id=FIRST,
+        debit_id=JANUARY,
         word=ReviewWord(decision=decision, because="as seen", said_by=by, said_at=LATER),
         two_from_minor=two_from_minor,
         bank_payment_id=payment,
@@ -280,8 +279,8 @@ class TestUnknown:
         bank.script = deque([LOST])
         await sent(store, bank)
 
-        assert await unmatched(store=store, debit_id=FIRST, at=LATER)
-        assert not await unmatched(store=store, debit_id=FIRST, at=LATER)
+        assert await unmatched(store=store, debit_id=JANUARY, at=LATER)
+        assert not await unmatched(store=store, debit_id=JANUARY, at=LATER)
         assert await town.states() == ["2026-01/1 review unresolved"]
 
     async def test_whose_key_belongs_to_another_order_stops_for_a_person(
@@ -312,10 +311,10 @@ class TestAPayout:
         await followed(store, bank)
         await town.owner.execute("UPDATE debit SET state = $1", state)
 
-        assert await payout_bounced(store=store, debit_id=FIRST, at=LATER)
+        assert await payout_bounced(store=store, debit_id=JANUARY, at=LATER)
         assert await town.states() == ["2026-01/1 confirmed payout_bounced"]
         assert await town.balances() == {"collections_in_transit": 74_297, "revenue": -74_297}
-        assert not await payout_bounced(store=store, debit_id=FIRST, at=LATER)
+        assert not await payout_bounced(store=store, debit_id=JANUARY, at=LATER)
 
     async def test_is_not_settled_by_the_status_that_never_changed(
         self, town: DebitTown, store: Debits, bank: FakeBank
@@ -324,12 +323,12 @@ class TestAPayout:
         await accepted(town, store, bank)
         bank.tell("PM1", PaymentStatus.PAID_OUT)
         await followed(store, bank)
-        await payout_bounced(store=store, debit_id=FIRST, at=LATER)
+        await payout_bounced(store=store, debit_id=JANUARY, at=LATER)
 
         await reread(store=store, bank=bank, at=day("02-26"), limit=9)
 
         assert await town.states() == ["2026-01/1 confirmed payout_bounced"]
-        assert await paid_out_again(store=store, debit_id=FIRST, at=day("02-27"))
-        assert not await paid_out_again(store=store, debit_id=FIRST, at=day("02-27"))
+        assert await paid_out_again(store=store, debit_id=JANUARY, at=day("02-27"))
+        assert not await paid_out_again(store=store, debit_id=JANUARY, at=day("02-27"))
         assert await town.states() == ["2026-01/1 settled"]
         assert await town.balances() == {"bank": 74_297, "revenue": -74_297}

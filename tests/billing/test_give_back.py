@@ -31,6 +31,7 @@ from billing.io.debits import Debits
 from billing.refund import Cause, Refund, RefundId
 from billing.refund_order import NotGiven
 from tests.billing.debit_town import (
+    JANUARY,
     TO_RECORD,
     DebitTown,
     accepted,
@@ -42,7 +43,6 @@ from tests.billing.debit_town import (
 )
 from tests.billing.fake_bank import FakeBank
 
-DEBIT = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 FIRST = RefundId(account_id="ACC-1", bill_no="2026-01", attempt=1, refund_no=1)
 TOTAL_MINOR = 74_297
 
@@ -64,7 +64,7 @@ async def asked(
     amount_minor: int = TOTAL_MINOR,
     cause: Cause = Cause.OPERATOR,
     *,
-    debit_id: DebitId = DEBIT,
+    debit_id: DebitId = JANUARY,
 ) -> Refund:
     return await ask_back(
         store=store,
@@ -457,7 +457,7 @@ class TestLimits:
         """A typing error is an answer, not a crash."""
         async with store.begin() as desk:
             answer = await desk.ask_refund(
-                replace(DEBIT, attempt=9), 1, Cause.OPERATOR, asked_by="x", at=TO_RECORD
+                replace(JANUARY, attempt=9), 1, Cause.OPERATOR, asked_by="x", at=TO_RECORD
             )
 
         assert answer == NotGiven(reason="no_such_debit")

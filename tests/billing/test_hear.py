@@ -17,7 +17,7 @@ from billing.bank import (
     PaymentStatus,
     RefundStatus,
 )
-from billing.debit import Debit, DebitId
+from billing.debit import Debit
 from billing.follow import FollowCounts
 from billing.give_back import ask_back, give_back
 from billing.hear import HearCounts, hear
@@ -25,12 +25,11 @@ from billing.io.bank_events import Hints
 from billing.io.debits import Debits
 from billing.refund import Cause
 from billing.webhook import AskedHint
-from tests.billing.debit_town import TO_RECORD, DebitTown, accepted, followed
+from tests.billing.debit_town import JANUARY, TO_RECORD, DebitTown, accepted, followed
 from tests.billing.fake_bank import FakeBank
 from tests.billing.hook_bodies import body_of
 
 MINUTE = timedelta(minutes=1)
-JANUARY = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 TURNS = {"resubmission_requested", "chargeback_cancelled"}
 # What a payment may live through, as status and the bank's cause or turn; a word alone is an event
 # that moves nothing at the bank.

@@ -11,7 +11,7 @@ import pytest
 from billing.announce import NoticeCounts
 from billing.bank import PaymentStatus
 from billing.contact import Range
-from billing.debit import DebitId, State
+from billing.debit import State
 from billing.enrol import change_caps
 from billing.io.contacts import Contacts, NewContact
 from billing.io.debits import Debits
@@ -22,6 +22,7 @@ from billing.paper.words import Language
 from billing.policy import BillPolicy
 from billing.refund import Cause
 from tests.billing.debit_town import (
+    JANUARY,
     TO_RECORD,
     DebitTown,
     accepted,
@@ -77,9 +78,6 @@ async def told_so(owner: asyncpg.Connection) -> list[str]:
         " message_id"
     )
     return [row[0] for row in rows]
-
-
-JANUARY = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 
 
 async def step(store: Debits, state: State, hours: int) -> None:

@@ -3,15 +3,13 @@
 import asyncpg
 import pytest
 
-from billing.debit import DebitId
 from billing.give_back import ask_back
 from billing.refund import Cause, Refund
-from tests.billing.debit_town import day
+from tests.billing.debit_town import JANUARY, day
 from tests.billing.test_collect_with_bank import Street, street
 
 __all__ = ["street"]
 
-DEBIT = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 TOTAL_MINOR = 74_297
 
 
@@ -27,7 +25,7 @@ async def collected(street: Street, *, given_name: str = "Aigul") -> None:
 async def asked(street: Street, amount_minor: int, at: str = "03-01") -> Refund:
     return await ask_back(
         store=street.store,
-        debit_id=DEBIT,
+        debit_id=JANUARY,
         amount_minor=amount_minor,
         cause=Cause.OPERATOR,
         asked_by="Olga N.",

@@ -16,6 +16,7 @@ from billing.notice import DueBill
 from billing.stop_debit import DebitOverError, DebitTooLateError, Stopped, stop_debit
 from billing.withdraw import withdraw
 from tests.billing.debit_town import (
+    JANUARY,
     TO_RECORD,
     DebitTown,
     accepted,
@@ -27,7 +28,6 @@ from tests.billing.debit_town import (
 )
 from tests.billing.fake_bank import FakeBank
 
-FIRST = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 LATER = TO_RECORD + timedelta(hours=2)
 
 
@@ -36,7 +36,7 @@ def bank() -> FakeBank:
     return FakeBank()
 
 
-async def stopped(store: Debits, debit_id: DebitId = FIRST) -> Stopped:
+async def stopped(store: Debits, debit_id: DebitId = JANUARY) -> Stopped:
     return await stop_debit(store=store, debit_id=debit_id, stopped_by="the resident", at=TO_RECORD)
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from billing.announce import NoticeCounts
 from billing.bank import BankEvent, Payment, PaymentStatus
-from billing.debit import DebitId
 from billing.decide import decide
 from billing.decision import Decision, ReviewWord
 from billing.enrol import change_caps
@@ -16,6 +15,7 @@ from billing.mandate import Caps
 from billing.retry import close
 from billing.stop_debit import stop_debit
 from tests.billing.debit_town import (
+    JANUARY,
     TO_RECORD,
     DebitTown,
     accepted,
@@ -27,7 +27,6 @@ from tests.billing.debit_town import (
 )
 from tests.billing.fake_bank import FakeBank
 
-JANUARY = DebitId(account_id="ACC-1", bill_no="2026-01", attempt=1)
 # What the bank made for an order that an old backup does not know.
 FORGOTTEN = Payment(
     payment_id="PM1",
